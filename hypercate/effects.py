@@ -1,0 +1,153 @@
+"""Potential outcomes, contrasts between arms, and the table of effects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy import stats
+from torch import Tensor
+
+from hypercate.outcome_net import OutcomeNet
+
+_BLOCK_ELEMENTS = 2**19  # of the widest hidden layer: small enough to stay in a core's cache
+
+
+@torch.no_grad()
+def potential_outcomes(
+    net: OutcomeNet,
+    theta: Tensor,
+    x: np.ndarray,
+    link: Callable[[Tensor], Tensor],
+    weight: Tensor | None = None,
+) -> np.ndarray:
+    """Evaluate every network on every row, a block of rows at a time.
+
+    Parameters
+    ----------
+    net : OutcomeNet
+    theta : Tensor, shape (m, n_arms, n_weights)
+        Weights of m networks for each arm.
+    x : ndarray of float32, shape (n, n_inputs)
+    link : callable
+        From the networks' output to potential outcomes.
+    weight : Tensor, shape (m,), optional
+        Weights of an average over the m networks; by default each is returned.
+
+    Returns
+    -------
+    ndarray of float64, shape (m, n, n_arms), or (n, n_arms) with `weight`
+    """
+    m, n_arms = theta.shape[:2]
+    flat = theta.flatten(0, 1)
+    widest = max(*net.hidden, net.n_inputs)
+    n_rows = max(1, _BLOCK_ELEMENTS // (m * n_arms * widest))
+    shape = (len(x), n_arms) if weight is not None else (m, len(x), n_arms)
+    result = np.empty(shape)
+    for start in range(0, len(x), n_rows):
+        block = torch.as_tensor(x[start : start + n_rows], device=theta.device)
+        outcomes = link(net(flat, block)).unflatten(0, (m, n_arms)).transpose(1, 2)
+        if weight is not None:
+            outcomes = torch.einsum("m,mnk->nk", weight, outcomes)
+        result[..., start : start + n_rows, :] = outcomes.cpu().numpy()
+    return result
+
+
+def against(outcomes: np.ndarray, control: int = 0) -> np.ndarray:
+    """Effects of every other arm against `control`.
+
+    Parameters
+    ----------
+    outcomes : ndarray, shape (..., n_arms)
+    control : int
+
+    Returns
+    -------
+    ndarray, shape (...) for two arms, (..., n_arms - 1) for more
+    """
+    effects = np.delete(outcomes, control, axis=-1) - outcomes[..., [control]]
+    return effects[..., 0] if effects.shape[-1] == 1 else effects
+
+
+def contrast(outcomes: np.ndarray, control: np.ndarray, treated: np.ndarray) -> np.ndarray:
+    """Effect of arm `treated` against arm `control`, row by row.
+
+    Parameters
+    ----------
+    outcomes : ndarray, shape (..., n, n_arms)
+    control, treated : ndarray of int, shape (n,)
+
+    Returns
+    -------
+    ndarray, shape (..., n)
+    """
+    rows = np.arange(outcomes.shape[-2])
+    return outcomes[..., rows, treated] - outcomes[..., rows, control]
+
+
+@dataclass(frozen=True)
+class EffectInference:
+    """Effects with their draws.
+
+    Attributes
+    ----------
+    point_estimate : ndarray, shape (n,) or (n, n_effects)
+    draws : ndarray, shape (n_samples, n) or (n_samples, n, n_effects)
+    index : Index, shape (n,)
+        Index of the frame that the effects were asked for.
+    arms : list
+        Label of the arm of each effect.
+    """
+
+    point_estimate: np.ndarray
+    draws: np.ndarray
+    index: pd.Index
+    arms: list
+
+    def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Table of effects, with EconML's column names.
+
+        Parameters
+        ----------
+        alpha : float in (0, 1)
+            The interval has level 1 - alpha.
+
+        Returns
+        -------
+        DataFrame
+            Columns ``point_estimate, stderr, zstat, pvalue, ci_lower, ci_upper`` on the index of
+            the data; with several effects a second index level, ``arm``, names the treated arm.
+            ``stderr`` is the standard deviation of the draws, ``pvalue`` its normal two-sided
+            value for no effect, and the interval their quantiles.
+        """
+        lower, upper = interval(self.draws, alpha)
+        stderr = self.draws.std(axis=0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            zstat = self.point_estimate / stderr
+        columns = {
+            "point_estimate": self.point_estimate,
+            "stderr": stderr,
+            "zstat": zstat,
+            "pvalue": 2 * stats.norm.sf(np.abs(zstat)),
+            "ci_lower": lower,
+            "ci_upper": upper,
+        }
+        index = self.index
+        if self.point_estimate.ndim == 2:
+            level = np.tile(np.arange(len(self.arms)), len(index))
+            index = pd.MultiIndex.from_arrays(
+                [index.repeat(len(self.arms)), np.asarray(self.arms)[level]],
+                names=[index.name, "arm"],
+            )
+        return pd.DataFrame({name: np.ravel(value) for name, value in columns.items()}, index=index)
+
+
+def interval(draws: np.ndarray, alpha: float) -> tuple[np.ndarray, np.ndarray]:
+    """Central interval of level 1 - alpha of the draws on the first axis."""
+    if not isinstance(alpha, float | int) or not 0 < alpha < 1:
+        raise ValueError(f"alpha={alpha!r} must be a number strictly between 0 and 1")
+    lower, upper = np.quantile(draws, [alpha / 2, 1 - alpha / 2], axis=0)
+    return lower, upper

@@ -1,0 +1,1 @@
+"""The generator of every arm's weights."""

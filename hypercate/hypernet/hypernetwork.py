@@ -1,0 +1,188 @@
+"""The hypernetwork: from arm embeddings to the weights of every arm's potential-outcome network.
+
+    theta[k] = common + departure * emitted(arm k)
+
+Every tensor has a leading axis of independent networks (ensemble members by degrees of sharing),
+so that all of them are one batched product. A `HyperNet` is only a shape; its tensors travel in
+two plain dicts, `params` (trained) and `buffers` (not trained).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hypercate.hypernet import spectral
+from hypercate.hypernet.conditioning import unit_rms
+from hypercate.hypernet.generation import Pieces, cut
+from hypercate.hypernet.initialization import INTERCEPT_DEPARTURE, departure_scale, start_scale
+from hypercate.outcome_net import OutcomeNet
+
+Tensors = dict[str, Tensor]
+
+_CPU: Any = {"dtype": torch.float32, "device": "cpu"}  # whatever the process's defaults are
+
+
+@dataclass(frozen=True)
+class HyperNet:
+    """Shape of a hypernetwork.
+
+    Parameters
+    ----------
+    net : OutcomeNet
+        The network whose weights are generated.
+    n_arms : int
+    generation : {"chunk", "component", "once", "none"}
+        ``"none"`` has no generator: each arm owns its weights.
+    n_chunks, n_heads, embedding_dim : int
+        A head emits its own segment of a piece from its own share of the last hidden layer.
+    hidden : tuple of int
+        Widths of the generator's tanh layers.
+    dropout : float
+        Rate at which units of the last hidden layer are dropped: a draw is one generator, hence
+        one coherent network an arm.
+    spectral_norm : bool
+        Keep every generator matrix at spectral norm 1.
+    """
+
+    net: OutcomeNet
+    n_arms: int
+    generation: str
+    n_chunks: int
+    n_heads: int
+    embedding_dim: int
+    hidden: tuple[int, ...]
+    dropout: float
+    spectral_norm: bool
+
+    @cached_property
+    def pieces(self) -> Pieces:
+        return cut(self.net, self.generation, self.n_chunks)
+
+    @property
+    def _matrices(self) -> list[str]:
+        names = ["arm_matrix", *(f"matrix{i}" for i in range(1, len(self.hidden))), "heads"]
+        if self.pieces.n_pieces > 1:
+            names.insert(1, "piece_matrix")
+        return names
+
+    def init(self, degrees: Tensor, generator: torch.Generator) -> tuple[Tensors, Tensors]:
+        """Draw the tensors of ``len(degrees)`` independent networks.
+
+        Parameters
+        ----------
+        degrees : Tensor, shape (nets,)
+            How far each network lets its arms depart from one another; 0 leaves them only their
+            intercepts.
+        generator : torch.Generator
+
+        Returns
+        -------
+        params, buffers : dict of Tensor
+        """
+        n, net = len(degrees), self.net
+
+        def normal(*shape: int, std: float | Tensor = 1.0) -> Tensor:
+            return torch.randn(n, *shape, generator=generator, **_CPU) * std
+
+        intercept = torch.zeros(net.n_weights, **_CPU)
+        intercept[-1] = 1.0
+        if self.generation == "none":
+            params = {"own": normal(self.n_arms, net.n_weights, std=start_scale(net))}
+            return params, {"departure": (1 + (INTERCEPT_DEPARTURE - 1) * intercept).expand(n, -1)}
+
+        departure = torch.where(
+            intercept > 0,
+            torch.tensor(INTERCEPT_DEPARTURE, **_CPU),
+            degrees[:, None] * departure_scale(net),
+        )
+        params = {
+            "common": normal(net.n_weights, std=start_scale(net)),
+            "arms": normal(self.n_arms, self.embedding_dim),
+            "arm_matrix": normal(self.embedding_dim, self.hidden[0], std=self.embedding_dim**-0.5),
+            "bias0": torch.zeros(n, self.hidden[0], **_CPU),
+        }
+        if self.pieces.n_pieces > 1:
+            params["pieces"] = normal(self.pieces.n_pieces, self.embedding_dim)
+            params["piece_matrix"] = normal(
+                self.embedding_dim, self.hidden[0], std=self.embedding_dim**-0.5
+            )
+        for i in range(1, len(self.hidden)):
+            params[f"matrix{i}"] = normal(
+                *self.hidden[i - 1 : i + 1], std=self.hidden[i - 1] ** -0.5
+            )
+            params[f"bias{i}"] = torch.zeros(n, self.hidden[i], **_CPU)
+        share = self.hidden[-1] // self.n_heads
+        segment = -(-self.pieces.piece_size // self.n_heads)
+        params["heads"] = normal(self.n_heads, share, segment, std=share**-0.5)
+        buffers = {"departure": departure}
+        if self.spectral_norm:
+            for name in self._matrices:
+                u = torch.randn(params[name].shape[:-1], generator=generator, **_CPU)
+                buffers[f"u_{name}"] = spectral.power_iteration(params[name], u, n_steps=10)
+        return params, buffers
+
+    def advance_spectral(self, params: Tensors, buffers: Tensors, n_steps: int = 1) -> None:
+        """Power iterations on every generator matrix, in place; a training step does one."""
+        if self.spectral_norm and self.generation != "none":
+            for name in self._matrices:
+                u = buffers[f"u_{name}"]
+                u.copy_(spectral.power_iteration(params[name], u, n_steps))
+
+    def matrix(self, params: Tensors, buffers: Tensors, name: str) -> Tensor:
+        """A generator matrix as it is used: divided by its norm with ``spectral_norm``."""
+        if not self.spectral_norm:
+            return params[name]
+        return spectral.normalize(params[name], buffers[f"u_{name}"])
+
+    def draw_masks(self, n_draws: int, generator: torch.Generator) -> Tensor:
+        """Inverted dropout masks of the last hidden layer, shape (n_draws, hidden[-1])."""
+        kept = torch.rand(
+            n_draws,
+            self.hidden[-1],
+            generator=generator,
+            device=generator.device,
+            dtype=torch.float32,
+        )
+        return (kept >= self.dropout).float() / (1 - self.dropout)
+
+    def generate(self, params: Tensors, buffers: Tensors, mask: Tensor | None = None) -> Tensor:
+        """Weights of every arm's network.
+
+        Parameters
+        ----------
+        params, buffers : dict of Tensor
+            As `init` gives them, with nets on the leading axis.
+        mask : Tensor, shape (nets, hidden[-1]), optional
+            Dropout mask of each network's generator, the same for all its arms and pieces.
+
+        Returns
+        -------
+        Tensor, shape (nets, n_arms, n_weights)
+        """
+        departure = buffers["departure"][:, None]
+        if self.generation == "none":
+            return params["own"] * departure
+        hidden = unit_rms(params["arms"]) @ self.matrix(params, buffers, "arm_matrix")
+        hidden = hidden[:, :, None]
+        if "pieces" in params:
+            piece = unit_rms(params["pieces"]) @ self.matrix(params, buffers, "piece_matrix")
+            hidden = hidden + piece[:, None]
+        hidden = torch.tanh(hidden + params["bias0"][:, None, None]).flatten(1, 2)
+        for i in range(1, len(self.hidden)):
+            matrix = self.matrix(params, buffers, f"matrix{i}")
+            hidden = torch.tanh(torch.baddbmm(params[f"bias{i}"][:, None], hidden, matrix))
+        if mask is not None:
+            hidden = hidden * mask[:, None]
+        hidden = hidden.unflatten(2, (self.n_heads, -1)).transpose(1, 2)
+        heads = self.matrix(params, buffers, "heads")
+        emitted = (hidden @ heads).transpose(1, 2).flatten(2)[..., : self.pieces.piece_size]
+        if self.spectral_norm:
+            share, segment = heads.shape[-2:]
+            emitted = emitted * (1 + (segment / share) ** 0.5)
+        emitted = emitted.unflatten(1, (self.n_arms, -1)).flatten(2)
+        return torch.addcmul(params["common"][:, None], departure, self.pieces.assemble(emitted))

@@ -1,0 +1,119 @@
+"""The potential-outcome network: an MLP that owns no weights and is evaluated with given ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+BLUNTNESS = 4.0
+
+
+def blunt_silu(z: Tensor) -> Tensor:
+    """SiLU stretched to a blunt bend, z * sigmoid(z / 4): nearly linear until z is large."""
+    return F.silu(z / BLUNTNESS) * BLUNTNESS
+
+
+def centred_softplus(z: Tensor) -> Tensor:
+    """Softplus of sharpness 1/2, shifted so that 0 maps to 0."""
+    return F.softplus(z, beta=0.5) - 2 * math.log(2)
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "blunt_silu": blunt_silu,
+    "softplus": centred_softplus,
+    "silu": F.silu,
+    "gelu": F.gelu,
+    "elu": F.elu,
+    "tanh": torch.tanh,
+    "relu": F.relu,
+}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Where one layer lies in the flat weight vector: its matrix, then its bias."""
+
+    n_in: int
+    n_out: int
+    start: int
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Number of weights of the matrix and of the bias."""
+        return self.n_in * self.n_out, self.n_out
+
+    @property
+    def bias_start(self) -> int:
+        return self.start + self.n_in * self.n_out
+
+    @property
+    def stop(self) -> int:
+        return self.bias_start + self.n_out
+
+
+@dataclass(frozen=True)
+class OutcomeNet:
+    """Shape of the generated network.
+
+    Parameters
+    ----------
+    n_inputs : int
+        Encoded features.
+    hidden : tuple of int
+        Width of each hidden layer.
+    activation : str
+        A key of `ACTIVATIONS`.
+    """
+
+    n_inputs: int
+    hidden: tuple[int, ...]
+    activation: str
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        layers: list[Layer] = []
+        start = 0
+        for n_in, n_out in pairwise((self.n_inputs, *self.hidden, 1)):
+            layers.append(Layer(n_in, n_out, start))
+            start = layers[-1].stop
+        return tuple(layers)
+
+    @property
+    def n_weights(self) -> int:
+        return self.layers[-1].stop
+
+    def __call__(self, theta: Tensor, x: Tensor) -> Tensor:
+        """Evaluate a batch of networks, each on its own rows.
+
+        Parameters
+        ----------
+        theta : Tensor, shape (b, n_weights)
+            One flat weight vector a network.
+        x : Tensor, shape (b, rows, n_inputs) or (rows, n_inputs)
+            Rows of each network; two dimensions are the same rows for all.
+
+        Returns
+        -------
+        Tensor, shape (b, rows)
+            Outcome on the network's own scale (a logit for a binary outcome).
+        """
+        activation = ACTIVATIONS[self.activation]
+        parts = iter(theta.split([size for layer in self.layers for size in layer.sizes], dim=1))
+        h = x
+        for depth, layer in enumerate(self.layers):
+            weight = next(parts).unflatten(1, (layer.n_in, layer.n_out))
+            bias = next(parts)[:, None]
+            if h.ndim == 2:
+                wide = h @ weight.transpose(0, 1).flatten(1)
+                h = wide.unflatten(1, (len(theta), -1)).transpose(0, 1) + bias
+            else:
+                h = torch.baddbmm(bias, h, weight)
+            if depth < len(self.hidden):
+                h = activation(h)
+        return h.squeeze(-1)
