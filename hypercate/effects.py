@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hypercate.outcome_net import OutcomeNet
 
-_BLOCK_ELEMENTS = 2**19  # of the widest hidden layer: small enough to stay in a core's cache
+_BLOCK_ELEMENTS = 2**18  # of the widest hidden layer: small enough to stay in a core's cache
 
 
 @torch.no_grad()

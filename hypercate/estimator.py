@@ -65,7 +65,7 @@ class HyperCATE(BaseEstimator):
     outcome_hidden : tuple of int, default=(32, 32, 32, 32, 32)
         Widths of the potential-outcome network's hidden layers.
     activation : str, default="blunt_silu"
-        Of the potential-outcome network: blunt_silu, softplus, silu, gelu, elu, tanh or relu.
+        Of the potential-outcome network: blunt_silu, blunt_softplus, silu, gelu, elu, tanh or relu.
     outcome : {"auto", "continuous", "binary"}, default="auto"
         ``"auto"`` takes y as binary if it holds two distinct strings, or only 0 and 1 (or
         booleans), both present. A binary outcome gives probabilities, and risk differences for
@@ -82,7 +82,7 @@ class HyperCATE(BaseEstimator):
     weight_decay : float, default=0.01
     validation_fraction : float in (0, 1), default=0.2
         Share of each arm's rows that a member holds out.
-    patience : int, default=40
+    patience : int, default=20
         Epochs without improvement on the held-out fold after which a network stops.
     device : str, default="auto"
         ``"auto"`` uses a GPU if there is one.
@@ -174,7 +174,7 @@ class HyperCATE(BaseEstimator):
         learning_rate=5e-3,
         weight_decay=0.01,
         validation_fraction=0.2,
-        patience=40,
+        patience=20,
         device="auto",
         random_state=None,
         verbose=False,

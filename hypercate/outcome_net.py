@@ -11,27 +11,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BLUNTNESS = 4.0
-
-
-def blunt_silu(z: Tensor) -> Tensor:
-    """SiLU stretched to a blunt bend, z * sigmoid(z / 4): nearly linear until z is large."""
-    return F.silu(z / BLUNTNESS) * BLUNTNESS
-
 
 def centred_softplus(z: Tensor) -> Tensor:
-    """Softplus of sharpness 1/2, shifted so that 0 maps to 0."""
-    return F.softplus(z, beta=0.5) - 2 * math.log(2)
+    """Softplus shifted so that 0 maps to 0."""
+    return F.softplus(z) - math.log(2)
 
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "blunt_silu": blunt_silu,
-    "softplus": centred_softplus,
-    "silu": F.silu,
-    "gelu": F.gelu,
-    "elu": F.elu,
-    "tanh": torch.tanh,
-    "relu": F.relu,
+@dataclass(frozen=True)
+class Activation:
+    """``width * function(z / width)``: a wide bend is blunt, nearly linear until z is large."""
+
+    function: Callable[[Tensor], Tensor]
+    width: float = 1.0
+
+
+ACTIVATIONS = {
+    "blunt_silu": Activation(F.silu, 4.0),
+    "blunt_softplus": Activation(centred_softplus, 2.0),
+    "silu": Activation(F.silu),
+    "gelu": Activation(F.gelu),
+    "elu": Activation(F.elu),
+    "tanh": Activation(torch.tanh),
+    "relu": Activation(F.relu),
 }
 
 
@@ -91,6 +92,8 @@ class OutcomeNet:
     def __call__(self, theta: Tensor, x: Tensor) -> Tensor:
         """Evaluate a batch of networks, each on its own rows.
 
+        The width of the activation is folded into the weights, which are fewer than the rows.
+
         Parameters
         ----------
         theta : Tensor, shape (b, n_weights)
@@ -104,16 +107,24 @@ class OutcomeNet:
             Outcome on the network's own scale (a logit for a binary outcome).
         """
         activation = ACTIVATIONS[self.activation]
+        width = activation.width
         parts = iter(theta.split([size for layer in self.layers for size in layer.sizes], dim=1))
         h = x
         for depth, layer in enumerate(self.layers):
             weight = next(parts).unflatten(1, (layer.n_in, layer.n_out))
             bias = next(parts)[:, None]
+            is_last = depth == len(self.hidden)
+            if depth == 0:
+                weight = weight / width
+            if is_last:
+                weight = weight * width
+            else:
+                bias = bias / width
             if h.ndim == 2:
                 wide = h @ weight.transpose(0, 1).flatten(1)
                 h = wide.unflatten(1, (len(theta), -1)).transpose(0, 1) + bias
             else:
                 h = torch.baddbmm(bias, h, weight)
-            if depth < len(self.hidden):
-                h = activation(h)
+            if not is_last:
+                h = activation.function(h)
         return h.squeeze(-1)

@@ -1,0 +1,7 @@
+"""``python -m hypercate``."""
+
+import sys
+
+from hypercate.cli import main
+
+sys.exit(main())
