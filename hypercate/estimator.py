@@ -260,7 +260,7 @@ class HyperCATE(BaseEstimator):
             dropout=0.0 if self.generation == "none" else self.hypernet_dropout,
             spectral_norm=self.spectral_norm,
         )
-        names = self._degree_names()
+        degrees = self._degrees()
         seed = _draw_seed(self.random_state)
         trained = train(
             hypernet,
@@ -272,7 +272,7 @@ class HyperCATE(BaseEstimator):
                 ),
                 arm=rank[arm[used]],
             ),
-            [DEGREES[name] for name in names],
+            list(degrees.values()),
             self.n_members,
             learner.loss,
             self._schedule(int(used.sum())),
@@ -291,7 +291,7 @@ class HyperCATE(BaseEstimator):
         self.arms_ = arms.arms_
         self.classes_ = outcome.classes_
         self.outcome_ = outcome.kind
-        self.sharing_ = _sharing_table(names, trained, chosen)
+        self.sharing_ = _sharing_table(list(degrees), trained, chosen)
         self.history_ = _history_table(trained, chosen)
         self.n_parameters_ = {
             "trained": sum(tensor[0].numel() for tensor in params.values()),
@@ -562,10 +562,10 @@ class HyperCATE(BaseEstimator):
                 f"{self.hypernet_hidden[-1]}"
             )
 
-    def _degree_names(self) -> list[str]:
+    def _degrees(self) -> dict[str, float]:
         if self.generation == "none":
-            return ["none"]
-        return list(DEGREES) if self.sharing == "auto" else [self.sharing]
+            return {"none": np.inf}
+        return DEGREES if self.sharing == "auto" else {self.sharing: DEGREES[self.sharing]}
 
     def _schedule(self, n: int) -> Schedule:
         batch_size = self.batch_size

@@ -17,6 +17,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 _STEPS_AN_EPOCH = 32
 _AVERAGING = 0.98
+_HEAD_START, _FAR_BEHIND = 20, 1.25
 _BLOW_UP = 1e4
 
 
@@ -111,7 +112,7 @@ def train(
     )
     params = {name: tensor.to(device) for name, tensor in params.items()}
     buffers = {name: tensor.to(device) for name, tensor in buffers.items()}
-    best = _Best(params, buffers)
+    best = _Best(params, buffers, n_members)
     with torch.inference_mode(False), torch.enable_grad():
         nets = _Nets(hypernet, params, buffers, schedule)
         history = []
@@ -251,7 +252,7 @@ class _Nets:
 class _Best:
     """The best weights of every network so far, and which networks are still in training."""
 
-    def __init__(self, params: Tensors, buffers: Tensors) -> None:
+    def __init__(self, params: Tensors, buffers: Tensors, n_members: int) -> None:
         device = buffers["departure"].device
         n_nets = len(buffers["departure"])
         self.params = {name: tensor.clone() for name, tensor in params.items()}
@@ -259,6 +260,7 @@ class _Best:
         self.loss = torch.full((n_nets,), torch.inf, device=device)
         self.epoch = torch.zeros(n_nets, dtype=torch.int64, device=device)
         self.active = torch.arange(n_nets, device=device)
+        self.n_members = n_members
 
     def update(
         self, epoch: int, train_loss: Tensor, held_loss: Tensor, nets: _Nets, patience: int
@@ -276,6 +278,10 @@ class _Best:
             for name, tensor in kept.items():
                 tensor[where] = current[name][improved]
         going = alive & (epoch - self.epoch[self.active] < patience)
+        if epoch >= _HEAD_START:
+            by_member = self.loss.view(self.n_members, -1)
+            in_race = by_member <= _FAR_BEHIND * by_member.amin(dim=1, keepdim=True)
+            going &= in_race.flatten()[self.active]
         self.active, self.first_loss = self.active[going], self.first_loss[going]
         return going
 

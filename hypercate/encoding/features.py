@@ -102,10 +102,10 @@ class FeatureEncoder:
             If only one of fit and transform was given column names.
         """
         frame, labels = _read_frame(X)
-        order = self._match(frame, labels)
+        given = [series for _, series in frame.items()]
         sources = [
-            column.source(read_column(frame.iloc[:, j], column.name))
-            for column, j in zip(self._columns, order, strict=True)
+            column.source(read_column(given[j], column.name))
+            for column, j in zip(self._columns, self._match(frame, labels), strict=True)
         ]
         ends = np.cumsum([len(column.output_names) for column in self._columns])
         encoded = np.empty((len(frame), self.n_outputs), dtype=np.float32)
