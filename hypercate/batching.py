@@ -58,7 +58,8 @@ def lay_out(counts: np.ndarray, n_steps: int, device: torch.device) -> Layout:
     starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
     slots, filled = [], []
     for start, count, width in zip(starts, counts, n_blocks * size, strict=True):
-        position = np.arange(width)[None] * n_steps + np.arange(n_steps)[:, None]
+        turn = (np.arange(n_steps) - start) % n_steps  # an arm goes on at the step where one ended
+        position = np.arange(width)[None] * n_steps + turn[:, None]
         slots.append(start + position % count)
         filled.append(position < count)
     return Layout(

@@ -22,8 +22,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         resolved = torch.device(device)
-        torch.empty(0, device=resolved)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        torch.zeros(1, device=resolved).item()
+    except (RuntimeError, AssertionError, ImportError) as error:
         raise ValueError(
             f"device={device!r} is not to be had on this machine ({error}); "
             "use device='cpu' or device='auto'"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -147,7 +148,7 @@ class EffectInference:
 
 def interval(draws: np.ndarray, alpha: float) -> tuple[np.ndarray, np.ndarray]:
     """Central interval of level 1 - alpha of the draws on the first axis."""
-    if not isinstance(alpha, float | int) or not 0 < alpha < 1:
+    if not isinstance(alpha, Real) or not 0 < alpha < 1:
         raise ValueError(f"alpha={alpha!r} must be a number strictly between 0 and 1")
     lower, upper = np.quantile(draws, [alpha / 2, 1 - alpha / 2], axis=0)
     return lower, upper

@@ -317,13 +317,13 @@ class HyperCATE(BaseEstimator):
         x = self._encode(X)
         params, buffers = self._tensors()
         theta = self._hypernet.generate(params, buffers)[:, self._rank]
-        weight = torch.full((len(theta),), 1 / len(theta), dtype=torch.float64)
+        weight = torch.full((len(theta),), 1 / len(theta), dtype=torch.float64, device=theta.device)
         return potential_outcomes(
             self._hypernet.net,
             theta,
             x,
             self._learner.potential_outcome,
-            weight.to(theta.device),
+            weight,
         )
 
     def predict(self, X: Any) -> np.ndarray:
@@ -636,7 +636,7 @@ def _draw_seed(random_state: Any) -> int:
 
 def _take(trained: Trained, chosen: np.ndarray) -> tuple[Tensors, Tensors]:
     """Each member's chosen network, on the CPU."""
-    nets = torch.as_tensor(_chosen_nets(trained, chosen))
+    nets = torch.as_tensor(_chosen_nets(trained, chosen), device="cpu")
     params = {name: tensor.cpu()[nets] for name, tensor in trained.params.items()}
     buffers = {name: tensor.cpu()[nets] for name, tensor in trained.buffers.items()}
     return params, buffers

@@ -73,6 +73,8 @@ class Trained:
     history: np.ndarray
 
 
+@torch.inference_mode(False)
+@torch.enable_grad()
 def train(
     hypernet: HyperNet,
     data: Data,
@@ -108,41 +110,40 @@ def train(
     n_nets = n_members * len(degrees)
     member = torch.arange(n_nets, device=device) // len(degrees)
     params, buffers = hypernet.init(
-        torch.tensor(degrees * n_members, dtype=torch.float32), torch.Generator().manual_seed(seed)
+        torch.tensor(degrees * n_members, dtype=torch.float32, device="cpu"),
+        torch.Generator("cpu").manual_seed(seed),
     )
     params = {name: tensor.to(device) for name, tensor in params.items()}
     buffers = {name: tensor.to(device) for name, tensor in buffers.items()}
     best = _Best(params, buffers, n_members)
-    with torch.inference_mode(False), torch.enable_grad():
-        nets = _Nets(hypernet, params, buffers, schedule)
-        history = []
-        epochs = tqdm(range(schedule.max_epochs), "HyperCATE", unit="epoch", disable=not verbose)
-        for epoch in epochs:
-            train_loss = torch.zeros(len(member), device=device)
-            n_epoch_steps = min(n_steps, _STEPS_AN_EPOCH)
-            for _ in range(n_epoch_steps):
-                rows, filled = next(minibatches)
-                train_loss += nets.step(data, loss, rows[member], filled, layout.arms, shuffler)
-            train_loss /= n_epoch_steps
-            with torch.no_grad():
-                held_loss = nets.factual_loss(
-                    nets.average, data, loss, held[member], held_layout.filled[0], held_layout.arms
-                )
-            history.append(
-                torch.stack(
-                    [best.active, torch.full_like(train_loss, epoch), train_loss, held_loss], 1
-                )
+    nets = _Nets(hypernet, params, buffers, schedule)
+    history = []
+    epochs = tqdm(range(schedule.max_epochs), "HyperCATE", unit="epoch", disable=not verbose)
+    for epoch in epochs:
+        train_loss = torch.zeros(len(member), dtype=torch.float32, device=device)
+        n_epoch_steps = min(n_steps, _STEPS_AN_EPOCH)
+        for _ in range(n_epoch_steps):
+            rows, filled = next(minibatches)
+            losses = nets.step(data, loss, rows[member], filled, layout.arms, shuffler)
+            if nets.n_steps == 1:
+                best.first_loss = losses
+            train_loss += losses
+        train_loss /= n_epoch_steps
+        with torch.no_grad():
+            held_loss = nets.factual_loss(
+                nets.average, data, loss, held[member], held_layout.filled[0], held_layout.arms
             )
-            going = best.update(epoch, train_loss, held_loss, nets, schedule.patience)
-            epochs.set_postfix(
-                networks=int(going.sum()), validation=f"{best.loss.mean().item():.4f}"
-            )
-            if not going.all():
-                nets.keep(going)
-                member = member[going]
-            if not going.any():
-                break
-        epochs.close()
+        history.append(
+            torch.stack([best.active, torch.full_like(train_loss, epoch), train_loss, held_loss], 1)
+        )
+        going = best.update(epoch, train_loss, held_loss, nets, schedule.patience)
+        epochs.set_postfix(networks=int(going.sum()), validation=f"{best.loss.mean().item():.4f}")
+        if not going.all():
+            nets.keep(going)
+            member = member[going]
+        if not going.any():
+            break
+    epochs.close()
     validation_loss = best.loss.view(n_members, -1).cpu().numpy()
     if np.isinf(validation_loss).all(axis=1).any():
         raise FloatingPointError(
@@ -257,17 +258,16 @@ class _Best:
         n_nets = len(buffers["departure"])
         self.params = {name: tensor.clone() for name, tensor in params.items()}
         self.buffers = {name: tensor.clone() for name, tensor in buffers.items()}
-        self.loss = torch.full((n_nets,), torch.inf, device=device)
+        self.loss = torch.full((n_nets,), torch.inf, dtype=torch.float32, device=device)
         self.epoch = torch.zeros(n_nets, dtype=torch.int64, device=device)
         self.active = torch.arange(n_nets, device=device)
+        self.first_loss = self.loss
         self.n_members = n_members
 
     def update(
         self, epoch: int, train_loss: Tensor, held_loss: Tensor, nets: _Nets, patience: int
     ) -> Tensor:
         """Keep what improved; the networks, among the active, that go on: bool, shape (active,)."""
-        if epoch == 0:
-            self.first_loss = train_loss
         alive = torch.isfinite(held_loss) & (train_loss < _BLOW_UP * self.first_loss)
         self.loss[self.active[~alive]] = torch.inf
         improved = alive & (held_loss < self.loss[self.active])

@@ -1,0 +1,148 @@
+"""Blocks of one arm each, and the held-out folds of the members."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hypercate.batching import lay_out, stratified_folds
+
+quick = settings(max_examples=60, deadline=None, derandomize=True)
+DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
+CPU = torch.device("cpu")
+
+# a few or many arms of any imbalance, with no more steps than rows
+counts = st.lists(
+    st.one_of(st.integers(1, 5), st.integers(1, 300), st.integers(2000, 6000)),
+    min_size=1,
+    max_size=8,
+).map(np.array)
+epochs = counts.flatmap(
+    lambda c: st.tuples(st.just(c), st.integers(1, min(int(c.sum()), 60))),
+)
+
+
+def arms_of(counts):
+    return np.repeat(np.arange(len(counts)), counts)
+
+
+class TestLayOut:
+    @quick
+    @given(epochs)
+    def test_every_row_has_weight_1_once_an_epoch(self, epoch):
+        layout = lay_out(*epoch, CPU)
+        assert layout.n_steps == epoch[1]
+        assert layout.slots.shape == layout.filled.shape
+        assert set(layout.filled.unique().tolist()) <= {0.0, 1.0}
+        met = layout.slots[layout.filled == 1]
+        assert torch.equal(met.sort().values, torch.arange(epoch[0].sum()))
+
+    @quick
+    @given(epochs)
+    def test_a_block_holds_one_arm_in_empty_slots_too(self, epoch):
+        counts, n_steps = epoch
+        layout = lay_out(counts, n_steps, CPU)
+        n_blocks = len(layout.arms)
+        assert layout.arms.shape == (n_blocks, len(counts))
+        assert torch.equal(layout.arms.sum(1), torch.ones(n_blocks))
+        block_arm = layout.arms.argmax(1)
+        assert torch.equal(layout.arms[torch.arange(n_blocks), block_arm], torch.ones(n_blocks))
+        slot_arm = torch.as_tensor(arms_of(counts))[layout.slots].view(n_steps, n_blocks, -1)
+        assert torch.equal(slot_arm, block_arm[None, :, None].expand_as(slot_arm))
+
+    @quick
+    @given(epochs)
+    def test_each_arm_is_spread_evenly_over_the_steps(self, epoch):
+        counts, n_steps = epoch
+        layout = lay_out(counts, n_steps, CPU)
+        arm = torch.as_tensor(arms_of(counts))[layout.slots]
+        for k in range(len(counts)):
+            rows = (layout.filled * (arm == k)).sum(1)
+            assert rows.max() - rows.min() <= 1
+
+    @quick
+    @given(st.lists(st.integers(1, 12), min_size=1, max_size=8).map(np.array), st.data())
+    def test_every_step_has_a_row(self, counts, data):
+        n_steps = data.draw(st.integers(1, int(counts.sum())))
+        assert lay_out(counts, n_steps, CPU).filled.sum(1).min() >= 1
+
+    @pytest.mark.parametrize("counts", [[100, 100], [500, 40], [3000, 20, 300], [4000, 4000]])
+    def test_few_slots_are_empty(self, counts):
+        layout = lay_out(np.array(counts), max(1, sum(counts) // 128), CPU)
+        assert layout.filled.mean() > 0.6
+
+    @quick
+    @given(st.integers(1, 40), st.integers(1, 20))
+    def test_one_arm_alone_needs_no_other(self, count, n_steps):
+        layout = lay_out(np.array([count]), min(n_steps, count), CPU)
+        assert (layout.arms == 1).all()
+
+    @pytest.mark.parametrize("device", DEVICES)
+    def test_lies_on_the_device_whatever_the_default_dtype(self, device):
+        torch.set_default_dtype(torch.float64)
+        try:
+            layout = lay_out(np.array([5, 3]), 2, torch.device(device))
+        finally:
+            torch.set_default_dtype(torch.float32)
+        assert layout.slots.dtype == torch.int64
+        assert layout.filled.dtype == layout.arms.dtype == torch.float32
+        for tensor in (layout.slots, layout.filled, layout.arms):
+            assert tensor.device.type == device
+
+
+@st.composite
+def folds(draw):
+    counts = draw(st.lists(st.integers(2, 60), min_size=1, max_size=5))
+    seed = draw(st.integers(0, 1000))
+    arms = np.random.default_rng(seed).permutation(arms_of(counts))
+    return arms, draw(st.integers(1, 9)), draw(st.floats(0.01, 0.99)), seed
+
+
+class TestStratifiedFolds:
+    @quick
+    @given(folds())
+    def test_training_and_held_out_rows_part_the_data(self, problem):
+        arms, n_members, fraction, seed = problem
+        train, held = stratified_folds(arms, n_members, fraction, np.random.default_rng(seed))
+        assert len(train) == len(held) == n_members
+        for both in np.concatenate([train, held], axis=1):
+            np.testing.assert_array_equal(np.sort(both), np.arange(len(arms)))
+
+    @quick
+    @given(folds())
+    def test_rows_are_sorted_by_arm(self, problem):
+        arms, n_members, fraction, seed = problem
+        for part in stratified_folds(arms, n_members, fraction, np.random.default_rng(seed)):
+            assert (np.diff(arms[part], axis=1) >= 0).all()
+
+    @quick
+    @given(folds())
+    def test_each_arm_holds_out_its_fraction_and_keeps_at_least_a_row(self, problem):
+        arms, n_members, fraction, seed = problem
+        train, held = stratified_folds(arms, n_members, fraction, np.random.default_rng(seed))
+        for arm, count in enumerate(np.bincount(arms)):
+            n_held = (arms[held] == arm).sum(1)
+            assert (n_held >= 1).all()
+            assert (n_held <= count - 1).all()
+            wanted = np.clip(fraction * count, 1, count - 1)
+            assert (np.abs(n_held - wanted) <= 0.5 + 1e-9).all()
+            assert (n_held + (arms[train] == arm).sum(1) == count).all()
+
+    @quick
+    @given(folds())
+    def test_rows_of_an_arm_are_held_out_about_equally_often(self, problem):
+        arms, n_members, fraction, seed = problem
+        _, held = stratified_folds(arms, n_members, fraction, np.random.default_rng(seed))
+        times = np.bincount(held.ravel(), minlength=len(arms))
+        for arm in range(arms.max() + 1):
+            assert np.ptp(times[arms == arm]) <= 1
+
+    def test_folds_are_drawn_at_random_by_the_generator_given(self):
+        arms = arms_of([40, 40])
+        first, again, other = (
+            stratified_folds(arms, 2, 0.25, np.random.default_rng(seed))[1] for seed in (0, 0, 1)
+        )
+        np.testing.assert_array_equal(first, again)
+        assert not np.array_equal(np.sort(first), np.sort(other))
+        assert (np.diff(np.sort(first[0][:10])) > 1).any()

@@ -1,0 +1,691 @@
+"""The training loop: what it minimises, who learns from whom, when networks stop, and manners."""
+
+import contextlib
+import copy
+import re
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hypercate.batching import lay_out
+from hypercate.device import resolve_device
+from hypercate.hypernet.hypernetwork import HyperNet
+from hypercate.learners import TLearner
+from hypercate.outcome_net import OutcomeNet
+from hypercate.training import Data, Schedule, _minibatches, _Nets, train
+
+quick = settings(max_examples=25, deadline=None, derandomize=True)
+DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
+SQUARED = TLearner("continuous", 0.0, 1.0).loss
+LOGISTIC = TLearner("binary", 0.0, 1.0).loss
+
+
+def hypernet(**changed):
+    shape = {
+        "net": OutcomeNet(3, (6, 5), "blunt_silu"),
+        "n_arms": 2,
+        "generation": "chunk",
+        "n_chunks": 3,
+        "n_heads": 1,
+        "embedding_dim": 4,
+        "hidden": (8,),
+        "dropout": 0.0,
+        "spectral_norm": False,
+    }
+    return HyperNet(**shape | changed)
+
+
+def schedule(**changed):
+    defaults = {
+        "max_epochs": 4,
+        "batch_size": 16,
+        "learning_rate": 0.01,
+        "weight_decay": 0.01,
+        "validation_fraction": 0.25,
+        "patience": 100,
+    }
+    return Schedule(**defaults | changed)
+
+
+def trial(counts=(30, 14), *, effect=lambda x, arm: 2 * arm, device="cpu", binary=False):
+    """Rows in mixed order, y = x0 + effect + noise; no two outcomes alike but binary ones."""
+    rng = np.random.default_rng(0)
+    arm = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    x = rng.normal(size=(len(arm), 3))
+    y = x[:, 0] + effect(x, arm) + 0.1 * rng.normal(size=len(arm))
+    return data_of(x, y > 1 if binary else y, np.ones(len(arm)), arm, device)
+
+
+def data_of(x, y, weight, arm, device="cpu"):
+    tensors = (
+        torch.as_tensor(np.asarray(v), dtype=torch.float32, device=device) for v in (x, y, weight)
+    )
+    return Data(*tensors, np.asarray(arm))
+
+
+def weighted(data, weight):
+    return data_of(data.x.cpu(), data.y.cpu(), weight, data.arm, data.x.device)
+
+
+def subset(data, rows):
+    x, y, weight = (getattr(data, name).cpu()[rows] for name in ("x", "y", "weight"))
+    return data_of(x, y, weight, data.arm[rows], data.x.device)
+
+
+def fitted(data=None, shape=None, degrees=(0.0, 1.0), n_members=2, loss=SQUARED, seed=0, **changed):
+    return train(
+        shape or hypernet(),
+        data or trial(),
+        list(degrees),
+        n_members,
+        loss,
+        schedule(**changed),
+        seed,
+    )
+
+
+class Recorder:
+    """A loss that notes whose outcomes each network was shown: (calls, nets, slots) of rows."""
+
+    def __init__(self, data):
+        self.order = np.argsort(data.y.cpu().numpy())
+        self.sorted = data.y.cpu().numpy()[self.order]
+        self.trained, self.held = [], []
+
+    def __call__(self, output, y):
+        rows = self.order[np.searchsorted(self.sorted, y.cpu().numpy())]
+        (self.trained if torch.is_grad_enabled() else self.held).append(rows)
+        return SQUARED(output, y)
+
+
+class SpoiltLoss:
+    """Squared error that some networks cannot bear from the third epoch on."""
+
+    def __init__(self, nets, value, in_training):
+        self.nets, self.value, self.in_training = nets, value, in_training
+        self.validations = 0
+
+    def __call__(self, output, y):
+        losses = SQUARED(output, y)
+        spoilt = self.validations >= 2 and torch.is_grad_enabled() == self.in_training
+        self.validations += not torch.is_grad_enabled()
+        if spoilt and len(output) == 4:
+            losses = losses.index_fill(0, torch.tensor(self.nets), self.value)
+        return losses
+
+
+def double(tensors):
+    return {name: tensor.cpu().double() for name, tensor in tensors.items()}
+
+
+def slow_loss(shape, params, buffers, data, rows, loss):
+    """Weighted mean over each network's rows, one at a time by its own arm's network."""
+    theta = shape.generate(double(params), double(buffers))
+    x, y, weight = (getattr(data, name).cpu().double() for name in ("x", "y", "weight"))
+    means = []
+    for of_arms, of_net in zip(theta, rows, strict=True):
+        total = sum(
+            weight[row] * loss(shape.net(of_arms[[data.arm[row]]], x[[row]])[0, 0], y[row])
+            for row in of_net
+        )
+        means.append(total / sum(weight[row] for row in of_net))
+    return torch.stack(means)
+
+
+def block_loss(shape, params, buffers, data, loss, n_steps=1, step=0):
+    """Loss by blocks of each network on one minibatch of `data`, its networks, and its rows."""
+    device = data.x.device
+    nets = _Nets(shape, params, buffers, schedule())
+    layout = lay_out(np.bincount(data.arm), n_steps, device)
+    rows = torch.as_tensor(np.argsort(data.arm, kind="stable"), device=device)[layout.slots[step]]
+    losses = nets.factual_loss(
+        nets.params,
+        data,
+        loss,
+        rows.expand(len(buffers["departure"]), -1),
+        layout.filled[step],
+        layout.arms,
+    )
+    losses.sum().backward()
+    return losses.detach(), nets, rows[layout.filled[step] == 1].tolist()
+
+
+def started(shape, n=3, device="cpu"):
+    generator = torch.Generator().manual_seed(0)
+    tensors = shape.init(torch.linspace(0.5, 2, n, dtype=torch.float32), generator)
+    return tuple({k: v.to(device) for k, v in part.items()} for part in tensors)
+
+
+class TestFactualLoss:
+    @pytest.mark.parametrize("device", DEVICES)
+    @pytest.mark.parametrize("binary", [False, True])
+    @pytest.mark.parametrize("way", ["chunk", "component", "once", "none"])
+    def test_blocks_give_the_mean_over_rows_by_their_own_arms_network(self, way, binary, device):
+        shape = hypernet(n_arms=3, generation=way)
+        loss = LOGISTIC if binary else SQUARED
+        data = trial((21, 3, 9), device=device, binary=binary)
+        data = weighted(data, np.random.default_rng(1).exponential(size=33))
+        params, buffers = started(shape, device=device)
+        for step in range(2):
+            losses, nets, rows = block_loss(shape, params, buffers, data, loss, 2, step)
+            slow_params = {k: v.requires_grad_() for k, v in double(params).items()}
+            slow = slow_loss(shape, slow_params, buffers, data, [rows] * 3, loss)
+            slow.sum().backward()
+            torch.testing.assert_close(losses.cpu().double(), slow.detach(), rtol=1e-5, atol=1e-6)
+            for name, param in nets.params.items():
+                torch.testing.assert_close(
+                    param.grad.cpu().double(), slow_params[name].grad, rtol=1e-4, atol=1e-5
+                )
+
+    @quick
+    @given(st.integers(0, 10**6), st.sampled_from([SQUARED, LOGISTIC]))
+    def test_a_weight_of_0_leaves_a_row_out_and_of_2_doubles_it(self, seed, loss):
+        shape, data = hypernet(), trial((9, 8), binary=loss is LOGISTIC)
+        params, buffers = started(shape)
+        times = np.random.default_rng(seed).permutation(np.arange(17) % 3)
+        by_weight, nets, _ = block_loss(shape, params, buffers, weighted(data, times), loss)
+        repeated = subset(data, np.repeat(np.arange(17), times))
+        by_rows, others, _ = block_loss(shape, params, buffers, repeated, loss)
+        torch.testing.assert_close(by_weight, by_rows, rtol=1e-5, atol=1e-6)
+        for name, param in nets.params.items():
+            torch.testing.assert_close(param.grad, others.params[name].grad, rtol=1e-4, atol=1e-5)
+
+    def test_rows_of_weight_0_change_nothing_in_training(self):
+        data = trial()
+        ignored = np.arange(44) % 4 == 0
+        data = weighted(data, np.where(ignored, 0, 1))
+        x, y = data.x.clone(), data.y.clone()
+        x[ignored], y[ignored] = 50, -50
+        first, second = fitted(data), fitted(Data(x, y, data.weight, data.arm))
+        np.testing.assert_array_equal(first.history, second.history)
+
+    def test_only_the_ratio_of_weights_counts(self):
+        data = trial()
+        weight = np.random.default_rng(1).exponential(size=44).astype(np.float32)
+        assert_same(fitted(weighted(data, weight)), fitted(weighted(data, 8 * weight)))
+
+    def test_rows_in_another_order_are_learnt_as_well(self):
+        data = trial((60, 40))
+        first = fitted(data, max_epochs=40).validation_loss
+        second = fitted(subset(data, np.arange(100)[::-1].copy()), max_epochs=40).validation_loss
+        np.testing.assert_allclose(first.mean(), second.mean(), rtol=0.6)
+
+
+class TestWhoLearnsFromWhom:
+    def test_without_a_generator_an_arm_ignores_the_other_arms_rows(self):
+        shape, data = hypernet(generation="none"), trial()
+        y = data.y.clone()
+        y[torch.as_tensor(data.arm == 0)] += 3
+        other = Data(data.x, y, data.weight, data.arm)
+        first, second = (
+            fitted(d, shape, max_epochs=1, degrees=[np.inf]).params["own"] for d in (data, other)
+        )
+        assert torch.equal(first[:, 1], second[:, 1])
+        assert not torch.equal(first[:, 0], second[:, 0])
+
+    @pytest.mark.parametrize("way", ["none", "chunk"])
+    def test_an_arm_without_weight_moves_only_with_a_generator(self, way):
+        shape, data = hypernet(generation=way), trial()
+        data = weighted(data, data.arm == 0)
+        early, late = (
+            fitted(data, shape, degrees=[1.0], max_epochs=epochs, weight_decay=0)
+            for epochs in (1, 6)
+        )
+        moved = shape.generate(early.params, early.buffers) != shape.generate(
+            late.params, late.buffers
+        )
+        assert moved[:, 0].any(dim=-1).all()
+        assert moved[:, 1].any() == (way == "chunk")
+
+
+@pytest.fixture(scope="module")
+def seen():
+    data = trial((40, 24))
+    recorder = Recorder(data)
+    fitted(data, n_members=3, loss=recorder, batch_size=16)
+    return data, np.array(recorder.trained), np.array(recorder.held)
+
+
+class TestRowsSeen:
+    def test_a_network_never_trains_on_what_it_holds_out(self, seen):
+        data, trained, held = seen
+        for net in range(6):
+            held_rows, trained_rows = set(held[:, net].flat), set(trained[:, net].flat)
+            assert held_rows.isdisjoint(trained_rows)
+            assert held_rows | trained_rows == set(range(64))
+            assert np.bincount(data.arm[list(held_rows)]).tolist() == [10, 6]
+
+    def test_every_epoch_is_a_pass_over_the_training_rows(self, seen):
+        _, trained, held = seen
+        by_epoch = trained.reshape(len(held), -1, *trained.shape[1:])
+        assert by_epoch.shape[:2] == (4, 3)  # 48 rows in batches of 16
+        for of_epoch in by_epoch:
+            for net in range(6):
+                assert set(of_epoch[:, net].flat) == set(trained[:, net].flat)
+        assert not np.array_equal(by_epoch[0], by_epoch[1])
+
+    def test_degrees_of_a_member_see_the_same_rows_and_members_others(self, seen):
+        _, trained, held = seen
+        for part in (trained, held):
+            np.testing.assert_array_equal(part[:, 0::2], part[:, 1::2])
+        assert set(held[0, 0]).isdisjoint(held[0, 2])
+        assert set(held[0, 2]).isdisjoint(held[0, 4])
+
+    def test_every_validation_is_on_the_same_rows(self, seen):
+        held = np.sort(seen[2], axis=2)
+        assert (held == held[:1]).all()
+
+    def test_an_epoch_is_at_most_32_minibatches(self):
+        data = trial((80, 20))
+        recorder = Recorder(data)
+        fitted(data, n_members=1, loss=recorder, batch_size=2, max_epochs=3)
+        assert (len(recorder.trained), len(recorder.held)) == (3 * 32, 3)
+        assert len(set(np.array(recorder.trained).flat)) == 75
+
+    @quick
+    @given(st.lists(st.integers(1, 30), min_size=1, max_size=4), st.integers(1, 4), st.data())
+    def test_each_pass_meets_every_row_once(self, counts, n_members, draw):
+        device = resolve_device("auto")
+        n_steps = draw.draw(st.integers(1, max(counts)))
+        arm = np.repeat(np.arange(len(counts)), counts)
+        zeros = np.zeros(len(arm))
+        data = data_of(np.zeros((len(arm), 1)), zeros, zeros, arm, device)
+        layout = lay_out(np.array(counts), n_steps, device)
+        generator = torch.Generator(device).manual_seed(0)
+        train_rows = np.tile(np.arange(len(arm)), (n_members, 1))
+        minibatches = _minibatches(data, train_rows, layout, generator)
+        block_arm = layout.arms.argmax(1).cpu().numpy()
+        for _ in range(2):
+            met = []
+            for _ in range(n_steps):
+                rows, filled = next(minibatches)
+                met.append(rows[:, filled == 1].cpu().numpy())
+                by_block = arm[rows.cpu().numpy()].reshape(n_members, len(block_arm), -1)
+                assert (by_block == block_arm[:, None]).all()
+            met = np.concatenate(met, axis=1)
+            np.testing.assert_array_equal(np.sort(met, axis=1), train_rows)
+
+    @pytest.mark.parametrize("batch_size", [1, 3, 10**9])
+    def test_any_batch_size_trains_any_number_of_arms(self, batch_size):
+        data = trial((9, 9, 9, 9))
+        trained = fitted(data, hypernet(n_arms=4), batch_size=batch_size)
+        assert np.isfinite(trained.validation_loss).all()
+
+
+def heterogeneous(device="cpu"):
+    """The effect varies, so that networks whose arms differ by a constant fall behind."""
+    return trial((120, 80), effect=lambda x, arm: 2 * arm * x[:, 1], device=device)
+
+
+def records(trained, net):
+    return trained.history[trained.history[:, 0] == net][:, 1:]
+
+
+@pytest.fixture(scope="module", params=["chunk", "none"])
+def stopped(request):
+    patience = 3
+    trained = fitted(
+        trial((40, 24)),
+        hypernet(generation=request.param),
+        n_members=3,
+        max_epochs=100,
+        patience=patience,
+        learning_rate=0.05,
+    )
+    return trained, patience
+
+
+class TestStopping:
+    def test_the_best_epoch_of_its_own_fold_is_kept(self, stopped):
+        trained, _ = stopped
+        for net in range(6):
+            epoch, _, validation = records(trained, net).T
+            best, at = trained.validation_loss.flat[net], trained.best_epoch.flat[net]
+            assert best == pytest.approx(validation.min(), rel=1e-6)
+            assert epoch[validation.argmin()] == at
+
+    def test_a_network_leaves_when_its_patience_is_over(self, stopped):
+        trained, patience = stopped
+        last = [records(trained, net)[-1, 0] for net in range(6)]
+        assert len(set(last)) > 1
+        for net in range(6):
+            epoch = records(trained, net)[:, 0]
+            np.testing.assert_array_equal(epoch, np.arange(len(epoch)))
+            if last[net] < 20:
+                assert last[net] == trained.best_epoch.flat[net] + patience
+            assert last[net] <= trained.best_epoch.flat[net] + patience
+        assert max(last) < 99
+
+    @pytest.mark.parametrize("device", DEVICES)
+    @pytest.mark.parametrize("norm", [False, True])
+    @pytest.mark.parametrize("way", ["chunk", "none"])
+    def test_kept_weights_give_the_loss_that_was_reported(self, way, norm, device):
+        shape = hypernet(generation=way, spectral_norm=norm)
+        data = trial((40, 24), device=device)
+        recorder = Recorder(data)
+        trained = fitted(data, shape, loss=recorder, max_epochs=60, patience=3, learning_rate=0.05)
+        assert trained.best_epoch.min() < trained.history[:, 1].max()
+        rows = [sorted(set(of_net)) for of_net in recorder.held[0]]
+        slow = slow_loss(shape, trained.params, trained.buffers, data, rows, SQUARED)
+        np.testing.assert_allclose(slow, trained.validation_loss.ravel(), rtol=1e-3)
+
+    @pytest.mark.parametrize("way", ["chunk", "none"])
+    def test_networks_go_on_alike_when_others_have_left(self, way):
+        settings = {"shape": hypernet(generation=way), "n_members": 3, "learning_rate": 0.03}
+        data = trial((40, 24))
+        short, long = (fitted(data, **settings, patience=p, max_epochs=20) for p in (2, 100))
+        lengths = [len(records(short, net)) for net in range(6)]
+        assert min(lengths) < max(lengths)
+        for net, length in enumerate(lengths):
+            np.testing.assert_allclose(
+                records(short, net), records(long, net)[:length], rtol=1e-3, atol=1e-5
+            )
+
+    @pytest.mark.parametrize("norm", [False, True])
+    def test_leaving_moves_no_state_of_those_that_stay(self, norm):
+        device = resolve_device("auto")
+        shape, data = hypernet(spectral_norm=norm), trial(device=device)
+        layout = lay_out(np.bincount(data.arm), 1, device)
+        rows = torch.as_tensor(np.argsort(data.arm, kind="stable"), device=device)
+        rows = rows[layout.slots[0]]
+        going = torch.tensor([True, False, True, False], device=device)
+
+        def step(nets, n):
+            generator = torch.Generator(device).manual_seed(0)
+            for _ in range(n):
+                arguments = (layout.filled[0], layout.arms, generator)
+                nets.step(
+                    data, SQUARED, rows.expand(len(nets.buffers["departure"]), -1), *arguments
+                )
+
+        nets = _Nets(shape, *started(shape, 4, device), schedule(learning_rate=0.03))
+        step(nets, 5)
+        fewer = copy.deepcopy(nets)
+        fewer.keep(going)
+        for n_more in (0, 10):
+            step(nets, n_more)
+            step(fewer, n_more)
+            assert fewer.n_steps == nets.n_steps
+            for name, param in nets.params.items():
+                mine = {"weight": fewer.params[name], "average": fewer.average[name]}
+                theirs = {"weight": param, "average": nets.average[name]}
+                mine |= fewer.optimizer.state[fewer.params[name]]
+                theirs |= nets.optimizer.state[param]
+                assert (
+                    mine.keys()
+                    == theirs.keys()
+                    == {"weight", "average", "step", "exp_avg", "exp_avg_sq"}
+                )
+                for key, tensor in theirs.items():
+                    expected = tensor if key == "step" else tensor[going]
+                    torch.testing.assert_close(mine[key], expected, rtol=1e-3, atol=1e-5)
+            for name, tensor in nets.buffers.items():
+                torch.testing.assert_close(fewer.buffers[name], tensor[going], rtol=1e-3, atol=1e-4)
+
+    def test_networks_far_behind_their_members_best_leave_after_a_head_start(self):
+        trained = fitted(heterogeneous(), degrees=(0.0, 3.0), max_epochs=40, batch_size=64)
+        assert (trained.validation_loss[:, 0] > 1.25 * trained.validation_loss[:, 1]).all()
+        for member in range(2):
+            far, near = (records(trained, 2 * member + degree)[-1, 0] for degree in (0, 1))
+            assert 20 <= far < 39
+            assert near == 39
+
+    def test_networks_of_like_loss_stay(self):
+        trained = fitted(trial((40, 24)), degrees=(1.0, 1.1), max_epochs=40)
+        ratio = trained.validation_loss.max(1) / trained.validation_loss.min(1)
+        assert (ratio < 1.25).all()
+        assert all(len(records(trained, net)) == 40 for net in range(4))
+
+
+class TestGeneratorInTraining:
+    @pytest.mark.parametrize("dropout", [0.0, 0.5])
+    def test_dropout_is_for_training_and_never_for_validation(self, dropout):
+        """Weights that hardly move give the same loss at every epoch, unless units are dropped."""
+        trained = fitted(
+            shape=hypernet(dropout=dropout),
+            degrees=[3.0],
+            n_members=3,
+            learning_rate=1e-12,
+            weight_decay=0,
+            batch_size=10**9,
+        )
+        for net in range(3):
+            _, train_loss, validation = records(trained, net).T
+            assert np.ptp(validation) < 1e-5
+            assert (np.ptp(train_loss) > 1e-3) == (dropout > 0)
+
+    @pytest.mark.parametrize("device", DEVICES)
+    def test_spectral_norms_stay_at_1_while_weights_move(self, device):
+        shape = hypernet(spectral_norm=True, hidden=(16, 16), generation="component")
+        start, end = (
+            fitted(trial(device=device), shape, max_epochs=epochs, learning_rate=0.05)
+            for epochs in (1, 40)
+        )
+        for name in ("arm_matrix", "piece_matrix", "matrix1", "heads"):
+            moved = (end.params[name] - start.params[name]).norm() / start.params[name].norm()
+            assert moved > 0.1, name
+            used = shape.matrix(end.params, end.buffers, name).double()
+            norms = torch.linalg.matrix_norm(used, 2)
+            assert norms.max() < 1.05, name
+            assert norms.min() > 1 - 1e-5, name
+
+
+class TestMovingAverage:
+    def test_lies_between_the_weights_visited_and_lags_behind(self):
+        shape, data = hypernet(), trial()
+        layout = lay_out(np.bincount(data.arm), 1, torch.device("cpu"))
+        rows = torch.as_tensor(np.argsort(data.arm, kind="stable"))[layout.slots[0]].expand(3, -1)
+        nets = _Nets(shape, *started(shape), schedule(learning_rate=0.01))
+        generator = torch.Generator().manual_seed(0)
+        visited, average = [], []
+        for _ in range(300):
+            nets.step(data, SQUARED, rows, layout.filled[0], layout.arms, generator)
+            visited.append(nets.params["common"].detach().clone())
+            average.append(nets.average["common"].clone())
+        assert (average[0] - visited[0]).abs().max() < 0.002  # the start is soon forgotten
+        slack = 1e-6
+        low, high = torch.stack(visited).amin(0) - slack, torch.stack(visited).amax(0) + slack
+        assert ((average[-1] >= low) & (average[-1] <= high)).all()
+        assert not torch.equal(average[-1], visited[-1])
+        assert (average[-1] - torch.stack(visited[-50:]).mean(0)).abs().max() < 0.03
+
+
+class TestDivergence:
+    @pytest.mark.parametrize("rate", [1e4, 1e8, 1e30])
+    def test_raises_with_the_epoch_and_what_to_try(self, rate):
+        shown = re.escape(f"{rate:g}")
+        message = rf"diverged by epoch [1-5]:.*smaller learning_rate \(now {shown}\)"
+        with pytest.raises(FloatingPointError, match=message):
+            fitted(max_epochs=5, learning_rate=rate)
+
+    @pytest.mark.parametrize("rate", [1.0, 30.0, 100.0])
+    @pytest.mark.parametrize("way", ["chunk", "none"])
+    def test_an_explosion_within_the_first_epoch_is_not_passed_off_as_a_fit(self, rate, way):
+        """The start's loss is about 5: no network of ten thousand times that is returned."""
+        with contextlib.suppress(FloatingPointError):
+            trained = fitted(shape=hypernet(generation=way), max_epochs=5, learning_rate=rate)
+            assert trained.validation_loss.min(axis=1).max() < 5e4
+
+    def test_extreme_outcomes_raise(self):
+        data = trial()
+        extreme = Data(data.x, data.y * 1e25, data.weight, data.arm)
+        with pytest.raises(FloatingPointError, match="extreme values in y and sample_weight"):
+            fitted(extreme)
+
+    def test_a_network_that_diverges_leaves_the_others_in_peace(self):
+        trained = fitted(degrees=(1.0, 1e30), max_epochs=5)
+        assert np.isfinite(trained.validation_loss[:, 0]).all()
+        assert np.isinf(trained.validation_loss[:, 1]).all()
+        for tensor in trained.params.values():
+            assert torch.isfinite(tensor[0::2]).all()
+        for member in range(2):
+            assert len(records(trained, 2 * member)) == 5
+            assert len(records(trained, 2 * member + 1)) == 1
+
+    @pytest.mark.parametrize("in_training", [True, False])
+    @pytest.mark.parametrize("value", [np.nan, np.inf])
+    def test_a_network_that_was_good_before_it_diverged_is_not_kept(self, value, in_training):
+        loss = SpoiltLoss([1], value, in_training)
+        trained = fitted(loss=loss, max_epochs=6)
+        assert np.isfinite(trained.validation_loss).tolist() == [[True, False], [True, True]]
+        assert [len(records(trained, net)) for net in range(4)] == [6, 3, 6, 6]
+
+    def test_the_epoch_named_is_that_of_the_divergence(self):
+        with pytest.raises(FloatingPointError, match="diverged by epoch 3:"):
+            fitted(loss=SpoiltLoss([0, 1, 2, 3], np.nan, True), max_epochs=6)
+
+
+@contextlib.contextmanager
+def default_dtype(dtype):
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def assert_same(first, second):
+    for part in ("params", "buffers"):
+        for name, tensor in getattr(first, part).items():
+            other = getattr(second, part)[name]
+            assert tensor.dtype == other.dtype == torch.float32, name
+            assert torch.equal(tensor, other), name
+    for part in ("history", "validation_loss", "best_epoch"):
+        np.testing.assert_array_equal(getattr(first, part), getattr(second, part))
+
+
+EVERY_SHAPE = [
+    pytest.param(hypernet(generation=way, dropout=dropout, spectral_norm=norm), id=way)
+    for way, dropout, norm in [
+        ("chunk", 0.0, False),
+        ("component", 0.2, True),
+        ("once", 0.5, False),
+        ("none", 0.0, False),
+    ]
+]
+
+
+class TestManners:
+    @pytest.mark.parametrize("device", DEVICES)
+    @pytest.mark.parametrize("shape", EVERY_SHAPE)
+    def test_a_seed_gives_the_same_networks_to_the_bit_and_another_others(self, shape, device):
+        first, again, other = (
+            fitted(trial(device=device), shape, seed=seed, max_epochs=3) for seed in (1, 1, 2)
+        )
+        assert_same(first, again)
+        for name, tensor in first.params.items():
+            assert not torch.equal(tensor, other.params[name])
+        assert not np.array_equal(first.history, other.history)
+
+    @pytest.mark.parametrize("shape", EVERY_SHAPE)
+    def test_the_state_of_the_process_is_left_as_it_was(self, shape):
+        def state():
+            return (
+                torch.get_rng_state().tolist(),
+                np.random.get_state()[1].tolist(),  # noqa: NPY002
+                torch.get_num_threads(),
+                torch.get_default_dtype(),
+                torch.is_grad_enabled(),
+                torch.is_inference_mode_enabled(),
+                torch.are_deterministic_algorithms_enabled(),
+                torch.get_float32_matmul_precision(),
+            )
+
+        before = state()
+        fitted(shape=shape, max_epochs=2)
+        assert state() == before
+
+    def test_the_data_are_left_as_they_were(self):
+        data = trial()
+        before = copy.deepcopy(data)
+        fitted(data)
+        for name in ("x", "y", "weight"):
+            assert torch.equal(getattr(data, name), getattr(before, name))
+        np.testing.assert_array_equal(data.arm, before.arm)
+
+    @pytest.mark.parametrize(
+        "mode",
+        [
+            pytest.param(torch.no_grad, id="no_grad"),
+            pytest.param(torch.inference_mode, id="inference_mode"),
+            pytest.param(lambda: default_dtype(torch.float64), id="float64"),
+            pytest.param(lambda: torch.device("meta"), id="default_device"),
+        ],
+    )
+    @pytest.mark.parametrize("shape", EVERY_SHAPE)
+    def test_modes_of_the_process_change_nothing(self, mode, shape):
+        plain = fitted(shape=shape, max_epochs=3, patience=1)
+        data = trial()
+        with mode():
+            inside = fitted(data, shape, max_epochs=3, patience=1)
+        assert_same(plain, inside)
+
+    def test_data_made_in_inference_mode_can_be_learnt(self):
+        with torch.inference_mode():
+            inside = fitted(trial())
+        assert_same(fitted(), inside)
+
+    @pytest.mark.parametrize("mode", [contextlib.nullcontext, torch.no_grad])
+    def test_an_interrupt_comes_through_and_leaves_the_process_as_it_was(self, mode):
+        calls = []
+
+        def interrupted(output, y):
+            calls.append(1)
+            if len(calls) == 6:
+                raise KeyboardInterrupt
+            return SQUARED(output, y)
+
+        with mode():
+            before = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+            with pytest.raises(KeyboardInterrupt):
+                fitted(loss=interrupted)
+            assert (torch.is_grad_enabled(), torch.is_inference_mode_enabled()) == before
+        assert len(calls) == 6
+
+    @pytest.mark.parametrize("verbose", [False, True])
+    def test_a_bar_is_shown_only_if_asked_for(self, verbose, capsys):
+        train(hypernet(), trial(), [1.0], 2, SQUARED, schedule(), 0, verbose)
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        assert ("epoch" in shown.err and "4/4" in shown.err) == verbose
+
+
+class TestLearning:
+    @pytest.mark.parametrize("device", DEVICES)
+    @pytest.mark.parametrize("way", ["chunk", "component", "once", "none"])
+    def test_effects_that_vary_are_learnt(self, way, device):
+        shape, data = hypernet(generation=way), heterogeneous(device)
+        trained = fitted(
+            data, shape, degrees=[3.0], max_epochs=80, learning_rate=0.02, batch_size=64
+        )
+        assert (trained.validation_loss < 0.15).all()
+        theta = shape.generate(trained.params, trained.buffers)
+        tau = torch.stack([shape.net(t, data.x).diff(dim=0)[0] for t in theta]).mean(0)
+        assert ((tau - 2 * data.x[:, 1]).square().mean() / 4).item() < 0.05
+
+    def test_at_degree_0_a_constant_effect_is(self):
+        shape, data = hypernet(n_arms=3), trial((40, 30, 30))
+        trained = fitted(data, shape, degrees=[0.0], max_epochs=60, learning_rate=0.02)
+        outcomes = shape.net(
+            shape.generate(trained.params, trained.buffers).flatten(0, 1), data.x
+        ).view(2, 3, -1)
+        tau = (outcomes[:, 1:] - outcomes[:, :1]).mean(0)
+        torch.testing.assert_close(
+            tau, torch.tensor([[2.0], [4.0]]).expand(2, 100), rtol=0, atol=0.3
+        )
+
+    def test_degrees_and_members_are_in_the_order_documented(self):
+        trained = fitted(degrees=(0.0, 0.5, 2.0), n_members=2, max_epochs=1)
+        assert trained.validation_loss.shape == trained.best_epoch.shape == (2, 3)
+        scale = trained.buffers["departure"][:, 0] / trained.buffers["departure"][1, 0]
+        torch.testing.assert_close(scale, torch.tensor([0.0, 1, 4, 0, 1, 4]))
+
+    def test_weight_decay_shrinks_weights(self):
+        small, large = (
+            fitted(weight_decay=decay, max_epochs=20).params["common"].square().mean()
+            for decay in (0.0, 10.0)
+        )
+        assert large < 0.7 * small
