@@ -139,9 +139,13 @@ class EffectInference:
         index = self.index
         if self.point_estimate.ndim == 2:
             level = np.tile(np.arange(len(self.arms)), len(index))
+            rows = index.repeat(len(self.arms))
             index = pd.MultiIndex.from_arrays(
-                [index.repeat(len(self.arms)), np.asarray(self.arms)[level]],
-                names=[index.name, "arm"],
+                [
+                    *(rows.get_level_values(depth) for depth in range(rows.nlevels)),
+                    np.asarray(self.arms)[level],
+                ],
+                names=[*rows.names, "arm"],
             )
         return pd.DataFrame({name: np.ravel(value) for name, value in columns.items()}, index=index)
 

@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
+from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _num_samples, check_is_fitted
 
 from hypercate.device import resolve_device
 from hypercate.effects import EffectInference, against, contrast, interval, potential_outcomes
@@ -32,6 +32,15 @@ from hypercate.training import Data, Schedule, Trained, train
 from hypercate.uncertainty import draw_weights
 
 _N_DRAWS = 200
+_INTEGERS = (
+    "n_chunks",
+    "n_heads",
+    "embedding_dim",
+    "n_members",
+    "max_epochs",
+    "batch_size",
+    "patience",
+)
 _SEEDS = np.iinfo(np.int32).max
 
 
@@ -240,12 +249,15 @@ class HyperCATE(BaseEstimator):
         device = resolve_device(self.device)
         features = FeatureEncoder().fit(X)
         arms = ArmEncoder().fit(treatment, self.control)
-        check_rows(_n_rows(X), y=y, treatment=treatment)
-        weight = check_sample_weight(sample_weight, _n_rows(X))
+        n = _num_samples(X)
+        check_rows(n, y=y, treatment=treatment)
+        weight = check_sample_weight(sample_weight, n)
+        used = weight > 0
+        if not used.all():
+            features.fit(_safe_indexing(X, np.flatnonzero(used)))
         outcome = OutcomeEncoder().fit(y, self.outcome, weight)
         learner = LEARNERS[self.learner](outcome.kind, outcome.location, outcome.scale)
         arm = arms.transform(treatment)
-        used = weight > 0
         _check_support(arm[used], arms.arms_)
         order = pd.unique(arm[used])
         rank = np.argsort(order)
@@ -266,7 +278,7 @@ class HyperCATE(BaseEstimator):
             hypernet,
             Data(
                 x=torch.as_tensor(features.transform(X)[used], device=device),
-                y=torch.as_tensor(outcome.transform(y)[used], device=device),
+                y=torch.as_tensor(outcome.transform(_kept(y, used)), device=device),
                 weight=torch.as_tensor(
                     (weight / weight[used].mean())[used], dtype=torch.float32, device=device
                 ),
@@ -282,6 +294,8 @@ class HyperCATE(BaseEstimator):
         chosen = np.argmin(trained.validation_loss, axis=1)
         params, buffers = _take(trained, chosen)
         hypernet.advance_spectral(params, buffers, n_steps=100)
+        sharing = _sharing_table(list(degrees), trained, chosen)
+        history = _history_table(trained, chosen)
         if hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
         if features.feature_names_in_ is not None:
@@ -291,8 +305,8 @@ class HyperCATE(BaseEstimator):
         self.arms_ = arms.arms_
         self.classes_ = outcome.classes_
         self.outcome_ = outcome.kind
-        self.sharing_ = _sharing_table(list(degrees), trained, chosen)
-        self.history_ = _history_table(trained, chosen)
+        self.sharing_ = sharing
+        self.history_ = history
         self.n_parameters_ = {
             "trained": sum(tensor[0].numel() for tensor in params.values()),
             "generated": hypernet.n_arms * hypernet.net.n_weights,
@@ -551,6 +565,9 @@ class HyperCATE(BaseEstimator):
 
     def _check_parameters(self) -> None:
         self._validate_params()
+        for name in _INTEGERS:
+            if isinstance(getattr(self, name), bool | np.bool_):
+                raise TypeError(f"{name}={getattr(self, name)!r} must be an integer")
         for name in ("hypernet_hidden", "outcome_hidden"):
             widths = getattr(self, name)
             whole = all(isinstance(w, Integral) and not isinstance(w, bool) for w in widths)
@@ -602,11 +619,11 @@ class HyperCATE(BaseEstimator):
         if label is None or np.ndim(label) == 0:
             return np.full(n, 0 if label is None else self._arms.code(label))
         check_rows(n, **{name: label})
-        return self._arms.transform(label)
+        return self._arms.transform(label, name)
 
 
-def _n_rows(X: Any) -> int:
-    return X.shape[0] if hasattr(X, "shape") else len(X)
+def _kept(values: Any, used: np.ndarray) -> Any:
+    return values if used.all() else _safe_indexing(values, np.flatnonzero(used))
 
 
 def _require_treatment(treatment: Any, method: str) -> None:

@@ -18,7 +18,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 _STEPS_AN_EPOCH = 32
 _AVERAGING = 0.98
 _HEAD_START, _FAR_BEHIND = 20, 1.25
-_BLOW_UP = 1e4
+_BLOW_UP, _LEAST_LOSS = 1e4, 1e-4
 
 
 @dataclass(frozen=True)
@@ -268,7 +268,9 @@ class _Best:
         self, epoch: int, train_loss: Tensor, held_loss: Tensor, nets: _Nets, patience: int
     ) -> Tensor:
         """Keep what improved; the networks, among the active, that go on: bool, shape (active,)."""
-        alive = torch.isfinite(held_loss) & (train_loss < _BLOW_UP * self.first_loss)
+        alive = torch.isfinite(held_loss) & (
+            train_loss < _BLOW_UP * self.first_loss.clamp(min=_LEAST_LOSS)
+        )
         self.loss[self.active[~alive]] = torch.inf
         improved = alive & (held_loss < self.loss[self.active])
         where = self.active[improved]

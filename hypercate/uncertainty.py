@@ -39,7 +39,7 @@ def draw_weights(
     """
     n_members = len(buffers["departure"])
     rng = np.random.default_rng(seed)
-    member = rng.permutation(np.arange(n_samples) % n_members)
+    member = rng.permutation(rng.permutation(n_members)[np.arange(n_samples) % n_members])
     if not hypernet.dropout:
         yield hypernet.generate(params, buffers), member
         return

@@ -64,7 +64,7 @@ class ArmEncoder:
         self.counts_ = counts[order].astype(np.int64)
         return self
 
-    def transform(self, treatment: Any) -> np.ndarray:
+    def transform(self, treatment: Any, name: str = "treatment") -> np.ndarray:
         """Codes of the rows' arms.
 
         Parameters
@@ -80,7 +80,7 @@ class ArmEncoder:
         TypeError, ValueError
             As in fit, and if a label is not one of the arms.
         """
-        return codes_of(_read_arms(treatment), self._codes, "treatment")
+        return codes_of(_read_arms(treatment, name), self._codes, name)
 
     def code(self, label: Any) -> int:
         """Code of one arm.
@@ -106,15 +106,15 @@ class ArmEncoder:
         self._codes = {label: code for code, label in enumerate(arms.tolist())}
 
 
-def _read_arms(treatment: Any) -> np.ndarray:
+def _read_arms(treatment: Any, name: str = "treatment") -> np.ndarray:
     """Labels of the arms, whole floats as integers."""
-    vector = as_vector(treatment, "treatment")
+    vector = as_vector(treatment, name)
     if vector.ndim == 2:
         raise ValueError(
-            f"treatment has shape {vector.shape}, but must be one-dimensional: pass "
-            "treatment[:, 0], or the column of a DataFrame by its name"
+            f"{name} has shape {vector.shape}, but must be one-dimensional: pass "
+            f"{name}[:, 0], or the column of a DataFrame by its name"
         )
-    labels = as_labels(vector, "treatment")
+    labels = as_labels(vector, name)
     if labels.dtype.kind != "f":
         return labels
     broken = ~((np.abs(labels) < LARGEST_INTEGER) & (labels == np.round(labels)))

@@ -172,7 +172,9 @@ class CategoryColumn:
                 counts[_level(category)] += size
         pooled = len(counts) > MAX_LEVELS
         by_size = sorted(counts, key=lambda level: (-counts[level], level))
-        levels = tuple(sorted(by_size[: MAX_LEVELS - 1] if pooled else by_size))
+        if pooled:
+            by_size = [level for level in by_size[: MAX_LEVELS - 1] if counts[level] > 1]
+        levels = tuple(sorted(by_size))
         column = cls(name, levels, pooled, missing=bool((codes < 0).any()), shares=())
         code_sizes = np.bincount(column.source(values), minlength=len(column.output_names))
         return replace(column, shares=tuple((code_sizes / len(codes)).tolist()))

@@ -72,6 +72,7 @@ class OutcomeEncoder:
         if not len(labels):
             raise ValueError("y is empty: it has 0 rows")
         weights = check_sample_weight(sample_weight, len(labels))
+        labels, weights = labels[weights > 0], weights[weights > 0]
         binary = outcome == "binary" or (outcome == "auto" and _looks_binary(labels))
         if binary:
             classes = np.unique(labels)
