@@ -1,0 +1,143 @@
+"""Files of the benchmarks: where they come from, their checksums, and reading them once."""
+
+import functools
+import hashlib
+import io
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+DATA_VARIABLE = "HYPERCATE_DATA"
+CACHE_VARIABLE = "HYPERCATE_CACHE"
+INSTALL_HINT = 'pip install "hypercate[benchmark]"'
+
+Content = TypeVar("Content")
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """Checksums a file may have, the downloadable version's first, and where to download it."""
+
+    checksums: tuple[str, ...]
+    url: str | None = None
+
+
+REGISTRY = {
+    "ihdp/ihdp_npci_1-100.train.npz": RemoteFile(
+        ("sha256:750697c71b4f8d7a3aafff771b56a4ac4cd83ec649bf69afb04f8a5aee41a240",),
+        "https://www.fredjo.com/files/ihdp_npci_1-100.train.npz",
+    ),
+    "ihdp/ihdp_npci_1-100.test.npz": RemoteFile(
+        ("sha256:a70a8acbcc4e8deb677cc9bf9e9dabeb17caaa37cdbb1d7ba06be7ffb929c41c",),
+        "https://www.fredjo.com/files/ihdp_npci_1-100.test.npz",
+    ),
+    "ihdp/ihdp_npci_1-25.train.npz": RemoteFile(
+        ("sha256:30dd159e47b73e3fd0ec56ae582a4e28359b4d43034617eb91ebf73028760031",),
+    ),
+    "ihdp/ihdp_npci_1-25.test.npz": RemoteFile(
+        ("sha256:17eff113a5aef0f43f2481155edde463bb620645974c7a28d5204b39f6afc544",),
+    ),
+    "jobs/jobs_DW_bin.new.10.train.npz": RemoteFile(
+        (
+            "git-sha1:e7c4b5c1c18186d3b1afcf2cdb5a66e3effc11e4",
+            "sha256:716ad51f363d425463f86716231de5b3b8674bd2689b0102addcd4ab5b0375de",
+        ),
+        "https://www.fredjo.com/files/jobs_DW_bin.new.10.train.npz",
+    ),
+    "jobs/jobs_DW_bin.new.10.test.npz": RemoteFile(
+        ("sha256:11c198167ef322af50e48eb9d48857d6a76d8dea5eadfb2d60d4a82a6357e39f",),
+        "https://www.fredjo.com/files/jobs_DW_bin.new.10.test.npz",
+    ),
+}
+
+
+def load(name: str, parse: Callable[[bytes], Content]) -> Content:
+    """Parsed content of a registered file, read once per process and folder: not to be changed.
+
+    Raises
+    ------
+    ImportError
+        If a download needs the optional package pooch and it is not installed.
+    FileNotFoundError
+        If ``HYPERCATE_DATA`` is set and the file is not in that folder.
+    OSError
+        If the download fails.
+    ValueError
+        If the file fails its checksum.
+    """
+    return _load(name, parse, os.environ.get(DATA_VARIABLE))
+
+
+def load_arrays(name: str) -> dict[str, np.ndarray]:
+    """Read-only arrays of a registered npz file; raises what `load` does."""
+    return load(name, _parse_npz)
+
+
+@functools.cache
+def _load(name: str, parse: Callable[[bytes], Content], folder: str | None) -> Content:
+    return parse(_read_verified(name, folder))
+
+
+def _parse_npz(raw: bytes) -> dict[str, np.ndarray]:
+    with np.load(io.BytesIO(raw)) as archive:
+        arrays = {key: archive[key] for key in archive.files}
+    for array in arrays.values():
+        array.setflags(write=False)
+    return arrays
+
+
+def _read_verified(name: str, folder: str | None) -> bytes:
+    """Content of a registered file whose checksum is a known one."""
+    remote = REGISTRY[name]
+    path = Path(folder, name) if folder else _download(name, remote)
+    try:
+        raw = path.read_bytes()
+    except FileNotFoundError as error:
+        where = f" ({remote.url})" if remote.url else ""
+        raise FileNotFoundError(
+            f"{path} does not exist: put the file{where} there, "
+            f"or unset {DATA_VARIABLE} to have the data downloaded"
+        ) from error
+    found = [checksum(raw, expected.partition(":")[0]) for expected in remote.checksums]
+    if set(found).isdisjoint(remote.checksums):
+        raise ValueError(
+            f"{path} is truncated, damaged or another file: expected checksum "
+            f"{' or '.join(remote.checksums)}, found {' and '.join(found)}; "
+            f"delete it and get it again{f' from {remote.url}' if remote.url else ''}"
+        )
+    return raw
+
+
+def checksum(raw: bytes, algorithm: str) -> str:
+    """``sha256`` of the bytes, or ``git-sha1``: the id under which git stores them as a blob."""
+    if algorithm == "git-sha1":
+        blob = b"blob %d\0" % len(raw) + raw
+        return f"git-sha1:{hashlib.sha1(blob, usedforsecurity=False).hexdigest()}"
+    return f"sha256:{hashlib.sha256(raw).hexdigest()}"
+
+
+def _download(name: str, remote: RemoteFile) -> Path:
+    """Path of the file in the user's cache, downloaded if absent or, where sha256 tells, stale."""
+    try:
+        import pooch
+    except ModuleNotFoundError as error:
+        raise ImportError(f"downloading {remote.url} needs pooch: {INSTALL_HINT}") from error
+    expected = remote.checksums[0]
+    cache = pooch.create(
+        path=pooch.os_cache("hypercate"),
+        base_url="",
+        env=CACHE_VARIABLE,
+        registry={name: expected if expected.startswith("sha256:") else None},
+        urls={name: remote.url},
+    )
+    try:
+        return Path(cache.fetch(name))
+    except OSError as error:
+        raise OSError(
+            f"{remote.url} could not be downloaded ({error}); where there is no network, put the "
+            f"file at {name} in a folder and name that folder in {DATA_VARIABLE}"
+        ) from error
