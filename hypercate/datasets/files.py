@@ -26,6 +26,24 @@ class RemoteFile:
     url: str | None = None
 
 
+_ACIC_2016_URL = (
+    "https://raw.githubusercontent.com/BiomedSciAI/causallib/"
+    "803a4d34eaf09980258b498631d6af15017528dc/causallib/datasets/data/acic_challenge_2016"
+)
+_ACIC_2016_SHA256 = {
+    "x": "0d6387ad45d23e54b11cbf967248fb68ad5e578db80d193208b8b4c98b1ed0c1",
+    "zymu_1": "002fad96bb55d54edec08a0af46ef4f8ad69e0cfe6294ab48f351f22976a6e76",
+    "zymu_2": "bc3a03bb461bb1629add09c01dfc77053cf36e8faf8e48a7645b35ddb4005d1c",
+    "zymu_3": "8090562d3fcf5a3b02ff5493592a2880b95b106e1c12e2c3a6e6c28ae8468ff6",
+    "zymu_4": "61b405c545a451b7e2ce31614150834f94aa4b27069e2755876ed6e11cfee5fd",
+    "zymu_5": "e350ac76d0b8e83f45f7f04a4b76b9a32a0d53098452075617e61ce62ad0463a",
+    "zymu_6": "a059950f0b51056660364eca14524a3d3254f93c608d8a1df9240c2c4179a7b5",
+    "zymu_7": "ac102c3f34680ff901c30fb95985297eea0f20efaf02108f287ceec60b6a2a1f",
+    "zymu_8": "bbcde6ad666640adcd39fd50cab00865d22b5c463ce9db6d0940d8eccd5afcf3",
+    "zymu_9": "02663b776fa87cd3d91ee7871e98c1b4d63579957b12ef9bb1ecf367b7afc366",
+    "zymu_10": "c8ee8ca537ef4315a0ee5753bd01d792a1b3cdacb1fd69e1288b2bb89944d1b7",
+}
+
 REGISTRY = {
     "ihdp/ihdp_npci_1-100.train.npz": RemoteFile(
         ("sha256:750697c71b4f8d7a3aafff771b56a4ac4cd83ec649bf69afb04f8a5aee41a240",),
@@ -52,6 +70,15 @@ REGISTRY = {
         ("sha256:11c198167ef322af50e48eb9d48857d6a76d8dea5eadfb2d60d4a82a6357e39f",),
         "https://www.fredjo.com/files/jobs_DW_bin.new.10.test.npz",
     ),
+    "twins/ganite_Twin_data.csv.gz": RemoteFile(
+        ("sha256:0128e5dfdeb468e85fd2818330beff49d4d433b7f7d56d3eb678f87ab15b00a9",),
+        "https://raw.githubusercontent.com/jsyoon0823/GANITE/"
+        "e2997317d5e8699d6fd56e704cae35890f5599c8/data/Twin_data.csv.gz",
+    ),
+    **{
+        f"acic2016/{name}.csv": RemoteFile((f"sha256:{sha256}",), f"{_ACIC_2016_URL}/{name}.csv")
+        for name, sha256 in _ACIC_2016_SHA256.items()
+    },
 }
 
 

@@ -65,3 +65,8 @@ def published_jobs(data_folder):
 @pytest.fixture
 def npci():
     pytest.importorskip("econml", reason="the IHDP covariates come with econml")
+
+
+@pytest.fixture
+def causaldata():
+    return pytest.importorskip("causaldata", reason="LaLonde's tables come with causaldata")
