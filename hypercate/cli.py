@@ -1,15 +1,21 @@
-"""The command line: ``hypercate benchmark ihdp``."""
+"""The command line: ``hypercate benchmark ihdp``, or another data set, or ``all``."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hypercate.benchmark.studies import Study
 
 INTERRUPTED = 130
+DATASETS = ["ihdp", "acic", "jobs", "twins", "lalonde", "arms"]
+OPTIONS = ["source", "treated", "rows", "arms", "share"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,19 +26,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     benchmark = commands.add_parser(
         "benchmark", help="HyperCATE beside EconML's learners on the same splits"
     )
-    benchmark.add_argument("dataset", choices=["ihdp"])
+    benchmark.add_argument("dataset", choices=[*DATASETS, "all"])
     benchmark.add_argument(
         "--source",
         choices=["npci", "published"],
-        default="npci",
-        help="npci: drawn here, no download (default); published: the IHDP-100 files",
+        help="ihdp: npci, drawn here, no download (default); published, the IHDP-100 files",
     )
     benchmark.add_argument(
         "--replications",
         type=replications,
         default=[1, 2, 3],
         metavar="LIST",
-        help="such as 1-25 or 1,3,9-12 (default: 1-3)",
+        help="such as 1-25 or 1,3,9-12 (default: 1-3); acic: 1-10 are its simulations, 11-20 the "
+        "same with another split, and so on",
     )
     benchmark.add_argument(
         "--learners",
@@ -41,7 +47,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="names as in the table, or the groups panel (default), generation, options",
     )
     benchmark.add_argument(
-        "--treated", type=positive, metavar="N", help="thin the treated training rows to N"
+        "--treated",
+        type=positive,
+        metavar="N",
+        help="thin the treated training rows to N; arms: training rows of each treatment "
+        "(default: 30)",
+    )
+    benchmark.add_argument(
+        "--rows",
+        type=positive,
+        metavar="N",
+        help="acic: training rows (default: all 3802)",
+    )
+    benchmark.add_argument(
+        "--arms", type=positive, metavar="K", help="arms: number of arms (default: 5)"
+    )
+    benchmark.add_argument(
+        "--share",
+        choices=["much", "little", "nothing"],
+        help="arms: what their surfaces have in common (default: much)",
     )
     benchmark.add_argument(
         "--jobs", type=positive, default=1, metavar="N", help="worker processes (default: 1)"
@@ -50,7 +74,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--out", type=Path, default=Path("results"), metavar="DIR", help="default: results"
     )
     options = parser.parse_args(arguments)
-    missing = [name for name in ("econml", "matplotlib", "pooch") if find_spec(name) is None]
+    needed = ("causaldata", "econml", "matplotlib", "pooch")
+    missing = [name for name in needed if find_spec(name) is None]
     if missing:
         print(
             f'hypercate benchmark needs {", ".join(missing)}: pip install "hypercate[benchmark]"',
@@ -63,16 +88,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_benchmark(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run what is missing, then write and print the report; the exit code."""
     from hypercate.benchmark import harness, panel, report
+    from hypercate.benchmark.studies import STUDIES
 
+    datasets = DATASETS if options.dataset == "all" else [options.dataset]
     try:
         learners = panel.select(options.learners)
+        settings = {name: study_settings(name, options, STUDIES[name]) for name in datasets}
     except ValueError as error:
         parser.error(str(error))
     tasks = [
-        harness.Task(options.dataset, options.source, options.treated, replication, learner)
+        harness.Task(
+            dataset=name,
+            replication=replication,
+            learner=learner,
+            **dict.fromkeys(OPTIONS) | settings[name],
+        )
+        for name in datasets
         for replication in options.replications
         for learner in learners
+        if learner not in STUDIES[name].left_out
     ]
+    if not tasks:
+        parser.error(f"{options.learners} has no meaning for {options.dataset}")
     options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "results.csv"
     code = 0
@@ -81,17 +118,51 @@ def run_benchmark(options: argparse.Namespace, parser: argparse.ArgumentParser) 
     except KeyboardInterrupt:
         print(f"interrupted: {path} keeps what is done, the same command resumes", file=sys.stderr)
         results, code = harness.collect(tasks, path), INTERRUPTED
-    except (OSError, ValueError) as error:
+    except (ImportError, OSError, ValueError) as error:
         print(f"hypercate benchmark: {error}", file=sys.stderr)
         return 1
-    if len(results):
-        table = report.to_markdown(results)
-        print(table)
-        (options.out / "report.md").write_text(table + "\n")
-        thinned = f", {options.treated} treated" if options.treated else ""
-        title = f"{options.dataset.upper()} ({options.source}{thinned})"
-        report.draw(results, title, options.out / f"{options.dataset}.png")
+    sections = []
+    for name in datasets:
+        rows = results[results["dataset"] == name]
+        if len(rows):
+            title = describe(STUDIES[name].title, settings[name])
+            heading = f"## {title}\n\n" if options.dataset == "all" else ""
+            sections.append(f"{heading}{report.to_markdown(rows)}\n")
+            report.draw(rows, title, options.out / f"{name}.png")
+    if sections:
+        text = "\n".join(sections)
+        print(text, end="")
+        (options.out / "report.md").write_text(text, encoding="utf-8")
     return code
+
+
+def study_settings(name: str, options: argparse.Namespace, study: Study) -> dict[str, Any]:
+    """The study's options: as given, else its defaults.
+
+    Raises
+    ------
+    ValueError
+        If an option or replication is given that the study has not; with ``all`` an option goes
+        to the studies that have it.
+    """
+    given = {key: getattr(options, key) for key in OPTIONS if getattr(options, key) is not None}
+    foreign = [key for key in given if key not in study.options]
+    if foreign and options.dataset != "all":
+        raise ValueError(f"--{foreign[0]} does not apply to {name}")
+    last = study.last_replication
+    if last is not None and max(options.replications) > last:
+        raise ValueError(f"{name} has replications 1 to {last} only")
+    return {key: given.get(key, default) for key, default in study.options.items()}
+
+
+def describe(title: str, settings: Mapping[str, Any]) -> str:
+    """A heading such as ``IHDP (npci, treated 30)``."""
+    shown = [
+        str(value) if key == "source" else f"{key} {value}"
+        for key, value in settings.items()
+        if value is not None
+    ]
+    return f"{title} ({', '.join(shown)})" if shown else title
 
 
 def replications(text: str) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,22 +15,12 @@ import torch
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from hypercate.benchmark.panel import LEARNERS
-from hypercate.datasets import CausalSample, CausalSplit, load_ihdp
-from hypercate.metrics import ate_error, sqrt_pehe
+from hypercate.benchmark.panel import LEARNERS, Outcomes
+from hypercate.benchmark.studies import FIGURES, STUDIES, Predictions
+from hypercate.datasets import CausalSample, CausalSplit
 
-LOADERS: dict[str, Callable[[int, str], CausalSplit]] = {"ihdp": load_ihdp}
-
-KEY = ["dataset", "source", "treated", "replication", "learner"]
-FIGURES = [
-    "pehe_in",
-    "pehe_out",
-    "ate_error_in",
-    "ate_error_out",
-    "effect_sd",
-    "fit_seconds",
-    "predict_seconds",
-]
+KEY = ["dataset", "source", "treated", "rows", "arms", "share", "replication", "learner"]
+COLUMNS = [*KEY, *FIGURES, "error"]
 
 
 @dataclass(frozen=True)
@@ -39,24 +29,49 @@ class Task:
 
     Attributes
     ----------
+    dataset, learner : str
+        A key of `STUDIES` and one of `LEARNERS`.
+    source, rows, arms, share : optional
+        The study's options; None for those it has not.
     treated : int or None
-        Number of treated rows that the training sample is thinned to.
+        Number of treated training rows; None for all.
     """
 
     dataset: str
-    source: str
+    source: str | None
     treated: int | None
     replication: int
     learner: str
+    rows: int | None = None
+    arms: int | None = None
+    share: str | None = None
 
     @property
-    def key(self) -> tuple[str, str, str, int, str]:
-        treated = "all" if self.treated is None else str(self.treated)
-        return self.dataset, self.source, treated, self.replication, self.learner
+    def key(self) -> tuple[str, str, str, str, str, str, int, str]:
+        return (
+            self.dataset,
+            self.source or "-",
+            str(self.treated or "all"),
+            str(self.rows or "all"),
+            str(self.arms or "-"),
+            self.share or "-",
+            self.replication,
+            self.learner,
+        )
+
+    def load(self) -> CausalSplit:
+        """The split, thinned if the task says so."""
+        study = STUDIES[self.dataset]
+        options = {name: getattr(self, name) for name in study.options}
+        n_treated = options.pop("treated") if study.thinned else None
+        split = study.load(self.replication, **options)
+        if n_treated is None:
+            return split
+        return replace(split, train=thin_treated(split.train, n_treated, self.replication))
 
 
 def thin_treated(sample: CausalSample, n_treated: int, seed: int) -> CausalSample:
-    """Keep all controls and a random `n_treated` of the treated.
+    """Keep all controls and a random `n_treated` of the treated, in order and with their index.
 
     Raises
     ------
@@ -68,40 +83,24 @@ def thin_treated(sample: CausalSample, n_treated: int, seed: int) -> CausalSampl
         raise ValueError(f"cannot thin to {n_treated} treated rows: there are {len(treated)}")
     chosen = np.random.default_rng(seed).permutation(treated)[:n_treated]
     rows = np.sort(np.concatenate([np.flatnonzero(sample.treatment == 0), chosen]))
-    return replace(
-        sample,
-        X=sample.X.iloc[rows],
-        treatment=sample.treatment[rows],
-        y=sample.y[rows],
-        mu=None if sample.mu is None else sample.mu[rows],
-        randomized=None if sample.randomized is None else sample.randomized[rows],
-    )
+    return replace(sample.take(rows), X=sample.X.iloc[rows])
 
 
 def run_task(task: Task) -> dict[str, object]:
     """Fit, predict and measure on one thread; a learner's failure is a row that says so."""
-    row: dict[str, object] = dict(zip(KEY, task.key, strict=True))
-    row |= dict.fromkeys(FIGURES, np.nan) | {"error": ""}
-    split = LOADERS[task.dataset](task.replication, task.source)
-    train, test = split.train, split.test
-    if task.treated is not None:
-        train = thin_treated(train, task.treated, task.replication)
-    row["effect_sd"] = test.effect.std()
+    row: dict[str, object] = dict.fromkeys(COLUMNS, np.nan)
+    row |= dict(zip(KEY, task.key, strict=True)) | {"error": ""}
+    split = task.load()
     with _one_thread():
         try:
             start = time.perf_counter()
-            effect = LEARNERS[task.learner](train, task.replication)
+            effect = LEARNERS[task.learner](split.train, task.replication)
             fitted = time.perf_counter()
-            inside, outside = effect(train.X), effect(test.X)
+            inside, outside = effect(split.train.X), effect(split.test.X)
             predicted = time.perf_counter()
-            row |= {
-                "pehe_in": sqrt_pehe(train.effect, inside),
-                "pehe_out": sqrt_pehe(test.effect, outside),
-                "ate_error_in": ate_error(train.effect, inside),
-                "ate_error_out": ate_error(test.effect, outside),
-                "fit_seconds": fitted - start,
-                "predict_seconds": predicted - fitted,
-            }
+            outcomes = effect.outcomes(split.test.X) if isinstance(effect, Outcomes) else None
+            row |= STUDIES[task.dataset].measure(split, Predictions(inside, outside, outcomes))
+            row |= {"fit_seconds": fitted - start, "predict_seconds": predicted - fitted}
         except Exception as error:
             row["error"] = f"{type(error).__name__}: {' '.join(str(error).split())}"
     return row
@@ -117,6 +116,13 @@ def run(tasks: list[Task], results: Path, n_jobs: int = 1) -> pd.DataFrame:
         A CSV to which each finished task is appended.
     n_jobs : int
         Worker processes; each task runs on one thread.
+
+    Raises
+    ------
+    ValueError
+        If the file holds other columns, or the data cannot be loaded as a task says.
+    OSError
+        If the data cannot be read or downloaded.
     """
     done = set() if not results.exists() else set(map(tuple, _read(results)[KEY].to_numpy()))
     missing = [task for task in tasks if task.key not in done]
@@ -135,13 +141,17 @@ def collect(tasks: list[Task], results: Path) -> pd.DataFrame:
     """Rows of `tasks` that the file holds."""
     wanted = {task.key for task in tasks}
     table = _read(results)
-    return table[[key in wanted for key in map(tuple, table[KEY].to_numpy())]]
+    return table[np.array([key in wanted for key in map(tuple, table[KEY].to_numpy())], dtype=bool)]
 
 
 def _read(results: Path) -> pd.DataFrame:
     if not results.exists():
-        return pd.DataFrame(columns=[*KEY, *FIGURES, "error"])
-    return pd.read_csv(results, dtype={"treated": str, "error": str}, keep_default_na=True)
+        return pd.DataFrame(columns=COLUMNS)
+    text = dict.fromkeys([name for name in KEY if name != "replication"] + ["error"], str)
+    table = pd.read_csv(results, dtype=text)
+    if list(table.columns) != COLUMNS:
+        raise ValueError(f"{results} is of another version: move it, or choose another folder")
+    return table
 
 
 @contextmanager

@@ -1,13 +1,16 @@
 """The learners that are compared.
 
 A learner is a function ``(train, seed) -> effect``: it fits on a sample and returns a function from
-a frame to effects of shape (n,) or (n, n_arms - 1).
+a frame to effects of shape (n,) or (n, n_arms - 1), an `Outcomes` if it has potential outcomes too.
+EconML's learners get categories one-hot, and a binary outcome as the number it is; Gaussian
+processes fit at most 1000 rows of each sample that they are given, drawn at random.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,43 +21,83 @@ from hypercate.datasets import CausalSample
 from hypercate.estimator import HyperCATE
 
 Effect = Callable[[pd.DataFrame], np.ndarray]
+
 Learner = Callable[[CausalSample, int], Effect]
 
+
+@dataclass(frozen=True)
+class Outcomes:
+    """Effects of a frame as contrasts of its potential outcomes.
+
+    Attributes
+    ----------
+    outcomes : callable
+        From a frame to its potential outcomes, shape (n, n_arms).
+    effect : callable
+        From a frame to its effects.
+    """
+
+    outcomes: Callable[[pd.DataFrame], np.ndarray]
+    effect: Effect
+
+    def __call__(self, X: pd.DataFrame) -> np.ndarray:
+        return self.effect(X)
+
+
 _MIN_PROPENSITY = 0.05
+_GAUSSIAN_PROCESS_ROWS = 1000
 
 
 def _hypercate(train: CausalSample, seed: int, **parameters: Any) -> Effect:
     estimator = HyperCATE(random_state=seed, device="cpu", **parameters)
-    return estimator.fit(train.X, train.y, train.treatment).predict
+    estimator.fit(train.X, train.y, train.treatment)
+    return Outcomes(estimator.predict_outcomes, estimator.predict)
+
+
+def _constant(effect: np.ndarray) -> Effect:
+    """The same effect, a number or one an arm, for all."""
+    return lambda X: np.broadcast_to(effect, (len(X), *effect.shape))
 
 
 def _zero(train: CausalSample, seed: int) -> Effect:
-    return lambda X: np.zeros((len(X), *train.effect.shape[1:]))
+    n_arms = int(train.treatment.max()) + 1
+    return _constant(np.zeros(()) if n_arms == 2 else np.zeros(n_arms - 1))
 
 
 def _true_ate(train: CausalSample, seed: int) -> Effect:
-    ate = train.effect.mean(axis=0)
-    return lambda X: np.broadcast_to(ate, (len(X), *ate.shape))
+    """The true average of the training rows; the randomised one where only that is known."""
+    if train.randomized is None:
+        return _constant(np.asarray(train.effect.mean(axis=0)))
+    control, treated = (train.y[train.randomized & (train.treatment == arm)] for arm in (0, 1))
+    if not len(control):
+        raise ValueError("the training sample has no randomised controls: its ATE is not known")
+    return _constant(np.asarray(treated.mean() - control.mean()))
 
 
 def _econml(make: Callable[[int], Any], train: CausalSample, seed: int) -> Effect:
-    numbers = pd.get_dummies(train.X, dtype=float)
+    from econml.metalearners import TLearner
 
-    def features(X: pd.DataFrame) -> np.ndarray:
+    columns = pd.get_dummies(train.X, dtype=float).columns
+    n_arms = int(train.treatment.max()) + 1
+
+    def encode(X: pd.DataFrame) -> np.ndarray:
         encoded = pd.get_dummies(X, dtype=float)
-        return encoded.reindex(columns=numbers.columns, fill_value=0.0).to_numpy()
+        return encoded.reindex(columns=columns, fill_value=0.0).to_numpy()
 
     def effect(X: pd.DataFrame) -> np.ndarray:
-        n_arms = int(train.treatment.max()) + 1
-        encoded = features(X)
+        encoded = encode(X)
         effects = [np.ravel(estimator.effect(encoded, T0=0, T1=arm)) for arm in range(1, n_arms)]
         return effects[0] if n_arms == 2 else np.stack(effects, axis=1)
+
+    def outcomes(X: pd.DataFrame) -> np.ndarray:
+        encoded = encode(X)
+        return np.column_stack([model.predict(encoded) for model in estimator.models])
 
     estimator = make(seed)
     with warnings.catch_warnings():
         _silence_peers()
-        estimator.fit(train.y, train.treatment, X=features(train.X))
-    return effect
+        estimator.fit(train.y, train.treatment, X=encode(train.X))
+    return Outcomes(outcomes, effect) if isinstance(estimator, TLearner) else effect
 
 
 def _silence_peers() -> None:
@@ -79,10 +122,13 @@ def _gaussian_process(seed: int) -> Any:
     from sklearn.preprocessing import StandardScaler
 
     class ArdProcess(GaussianProcessRegressor):
-        """One length scale a column, whose number is known only in fit."""
+        """One length scale a column, whose number is known only in fit; a sample of many rows."""
 
         def fit(self, X: np.ndarray, y: np.ndarray) -> ArdProcess:
             self.kernel = RBF(np.full(X.shape[1], 5.0), (1e-1, 1e4)) + WhiteKernel(0.1)
+            if len(X) > _GAUSSIAN_PROCESS_ROWS:
+                rows = np.random.default_rng(seed).permutation(len(X))[:_GAUSSIAN_PROCESS_ROWS]
+                X, y = X[rows], y[rows]
             return super().fit(X, y)
 
     return make_pipeline(StandardScaler(), ArdProcess(normalize_y=True, random_state=seed))
@@ -194,7 +240,7 @@ LEARNERS: dict[str, Learner] = {
 """Every learner by its name in the table."""
 
 GROUPS: dict[str, list[str]] = {
-    "panel": [OURS, *_PEERS, *_ANCHORS],
+    "panel": [OURS, NO_SHARING, *_PEERS, *_ANCHORS],
     "generation": [OURS, *_GENERATION],
     "options": [OURS, *_OPTIONS],
 }

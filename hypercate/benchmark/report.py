@@ -8,6 +8,24 @@ import numpy as np
 import pandas as pd
 
 from hypercate.benchmark.panel import OURS
+from hypercate.benchmark.studies import STUDIES, Study
+
+_NO_SPREAD = 1e-9
+_LEAST_SHOWN = 1e-4
+
+
+def study_of(results: pd.DataFrame) -> Study:
+    """The one study that all rows are of.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or more than one.
+    """
+    names = results["dataset"].unique()
+    if len(names) != 1:
+        raise ValueError(f"a report is of one data set, got {', '.join(names) or 'none'}")
+    return STUDIES[names[0]]
 
 
 def summarise(results: pd.DataFrame) -> pd.DataFrame:
@@ -16,32 +34,36 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     results : DataFrame
-        As `hypercate.benchmark.harness.run` returns it.
+        Rows of one data set, as `hypercate.benchmark.harness.run` returns them.
 
     Returns
     -------
     DataFrame
-        Indexed by learner: mean, standard error and median of sqrt-PEHE out of sample, mean in
-        sample, mean error of the ATE out of sample, mean sqrt-PEHE over mean standard deviation
-        of the true effect (test rows), median seconds, share of replications in which the
-        learner's out-of-sample sqrt-PEHE was below HyperCATE's, and how many ran and failed.
-        Statistics are over the replications in which the learner did not fail.
+        Indexed by learner: mean, standard error and median of the study's headline figure out of
+        sample and in sample; means of its further figures; mean headline figure over mean standard
+        deviation of the true effect (test rows); median seconds; share of replications in which the
+        learner's out-of-sample headline figure was below HyperCATE's; and how many ran and failed.
+        Statistics are over the replications in which the learner did not fail; what is not
+        measured is NaN.
     """
-    ours = results[results["learner"] == OURS].set_index("replication")["pehe_out"]
+    study = study_of(results)
+    outside, inside = f"{study.headline}_out", f"{study.headline}_in"
+    ours = results[results["learner"] == OURS].set_index("replication")[outside]
     rows = {}
     for learner, runs in results.groupby("learner", sort=False):
-        ran = runs[runs["pehe_out"].notna()]
-        paired = ran.set_index("replication")["pehe_out"]
+        ran = runs[runs[outside].notna()]
+        paired = ran.set_index("replication")[outside]
         theirs, reference = paired.align(ours.dropna(), join="inner")
+        spread = ran["effect_sd"].mean()
         rows[learner] = {
-            "out mean": ran["pehe_out"].mean(),
-            "out s.e.": ran["pehe_out"].sem(),
-            "out median": ran["pehe_out"].median(),
-            "in mean": ran["pehe_in"].mean(),
-            "in s.e.": ran["pehe_in"].sem(),
-            "in median": ran["pehe_in"].median(),
-            "ATE error": ran["ate_error_out"].mean(),
-            "over sd": ran["pehe_out"].mean() / ran["effect_sd"].mean(),
+            "out mean": ran[outside].mean(),
+            "out s.e.": ran[outside].sem(),
+            "out median": ran[outside].median(),
+            "in mean": ran[inside].mean(),
+            "in s.e.": ran[inside].sem(),
+            "in median": ran[inside].median(),
+            **{heading: ran[figure].mean() for heading, figure in study.further.items()},
+            "over sd": ran[outside].mean() / spread if spread > _NO_SPREAD else np.nan,
             "fit s": ran["fit_seconds"].median(),
             "predict ms": 1e3 * ran["predict_seconds"].median(),
             "won against us": np.nan
@@ -55,38 +77,61 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
 
 def to_markdown(results: pd.DataFrame) -> str:
     """The summary as a markdown table, with a line for each learner that failed."""
-    header = (
-        "| learner | out: mean ± s.e. | median | in: mean ± s.e. | median | ATE error | out / sd "
-        "| fit s | predict ms | won against us | n |\n|" + " --- |" * 11
-    )
-    lines = [header]
-    for learner, row in summarise(results).iterrows():
-        name = f"**{learner}**" if learner == OURS else learner
-        won = "" if np.isnan(row["won against us"]) else f"{row['won against us']:.0%}"
-        lines.append(
-            f"| {name} | {row['out mean']:.3f} ± {row['out s.e.']:.3f} | {row['out median']:.3f} "
-            f"| {row['in mean']:.3f} ± {row['in s.e.']:.3f} | {row['in median']:.3f} "
-            f"| {row['ATE error']:.3f} | {row['over sd']:.3f} "
-            f"| {row['fit s']:.2f} | {row['predict ms']:.1f} | {won} | {row['n']:.0f} |"
+    study = study_of(results)
+    summary = summarise(results)
+
+    def column(name: str, decimals: int) -> pd.Series:
+        return summary[name].map(lambda value: "" if np.isnan(value) else f"{value:.{decimals}f}")
+
+    def mean(part: str) -> pd.Series:
+        shown = (
+            column(f"{part} mean", study.decimals) + " ± " + column(f"{part} s.e.", study.decimals)
         )
-    for learner, runs in results[results["pehe_out"].isna()].groupby("learner", sort=False):
+        return shown.str.removesuffix(" ± ")
+
+    table = {
+        "learner": summary.index.to_series().replace(OURS, f"**{OURS}**"),
+        "out: mean ± s.e.": mean("out"),
+        "median": column("out median", study.decimals),
+        "in: mean ± s.e.": mean("in"),
+        "median ": column("in median", study.decimals),
+        **{heading: column(heading, study.decimals) for heading in study.further},
+        "out / sd": column("over sd", 3),
+        "fit s": column("fit s", 2),
+        "predict ms": column("predict ms", 1),
+        "won against us": summary["won against us"].map(
+            lambda share: "" if np.isnan(share) else f"{share:.0%}"
+        ),
+        "n": column("n", 0),
+    }
+    measured = {heading: cells for heading, cells in table.items() if (cells != "").any()}
+    lines = [
+        f"| {' | '.join(map(str.strip, measured))} |",
+        "|" + " --- |" * len(measured),
+        *(f"| {' | '.join(cells)} |" for cells in zip(*measured.values(), strict=True)),
+    ]
+    failures = results[results[f"{study.headline}_out"].isna()]
+    for learner, runs in failures.groupby("learner", sort=False):
         total = (results["learner"] == learner).sum()
         lines.append(f"\n{learner} failed {len(runs)} of {total}: {runs['error'].iloc[0]}")
     return "\n".join(lines)
 
 
 def draw(results: pd.DataFrame, title: str, path: Path) -> None:
-    """Save a picture: each replication's out-of-sample sqrt-PEHE, a line of dots a learner."""
+    """Save a picture: the headline figure of each replication's test rows, a line a learner."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    study = study_of(results)
+    figure_name = f"{study.headline}_out"
     summary = summarise(results).dropna(subset="out mean")
+    least = _LEAST_SHOWN * results[figure_name].max() if study.log_scale else -np.inf
     figure = Figure(figsize=(8, 1.2 + 0.36 * len(summary)), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     jitter = np.random.default_rng(0)
     for place, learner in enumerate(summary.index[::-1]):
-        values = results.loc[results["learner"] == learner, "pehe_out"].dropna().to_numpy()
+        values = results.loc[results["learner"] == learner, figure_name].dropna().clip(lower=least)
         colour = "#c2410c" if learner == OURS else "#64748b"
         height = place + jitter.uniform(-0.16, 0.16, len(values))
         axes.scatter(values, height, s=14, color=colour, alpha=0.45, linewidths=0, zorder=2)
@@ -99,9 +144,10 @@ def draw(results: pd.DataFrame, title: str, path: Path) -> None:
     axes.set_yticks(range(len(summary)), summary.index[::-1])
     for label in axes.get_yticklabels():
         label.set_fontweight("bold" if label.get_text() == OURS else "normal")
-    axes.set_xscale("log")
+    axes.set_xscale("log" if study.log_scale else "linear")
     axes.set_xlabel(
-        "out-of-sample sqrt-PEHE, log scale (dot: replication, bar: median, diamond: mean)"
+        f"out-of-sample {study.label}{', log scale' if study.log_scale else ''} "
+        "(dot: replication, bar: median, diamond: mean)"
     )
     axes.set_title(title, loc="left")
     axes.grid(axis="x", which="both", color="#e2e8f0", lw=0.6, zorder=0)

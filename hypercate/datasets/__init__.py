@@ -1,0 +1,26 @@
+"""Benchmark data, as splits ready to fit and score.
+
+Nothing is bundled. Files come from the folder named by the environment variable ``HYPERCATE_DATA``
+when it is set, else they are downloaded once to the user's cache (``HYPERCATE_CACHE`` moves it).
+Either way a file is read only if its checksum is a known one. Provenance, licences, columns and
+traps are in the datasheets, a page a data set in ``datasets/``.
+"""
+
+from hypercate.datasets.acic2016 import load_acic2016
+from hypercate.datasets.ihdp import load_ihdp
+from hypercate.datasets.jobs import load_jobs
+from hypercate.datasets.lalonde import load_lalonde
+from hypercate.datasets.samples import CausalSample, CausalSplit
+from hypercate.datasets.synthetic import draw_arms_study
+from hypercate.datasets.twins import load_twins
+
+__all__ = [
+    "CausalSample",
+    "CausalSplit",
+    "draw_arms_study",
+    "load_acic2016",
+    "load_ihdp",
+    "load_jobs",
+    "load_lalonde",
+    "load_twins",
+]

@@ -1,0 +1,134 @@
+"""Studies of our own with many arms, whose surfaces share much, little or nothing."""
+
+import numpy as np
+import pandas as pd
+from scipy.special import softmax
+
+from hypercate.datasets.samples import CausalSample, CausalSplit, check_count
+
+N_COLUMNS = 20
+N_BINARY = 10
+CORRELATION = 0.3
+CONTROLS_PER_TREATED = 4
+TEST_ROWS = 1000
+RANK = 2
+SHARED = {"much": 0.9, "little": 0.5, "nothing": 0.0}
+NOISE_SD = np.sqrt(3 / 7)
+OVERSAMPLING = 8
+
+
+def draw_arms_study(
+    n_arms: int = 5, rows_per_arm: int = 30, sharing: str = "much", replication: int = 1
+) -> CausalSplit:
+    """Draw a confounded study of many arms with few rows each.
+
+    Covariates: 20 columns of ``N(0, R)`` with ``R_ij = 0.3 ** abs(i - j)``, the last 10 replaced by
+    whether they are positive (0 or 1). With z the standardised covariates and s the share, the
+    outcome of arm k is
+
+        mu_k(x) = c_k + sqrt(s) f(x) + sqrt(1 - s) d_k(x)        y = mu_k(x) + N(0, 3/7)
+
+    where c_k ~ N(0, 0.5^2) and f is a random surface: 8 random columns linearly and 4 bumps,
+
+        f(x) = z'b + sum_m a_m tanh(z'w_m)        standardised to mean 0 and variance 1
+
+    with b, a_m ~ N(0, 1), and w_m ~ N(0, 1) on 3 random columns each, all other entries 0.
+    What d_k is, and s, depend on `sharing`:
+
+    - ``"much"``: s = 0.9 and ``d_k = cos(u_k) h_1 + sin(u_k) h_2`` with u_k uniform on the circle:
+      the arms differ by a combination of two surfaces h that are common to all arms;
+    - ``"little"``: s = 0.5 and each d_k a random surface of its own;
+    - ``"nothing"``: s = 0, likewise.
+
+    So every surface has variance near 1, and the outcomes R2 near 0.7. An arm is assigned with
+    probability ``softmax_k(z'g_k)``, g_k ~ N(0, 0.1^2); of the people drawn, the training sample
+    keeps as many of each arm as asked for.
+
+    Parameters
+    ----------
+    n_arms : int, default 5
+        The control and n_arms - 1 treatments, at least 2.
+    rows_per_arm : int, default 30
+        Training rows of each treatment; there are four times as many controls.
+    sharing : {"much", "little", "nothing"}, default "much"
+        How much the arms' surfaces have in common.
+    replication : int, default 1
+        Any integer >= 1: the seed.
+
+    Returns
+    -------
+    CausalSplit
+        ``(n_arms + 3) * rows_per_arm`` training rows and 1000 test rows, with ``mu`` known.
+
+    Raises
+    ------
+    TypeError
+        If a number is not an integer.
+    ValueError
+        If a number is out of range or `sharing` is unknown.
+    """
+    n_arms = check_count("n_arms", n_arms, first=2)
+    rows_per_arm = check_count("rows_per_arm", rows_per_arm)
+    replication = check_count("replication", replication)
+    if sharing not in SHARED:
+        raise ValueError(f"sharing must be one of {', '.join(SHARED)}, got {sharing!r}")
+    rng = np.random.default_rng(replication)
+    n_rows = TEST_ROWS + OVERSAMPLING * CONTROLS_PER_TREATED * n_arms * rows_per_arm
+    X, z = _covariates(rng, n_rows)
+    mu = _surfaces(rng, z, n_arms, sharing)
+    assigned = softmax(z @ rng.normal(0, 0.1, size=(N_COLUMNS, n_arms)), axis=1).cumsum(axis=1)
+    treatment = (rng.uniform(size=(n_rows, 1)) > assigned[:, :-1]).sum(axis=1)
+    y = mu[np.arange(n_rows), treatment] + rng.normal(0, NOISE_SD, size=n_rows)
+    people = CausalSample(X, treatment, y, mu, randomized=None)
+    rows_of_arm = np.full(n_arms, rows_per_arm)
+    rows_of_arm[0] *= CONTROLS_PER_TREATED
+    train = [
+        TEST_ROWS + np.flatnonzero(treatment[TEST_ROWS:] == arm)[:count]
+        for arm, count in enumerate(rows_of_arm)
+    ]
+    return CausalSplit(
+        f"arms-{n_arms}-{sharing}",
+        replication,
+        train=people.take(np.sort(np.concatenate(train))),
+        test=people.take(np.arange(TEST_ROWS)),
+    )
+
+
+def _covariates(rng: np.random.Generator, n_rows: int) -> tuple[pd.DataFrame, np.ndarray]:
+    """Covariates (n, 20) and the same standardised."""
+    place = np.arange(N_COLUMNS)
+    correlation = CORRELATION ** np.abs(place[:, None] - place)
+    X = rng.standard_normal((n_rows, N_COLUMNS)) @ np.linalg.cholesky(correlation).T
+    X[:, -N_BINARY:] = X[:, -N_BINARY:] > 0
+    return pd.DataFrame(X, columns=[f"x{number + 1}" for number in place]), _standardise(X)
+
+
+def _surfaces(rng: np.random.Generator, z: np.ndarray, n_arms: int, sharing: str) -> np.ndarray:
+    """Potential outcomes (n, n_arms)."""
+    intercept = rng.normal(0, 0.5, size=n_arms)
+    common = _random_surface(rng, z)[:, None]
+    if sharing == "much":
+        angle = rng.uniform(0, 2 * np.pi, size=n_arms)
+        directions = np.column_stack([_random_surface(rng, z) for _ in range(RANK)])
+        own = directions @ np.stack([np.cos(angle), np.sin(angle)])
+    else:
+        own = np.column_stack([_random_surface(rng, z) for _ in range(n_arms)])
+    share = SHARED[sharing]
+    return intercept + np.sqrt(share) * common + np.sqrt(1 - share) * own
+
+
+def _random_surface(rng: np.random.Generator, z: np.ndarray) -> np.ndarray:
+    """A surface (n,) of mean 0 and variance 1: eight columns linearly, and four bumps of three."""
+    linear = rng.normal(size=N_COLUMNS) * _choose(rng, 8)
+    bumps = np.stack([rng.normal(size=N_COLUMNS) * _choose(rng, 3) for _ in range(4)], axis=1)
+    return _standardise(z @ linear + np.tanh(z @ bumps) @ rng.normal(size=4))
+
+
+def _choose(rng: np.random.Generator, n_columns: int) -> np.ndarray:
+    chosen = np.zeros(N_COLUMNS)
+    chosen[rng.choice(N_COLUMNS, n_columns, replace=False)] = 1
+    return chosen
+
+
+def _standardise(values: np.ndarray) -> np.ndarray:
+    return (values - values.mean(axis=0)) / values.std(axis=0)
