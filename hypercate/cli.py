@@ -110,10 +110,10 @@ def run_benchmark(options: argparse.Namespace, parser: argparse.ArgumentParser) 
     ]
     if not tasks:
         parser.error(f"{options.learners} has no meaning for {options.dataset}")
-    options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / "results.csv"
     code = 0
     try:
+        options.out.mkdir(parents=True, exist_ok=True)
         results = harness.run(tasks, path, options.jobs)
     except KeyboardInterrupt:
         print(f"interrupted: {path} keeps what is done, the same command resumes", file=sys.stderr)

@@ -151,7 +151,7 @@ def _read(results: Path) -> pd.DataFrame:
     table = pd.read_csv(results, dtype=text)
     if list(table.columns) != COLUMNS:
         raise ValueError(f"{results} is of another version: move it, or choose another folder")
-    return table
+    return table.drop_duplicates(KEY)
 
 
 @contextmanager

@@ -107,6 +107,7 @@ def _silence_peers() -> None:
     warnings.simplefilter("ignore", ConvergenceWarning)
     warnings.simplefilter("ignore", FutureWarning)
     warnings.filterwarnings("ignore", message="A column-vector y was passed")
+    warnings.filterwarnings("ignore", message="Co-variance matrix is underdetermined")
 
 
 def _boosting(seed: int) -> Any:
@@ -177,7 +178,7 @@ def _dr(outcome: Callable[[int], Any], seed: int) -> Any:
 def _causal_forest(seed: int) -> Any:
     from econml.dml import CausalForestDML
 
-    return CausalForestDML(discrete_treatment=True, random_state=seed)
+    return CausalForestDML(discrete_treatment=True, n_jobs=1, random_state=seed)
 
 
 def _linear_dml(seed: int) -> Any:
@@ -190,7 +191,10 @@ def _forest_dr(seed: int) -> Any:
     from econml.dr import ForestDRLearner
 
     return ForestDRLearner(
-        model_propensity=_propensity(seed), min_propensity=_MIN_PROPENSITY, random_state=seed
+        model_propensity=_propensity(seed),
+        min_propensity=_MIN_PROPENSITY,
+        n_jobs=1,
+        random_state=seed,
     )
 
 

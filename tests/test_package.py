@@ -1,0 +1,187 @@
+"""The built wheel: only the package, and a whole one, next to nothing but its own dependencies."""
+
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+NOT_SOURCE = shutil.ignore_patterns(
+    ".*", "build", "dist", "results", "*.egg-info", "__pycache__", "shared"
+)
+FIT = """
+import json, sys
+import numpy as np
+import pandas as pd
+import hypercate, hypercate.cli, hypercate.datasets, hypercate.metrics
+
+rng = np.random.default_rng(0)
+X = pd.DataFrame({"age": rng.normal(50, 10, 300), "site": rng.choice(["north", "south"], 300)})
+X.loc[::10, "age"] = np.nan
+arm = rng.choice(["drug", "placebo"], 300)
+y = 3.0 * (arm == "drug") + rng.normal(size=300)
+est = hypercate.HyperCATE(control="placebo", n_members=2, random_state=0).fit(X, y, arm)
+found = {
+    "file": hypercate.__file__,
+    "version": hypercate.__version__,
+    "ate": est.ate(X),
+    "columns": list(est.effect_inference(X).summary_frame().columns),
+    "score": est.score(X, y, arm),
+    "modules": sorted(sys.modules),
+}
+print(json.dumps(found))
+"""
+
+
+def run(*command, **options):
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment["OMP_NUM_THREADS"] = "1"
+    return subprocess.run(command, capture_output=True, text=True, env=environment, **options)
+
+
+def core_distributions():
+    """The distributions that the core's dependencies need, and theirs, here on this machine."""
+    wanted, found = [Requirement(line).name for line in PROJECT["dependencies"]], {}
+    while wanted:
+        name = wanted.pop()
+        if name not in found:
+            found[name] = importlib.metadata.distribution(name)
+            needed = map(Requirement, found[name].requires or [])
+            wanted += [
+                n.name for n in needed if n.marker is None or n.marker.evaluate({"extra": ""})
+            ]
+    return found.values()
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A copy of the checkout's files, so that no earlier build leaves its traces in the wheel."""
+    return shutil.copytree(ROOT, tmp_path_factory.mktemp("source") / "hypercate", ignore=NOT_SOURCE)
+
+
+@pytest.fixture(scope="module")
+def wheel(source, tmp_path_factory):
+    out = tmp_path_factory.mktemp("wheel")
+    built = run(
+        *(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out), cwd=source
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    (path,) = out.iterdir()
+    return path
+
+
+@pytest.fixture(scope="module")
+def environment(wheel, tmp_path_factory):
+    """A new virtual environment that holds the wheel and the core's dependencies, no others."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, symlinks=True)
+    scripts = Path(sysconfig.get_path("scripts", "venv", {"base": folder}))
+    site = Path(sysconfig.get_path("purelib", "venv", {"base": folder, "platbase": folder}))
+    for distribution in core_distributions():
+        tops = {file.parts[0] for file in distribution.files} - {"..", "__pycache__"}
+        for top in tops:
+            if not (site / top).exists():
+                (site / top).symlink_to(distribution.locate_file(top))
+    python = scripts / "python"
+    pip = (sys.executable, "-m", "pip", "--python", python)
+    installed = run(*pip, "install", "--no-deps", "--no-index", wheel)
+    assert installed.returncode == 0, installed.stderr
+    return scripts, site
+
+
+@pytest.fixture(scope="module")
+def fitted(environment, tmp_path_factory):
+    scripts, _ = environment
+    finished = run(
+        *(scripts / "python", "-W", "error", "-c", FIT), cwd=tmp_path_factory.mktemp("elsewhere")
+    )
+    assert finished.returncode == 0, finished.stderr
+    return json.loads(finished.stdout)
+
+
+class TestWheel:
+    def test_it_holds_the_package_and_nothing_else(self, wheel):
+        with zipfile.ZipFile(wheel) as archive:
+            packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+        package = (ROOT / "hypercate").rglob("*.py")
+        expected = {path.relative_to(ROOT).as_posix() for path in package}
+        assert packed == expected | {"hypercate/py.typed"}
+
+    def test_the_source_it_is_built_from_has_more(self, source):
+        folders = {path.name for path in source.iterdir() if path.is_dir()}
+        assert {"hypercate", "tests", "tutorials", "datasets"} <= folders
+
+    def test_its_metadata_say_what_it_needs_and_under_which_licence(self, wheel):
+        with zipfile.ZipFile(wheel) as archive:
+            (name,) = [name for name in archive.namelist() if name.endswith("/METADATA")]
+            text = archive.read(name).decode()
+            licences = [name for name in archive.namelist() if name.endswith("LICENSE")]
+        head, _, readme = text.partition("\n\n")
+        lines = head.splitlines()
+        assert "License-Expression: MIT" in lines
+        assert f"Requires-Python: {PROJECT['requires-python']}" in lines
+        assert licences
+        assert readme.strip() == (ROOT / "README.md").read_text().strip()
+        needed = {
+            Requirement(x[15:]).name
+            for x in lines
+            if x.startswith("Requires-Dist: ") and "extra" not in x
+        }
+        assert needed == {"numpy", "pandas", "scikit-learn", "scipy", "torch", "tqdm"}
+
+
+class TestInstalledElsewhere:
+    def test_a_model_is_fitted_by_the_installed_package(self, fitted, environment):
+        _, site = environment
+        assert Path(fitted["file"]) == site / "hypercate" / "__init__.py"
+        assert fitted["version"] == PROJECT["version"]
+        assert fitted["ate"] == pytest.approx(3.0, abs=0.5)
+        assert {"point_estimate", "ci_lower", "ci_upper"} <= set(fitted["columns"])
+        assert fitted["score"] <= 1
+
+    def test_both_ways_to_the_command_line_work(self, environment, tmp_path):
+        scripts, _ = environment
+        version = run(scripts / "hypercate", "--version", cwd=tmp_path)
+        assert version.stdout.strip() == PROJECT["version"]
+        text = run(scripts / "python", "-m", "hypercate", "--help", cwd=tmp_path)
+        assert text.returncode == 0
+        assert "benchmark" in text.stdout
+
+    def test_the_benchmark_without_its_extra_says_what_to_install(self, environment, tmp_path):
+        scripts, _ = environment
+        finished = run(scripts / "hypercate", "benchmark", "ihdp", cwd=tmp_path)
+        assert finished.returncode == 1
+        assert finished.stdout == ""
+        assert "causaldata, econml, matplotlib, pooch" in finished.stderr
+        assert 'pip install "hypercate[benchmark]"' in finished.stderr
+        assert "Traceback" not in finished.stderr
+        assert not list(tmp_path.iterdir())
+
+    def test_data_without_the_extra_say_what_to_install(self, environment, tmp_path):
+        scripts, _ = environment
+        code = "from hypercate.datasets import load_ihdp; load_ihdp(1)"
+        finished = run(scripts / "python", "-c", code, cwd=tmp_path)
+        assert finished.returncode == 1
+        last = finished.stderr.strip().splitlines()[-1]
+        assert last.startswith("ImportError")
+        assert 'pip install "hypercate[benchmark]"' in last
+
+
+class TestImportHere:
+    def test_a_fit_imports_none_of_the_extras_although_they_are_installed(self, tmp_path):
+        pytest.importorskip("econml")
+        finished = run(sys.executable, "-W", "error", "-c", FIT, cwd=tmp_path, check=True)
+        loaded = {name.partition(".")[0] for name in json.loads(finished.stdout)["modules"]}
+        assert "torch" in loaded
+        assert not loaded & {"causaldata", "econml", "matplotlib", "pooch", "statsmodels", "shap"}

@@ -1,0 +1,301 @@
+"""The README and CONTRIBUTING are true: their code runs, and their commands are those that work."""
+
+import contextlib
+import io
+import itertools
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from hypercate import cli
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+PUBLISHED = [f"ihdp/ihdp_npci_1-25.{part}.npz" for part in ("train", "test")]
+
+
+def blocks(language, text=README):
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.S | re.M)
+
+
+def marked_block(marker):
+    found = re.findall(rf"<!-- {marker} -->\n```bash\n(.*?)```", README, re.S)
+    assert len(found) == 1
+    return found[0]
+
+
+def commands(block):
+    return [shlex.split(line) for line in block.strip().splitlines()]
+
+
+def benchmark_commands():
+    """Arguments of every ``hypercate benchmark DATASET`` that the README shows."""
+    lines = [line for block in blocks("bash") for line in commands(block)]
+    return [
+        line[1:]
+        for line in lines
+        if Path(line[0]).name == "hypercate" and line[1] == "benchmark" and "--help" not in line
+    ]
+
+
+def with_option(arguments, **options):
+    """The same command line with values of options replaced, or added."""
+    replaced = list(arguments)
+    for name, value in options.items():
+        if f"--{name}" in replaced:
+            replaced[replaced.index(f"--{name}") + 1] = value
+        else:
+            replaced += [f"--{name}", value]
+    return replaced
+
+
+def option(arguments, name, default=None):
+    return arguments[arguments.index(name) + 1] if name in arguments else default
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Here and in subprocesses: on busy cores, threads that wait for one another take minutes."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+    torch.set_num_threads(n_threads)
+
+
+@pytest.fixture(scope="module")
+def after():
+    """Names defined after each block of Python, and what it printed; blocks run in order."""
+    names, states = {}, []
+    for block in blocks("python"):
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(block, "README.md", "exec"), names)
+        states.append((dict(names), printed.getvalue()))
+    assert len(states) == 3
+    return states
+
+
+class TestPythonBlocks:
+    def test_the_first_example_is_about_ten_lines(self):
+        assert len([line for line in blocks("python")[0].splitlines() if line]) <= 14
+
+    def test_the_first_example_finds_the_effect_that_its_data_have(self, after):
+        names, _ = after[0]
+        assert names["X"].isna().to_numpy().sum() > 10
+        assert isinstance(names["X"]["site"].dtype, pd.CategoricalDtype)
+        effect = names["est"].predict(names["X"])
+        known = names["X"]["site"].notna()
+        error = (effect - 2 * names["north"])[known]
+        assert np.sqrt(np.mean(error**2)) < 0.35
+        assert abs(names["est"].ate(names["X"]) - 2 * names["north"].mean()) < 0.3
+
+    def test_the_output_shown_is_the_output_printed(self, after):
+        shown, printed = blocks("text")[0].splitlines(), after[0][1].splitlines()
+        assert len(shown) == len(printed) == 7
+        assert shown[0].split() == printed[0].split()
+        for expected, line in zip(shown[1:], printed[1:], strict=True):
+            for left, right in zip(expected.split(), line.split(), strict=True):
+                try:
+                    assert abs(float(left) - float(right)) < 0.3
+                except ValueError:
+                    assert left == right
+
+    def test_the_example_of_three_arms_has_the_arms_and_shapes_that_it_says(self, after):
+        names, _ = after[1]
+        est, X = names["est"], names["X"]
+        assert est.arms_.tolist() == ["placebo", "drug", "surgery"]
+        assert est.classes_.tolist() == ["ill", "recovered"]
+        assert est.predict(X).shape == (600, 2)
+        assert est.predict_outcomes(X).shape == (600, 3)
+        assert est.effect(X, T0="drug", T1="surgery").shape == (600,)
+        assert est.ate(X).shape == est.att(X, names["care"]).shape == (2,)
+        effect_of_drug = 0.3 * names["north"].mean()
+        assert est.ate(X)[0] == pytest.approx(effect_of_drug, abs=0.12)
+        assert est.ate(X)[1] == pytest.approx(0.4, abs=0.12)
+
+    def test_the_search_finds_that_effects_differ_between_sites(self, after):
+        names, printed = after[2]
+        assert names["search"].best_params_ == {"hypercate__sharing": "weak"}
+        assert names["search"].best_score_ > 0
+        assert "weak" in printed
+
+    def test_scikit_learn_is_configured_as_before(self, after):
+        import sklearn
+
+        assert not sklearn.get_config()["enable_metadata_routing"]
+
+
+class TestTheTwoCommands:
+    def test_ci_runs_the_test_command_as_it_is_shown(self):
+        script = (ROOT / ".ci/run").read_text()
+        reader = re.search(r"<<'PYTHON'\n(.*?)^PYTHON$", script, re.S | re.M).group(1)
+        read = subprocess.run(
+            [sys.executable, "-"],
+            input=reader,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        assert read.strip() == marked_block("test command").strip()
+        assert script.rstrip().endswith('bash -euo pipefail -c "$command"')
+
+    def test_contributing_shows_the_same_test_command(self):
+        assert blocks("bash", CONTRIBUTING)[0] == marked_block("test command")
+
+    @pytest.mark.parametrize("marker", ["benchmark command", "test command"])
+    def test_each_starts_from_nothing_with_pinned_versions(self, marker):
+        make, install, *_ = commands(marked_block(marker))
+        assert make == ["python3", "-m", "venv", ".venv"]
+        assert install[:4] == [".venv/bin/python", "-m", "pip", "install"]
+        assert (ROOT / option(install, "-c")).is_file()
+        extra = re.fullmatch(r"\.\[(\w+)\]", install[-1]).group(1)
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        assert extra in project["optional-dependencies"]
+
+    def test_the_test_command_names_tools_that_the_dev_extra_installs(self):
+        tools = commands(marked_block("test command"))[2:]
+        assert [Path(tool[0]).name for tool in tools] == ["ruff", "ruff", "mypy", "pytest"]
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        installed = {
+            re.match(r"\w+", line).group() for line in project["optional-dependencies"]["dev"]
+        }
+        for executable, *arguments in tools:
+            name = Path(executable).name
+            assert executable == f".venv/bin/{name}"
+            assert name in installed
+            program = Path(sys.executable).with_name(name)
+            subprocess.run([program, *arguments, "--help"], check=True, capture_output=True)
+
+    def test_pins_admit_what_the_package_asks_for(self):
+        from packaging.requirements import Requirement
+
+        pins = {
+            pin.name.lower(): next(iter(pin.specifier)).version
+            for pin in map(Requirement, (ROOT / "constraints.txt").read_text().split())
+        }
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        asked = [
+            *project["dependencies"],
+            *itertools.chain(*project["optional-dependencies"].values()),
+        ]
+        for requirement in map(Requirement, asked):
+            if requirement.name != project["name"]:
+                assert requirement.specifier.contains(pins[requirement.name]), requirement
+
+    def test_the_benchmark_command_compares_learners_and_can_be_repeated(self, tmp_path):
+        pytest.importorskip("econml")
+        executable, *arguments = commands(marked_block("benchmark command"))[-1]
+        assert executable == ".venv/bin/hypercate"
+        assert option(arguments, "--source") == "npci"
+        assert option(arguments, "--replications") == "1-3"
+        assert option(arguments, "--jobs") == "2"
+        assert option(arguments, "--learners", "panel") == "panel"
+        quick = with_option(arguments, replications="1", learners="HyperCATE,T Lasso,zero effect")
+        first, second = (
+            subprocess.run(
+                [sys.executable, "-m", "hypercate", *quick],
+                cwd=tmp_path,
+                capture_output=True,
+                text=True,
+            )
+            for _ in range(2)
+        )
+        assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+        assert first.stdout == second.stdout
+        assert "**HyperCATE**" in first.stdout.splitlines()[2]
+        folder = tmp_path / option(arguments, "--out")
+        assert {path.name for path in folder.iterdir()} == {"results.csv", "report.md", "ihdp.png"}
+        assert len(pd.read_csv(folder / "results.csv")) == 3
+
+
+class TestOtherCommands:
+    def test_every_line_of_bash_is_known(self):
+        shown = {Path(line[0]).name for block in blocks("bash") for line in commands(block)}
+        assert shown == {"python3", "python", "ruff", "mypy", "pytest", "hypercate"}
+
+    def test_version_is_the_projects(self, capsys):
+        with pytest.raises(SystemExit, match="0"):
+            cli.main(["--version"])
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        assert capsys.readouterr().out.strip() == project["version"]
+
+    def test_help_names_every_option_that_the_readme_uses(self, capsys):
+        with pytest.raises(SystemExit, match="0"):
+            cli.main(["benchmark", "--help"])
+        text = capsys.readouterr().out
+        used = {word for line in benchmark_commands() for word in line if word.startswith("--")}
+        assert used == {"--source", "--replications", "--learners", "--treated", "--jobs", "--out"}
+        assert all(name in text for name in used)
+
+    def test_results_come_from_published_replications_of_known_learners(self):
+        from hypercate.benchmark import panel
+
+        results = [line for line in benchmark_commands() if option(line, "--source") == "published"]
+        assert len(results) == 4
+        for line in results:
+            assert max(cli.replications(option(line, "--replications"))) <= 25
+            assert panel.select(option(line, "--learners", "panel"))[0] == panel.OURS
+        folders = [option(line, "--out") for line in benchmark_commands()]
+        assert len(set(folders)) == len(folders)
+
+    @pytest.mark.parametrize("line", benchmark_commands()[1:], ids=lambda line: line[-1])
+    def test_commands_of_the_results_run(self, line, tmp_path, capsys):
+        pytest.importorskip("econml")
+        folder = os.environ.get("HYPERCATE_DATA", "")
+        if not all(Path(folder, name).exists() for name in PUBLISHED):
+            pytest.skip("HYPERCATE_DATA does not name a folder with the published IHDP files")
+        quick = with_option(
+            line, replications="1", learners="T Lasso,zero effect", jobs="1", out=str(tmp_path)
+        )
+        assert cli.main(quick) == 0
+        results = pd.read_csv(tmp_path / "results.csv", dtype={"treated": str})
+        assert results["pehe_out"].notna().all()
+        assert set(results["treated"]) == {option(line, "--treated", "all")}
+        assert capsys.readouterr().out == (tmp_path / "report.md").read_text()
+
+    def test_scripts_shown_exist_and_write_where_git_does_not_look(self):
+        lines = [line for block in blocks("bash") for line in commands(block)]
+        scripts = [line[1:] for line in lines if line[0] == "python"]
+        assert {script for script, *_ in scripts} == {
+            str(path.relative_to(ROOT)) for path in (ROOT / "tutorials").glob("*.py")
+        }
+        ignored = (ROOT / ".gitignore").read_text().split()
+        assert "/results/" in ignored
+        folders = [option(line, "--out") for line in [*scripts, *benchmark_commands()]]
+        assert all(folder.startswith("results/") for folder in folders)
+
+
+class TestLinks:
+    @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+    def test_every_file_linked_is_there(self, name):
+        links = re.findall(r"\]\(([^)]+)\)", (ROOT / name).read_text())
+        local = [link for link in links if not link.startswith("http")]
+        absent = [link for link in local if not (ROOT / link).exists()]
+        assert local
+        assert not absent
+
+    def test_contributing_lists_every_module(self):
+        layout = re.search(r"^```\nhypercate/\n(.*?)^```", CONTRIBUTING, re.S | re.M).group(1)
+        listed, folders = set(), []
+        for line in layout.splitlines():
+            depth = (len(line) - len(line.lstrip())) // 2
+            name = line.split()[0]
+            folders[depth - 1 :] = [name] if depth else []
+            if depth and name.endswith(".py"):
+                listed.add("hypercate/" + "".join(folders))
+        modules = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("hypercate/**/*.py")}
+        of_folders = {path for path in modules if path.endswith("__init__.py")}
+        assert listed == (modules - of_folders) | {"hypercate/__init__.py"}
