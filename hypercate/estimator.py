@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,8 @@ from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _num_samples, check_is_fitted
 
+from hypercate.boosting import grow
+from hypercate.candidates import INPUTS, Candidates
 from hypercate.device import resolve_device
 from hypercate.effects import EffectInference, against, contrast, interval, potential_outcomes
 from hypercate.encoding import (
@@ -69,8 +71,14 @@ class HyperCATE(BaseEstimator):
         Keep the generator's matrices at spectral norm 1.
     sharing : {"auto", "intercept", "strong", "moderate", "weak"}, default="auto"
         How far arms may depart from one another. ``"intercept"``: only by a constant. ``"auto"``
-        trains every member at all four degrees and keeps the one with the smallest factual loss
-        on the member's held-out fold.
+        trains every member at intercept, moderate and weak, and keeps the one with the smallest
+        factual loss on the member's held-out fold; effects are constant unless others do better
+        by a standard error.
+    inputs : {"auto", "raw", "boosted"}, default="auto"
+        How the networks see the covariates. ``"raw"``: encoded, all alike. ``"boosted"``: each
+        scaled by its importance in boosted trees, with the trees' cross-fitted predictions of
+        every arm's outcome as further inputs. ``"auto"`` tries both, crossed with the degrees of
+        sharing.
     outcome_hidden : tuple of int, default=(32, 32, 32, 32, 32)
         Widths of the potential-outcome network's hidden layers.
     activation : str, default="blunt_silu"
@@ -91,8 +99,9 @@ class HyperCATE(BaseEstimator):
     weight_decay : float, default=0.01
     validation_fraction : float in (0, 1), default=0.2
         Share of each arm's rows that a member holds out.
-    patience : int, default=20
-        Epochs without improvement on the held-out fold after which a network stops.
+    patience : int, default=15
+        Epochs in which the loss on the held-out fold does not fall by 1 %, after which a network
+        stops.
     device : str, default="auto"
         ``"auto"`` uses a GPU if there is one.
     random_state : int, RandomState instance or None, default=None
@@ -111,9 +120,10 @@ class HyperCATE(BaseEstimator):
     feature_names_in_ : ndarray of str, shape (n_features_in_,)
         Only if X was a frame with string column names.
     encoded_names_ : list of str
-        Names of the network's inputs.
-    sharing_ : DataFrame, a row a member
-        Held-out factual loss at each degree of sharing, and the degree ``chosen``.
+        Names of the encoded covariates.
+    sharing_, inputs_ : DataFrame, a row a member
+        Least held-out factual loss at each degree of sharing and with each way to see the inputs,
+        and the ``chosen`` one.
     history_ : DataFrame
         ``member, epoch, train_loss, validation_loss`` of the chosen networks, on the standardised
         outcome (cross-entropy for a binary one).
@@ -145,6 +155,7 @@ class HyperCATE(BaseEstimator):
         "hypernet_dropout": [Interval(Real, 0, 1, closed="left")],
         "spectral_norm": ["boolean"],
         "sharing": [StrOptions({"auto", *DEGREES})],
+        "inputs": [StrOptions({"auto", *INPUTS})],
         "outcome_hidden": [tuple, list],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "outcome": [StrOptions({"auto", "continuous", "binary"})],
@@ -173,6 +184,7 @@ class HyperCATE(BaseEstimator):
         hypernet_dropout=0.0,
         spectral_norm=False,
         sharing="auto",
+        inputs="auto",
         outcome_hidden=(32, 32, 32, 32, 32),
         activation="blunt_silu",
         outcome="auto",
@@ -183,7 +195,7 @@ class HyperCATE(BaseEstimator):
         learning_rate=5e-3,
         weight_decay=0.01,
         validation_fraction=0.2,
-        patience=20,
+        patience=15,
         device="auto",
         random_state=None,
         verbose=False,
@@ -197,6 +209,7 @@ class HyperCATE(BaseEstimator):
         self.hypernet_dropout = hypernet_dropout
         self.spectral_norm = spectral_norm
         self.sharing = sharing
+        self.inputs = inputs
         self.outcome_hidden = outcome_hidden
         self.activation = activation
         self.outcome = outcome
@@ -261,8 +274,20 @@ class HyperCATE(BaseEstimator):
         _check_support(arm[used], arms.arms_)
         order = pd.unique(arm[used])
         rank = np.argsort(order)
+        seed = _draw_seed(self.random_state)
+        candidates = Candidates.of(self.generation, self.sharing, self.inputs)
+        rows = _Rows(
+            features.transform(X)[used],
+            outcome.transform(_kept(y, used)),
+            (weight / weight[used].mean())[used],
+            rank[arm[used]],
+        )
+        x, relevance, trees = rows.x, np.ones(features.n_outputs, np.float32), None
+        if candidates.need_trees:
+            trees, cross_fitted = grow(*rows, seed, torch.get_num_threads())
+            x, relevance = np.hstack([x, cross_fitted]), trees.relevance
         hypernet = HyperNet(
-            net=OutcomeNet(features.n_outputs, tuple(self.outcome_hidden), self.activation),
+            net=OutcomeNet(x.shape[1], tuple(self.outcome_hidden), self.activation),
             n_arms=len(order),
             generation=self.generation,
             n_chunks=self.n_chunks,
@@ -272,29 +297,27 @@ class HyperCATE(BaseEstimator):
             dropout=0.0 if self.generation == "none" else self.hypernet_dropout,
             spectral_norm=self.spectral_norm,
         )
-        degrees = self._degrees()
-        seed = _draw_seed(self.random_state)
         trained = train(
             hypernet,
             Data(
-                x=torch.as_tensor(features.transform(X)[used], device=device),
-                y=torch.as_tensor(outcome.transform(_kept(y, used)), device=device),
-                weight=torch.as_tensor(
-                    (weight / weight[used].mean())[used], dtype=torch.float32, device=device
-                ),
-                arm=rank[arm[used]],
+                x=torch.as_tensor(x, device=device),
+                y=torch.as_tensor(rows.y, device=device),
+                weight=torch.as_tensor(rows.weight, dtype=torch.float32, device=device),
+                arm=rows.arm,
             ),
-            list(degrees.values()),
+            candidates.degrees(),
+            candidates.input_scale(relevance, x.shape[1] - len(relevance)),
             self.n_members,
             learner.loss,
             self._schedule(int(used.sum())),
             seed,
             bool(self.verbose),
         )
-        chosen = np.argmin(trained.validation_loss, axis=1)
+        chosen = candidates.choose(trained.validation_loss)
         params, buffers = _take(trained, chosen)
         hypernet.advance_spectral(params, buffers, n_steps=100)
-        sharing = _sharing_table(list(degrees), trained, chosen)
+        sharing = _choice_table(candidates.sharing, trained, chosen)
+        inputs = _choice_table(candidates.inputs, trained, chosen)
         history = _history_table(trained, chosen)
         if hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
@@ -305,14 +328,14 @@ class HyperCATE(BaseEstimator):
         self.arms_ = arms.arms_
         self.classes_ = outcome.classes_
         self.outcome_ = outcome.kind
-        self.sharing_ = sharing
-        self.history_ = history
+        self.sharing_, self.inputs_, self.history_ = sharing, inputs, history
         self.n_parameters_ = {
             "trained": sum(tensor[0].numel() for tensor in params.values()),
             "generated": hypernet.n_arms * hypernet.net.n_weights,
         }
         self._features, self._arms, self._outcome, self._learner = features, arms, outcome, learner
         self._hypernet, self._params, self._buffers = hypernet, params, buffers
+        self._trees = trees if "boosted" in inputs["chosen"].to_numpy() else None
         self._rank, self._seed = rank, seed
         return self
 
@@ -328,7 +351,7 @@ class HyperCATE(BaseEstimator):
         ndarray, shape (n, n_arms)
             In the units of y, or probabilities of ``classes_[1]``; columns in the order of arms_.
         """
-        x = self._encode(X)
+        x = self._inputs(X)
         params, buffers = self._tensors()
         theta = self._hypernet.generate(params, buffers)[:, self._rank]
         weight = torch.full((len(theta),), 1 / len(theta), dtype=torch.float64, device=theta.device)
@@ -405,7 +428,7 @@ class HyperCATE(BaseEstimator):
         ValueError
             If nothing differs between draws: one member and no hypernet dropout.
         """
-        x = self._encode(X)
+        x = self._inputs(X)
         if isinstance(n_samples, bool) or not isinstance(n_samples, Integral):
             raise TypeError(f"n_samples={n_samples!r} must be an integer")
         if n_samples < 1:
@@ -579,11 +602,6 @@ class HyperCATE(BaseEstimator):
                 f"{self.hypernet_hidden[-1]}"
             )
 
-    def _degrees(self) -> dict[str, float]:
-        if self.generation == "none":
-            return {"none": np.inf}
-        return DEGREES if self.sharing == "auto" else {self.sharing: DEGREES[self.sharing]}
-
     def _schedule(self, n: int) -> Schedule:
         batch_size = self.batch_size
         if batch_size == "auto":
@@ -600,6 +618,14 @@ class HyperCATE(BaseEstimator):
     def _encode(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
         return self._features.transform(X)
+
+    def _inputs(self, X: Any) -> np.ndarray:
+        """Inputs of the networks; what no network looks at is 0."""
+        x = self._encode(X)
+        if self._trees is not None:
+            return np.hstack([x, self._trees.predict(x)])
+        n_unseen = self._hypernet.net.n_inputs - x.shape[1]
+        return np.pad(x, ((0, 0), (0, n_unseen))) if n_unseen else x
 
     def _tensors(self) -> tuple[Tensors, Tensors]:
         device = resolve_device(self.device)
@@ -620,6 +646,15 @@ class HyperCATE(BaseEstimator):
             return np.full(n, 0 if label is None else self._arms.code(label))
         check_rows(n, **{name: label})
         return self._arms.transform(label, name)
+
+
+class _Rows(NamedTuple):
+    """The rows that are fitted, encoded."""
+
+    x: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+    arm: np.ndarray
 
 
 def _kept(values: Any, used: np.ndarray) -> Any:
@@ -664,8 +699,11 @@ def _chosen_nets(trained: Trained, chosen: np.ndarray) -> np.ndarray:
     return np.arange(n_members) * n_degrees + chosen
 
 
-def _sharing_table(names: list[str], trained: Trained, chosen: np.ndarray) -> pd.DataFrame:
-    table = pd.DataFrame(trained.validation_loss, columns=names)
+def _choice_table(names: list[str], trained: Trained, chosen: np.ndarray) -> pd.DataFrame:
+    """Least loss of each member by the candidates' name, and the name it chose."""
+    table = (
+        pd.DataFrame(trained.validation_loss.T, index=names).groupby(level=0, sort=False).min().T
+    )
     table.index.name = "member"
     table["chosen"] = np.asarray(names)[chosen]
     return table

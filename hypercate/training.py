@@ -17,7 +17,8 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 _STEPS_AN_EPOCH = 32
 _AVERAGING = 0.98
-_HEAD_START, _FAR_BEHIND = 20, 1.25
+_HEAD_START = 10.0
+_LEAST_GAIN = 0.01
 _BLOW_UP, _LEAST_LOSS = 1e4, 1e-4
 
 
@@ -59,9 +60,9 @@ class Trained:
     ----------
     params, buffers : dict of Tensor
         Networks on the leading axis, member by member.
-    validation_loss : ndarray, shape (n_members, n_degrees)
+    validation_loss : ndarray, shape (n_members, n_candidates)
         Best factual loss on the member's held-out fold; infinite for a network that diverged.
-    best_epoch : ndarray of int, shape (n_members, n_degrees)
+    best_epoch : ndarray of int, shape (n_members, n_candidates)
     history : ndarray, shape (records, 4)
         Network, epoch, training loss, validation loss.
     """
@@ -78,7 +79,8 @@ class Trained:
 def train(
     hypernet: HyperNet,
     data: Data,
-    degrees: list[float],
+    degrees: Tensor,
+    input_scale: Tensor,
     n_members: int,
     loss: Loss,
     schedule: Schedule,
@@ -87,10 +89,25 @@ def train(
 ) -> Trained:
     """Train ``n_members * len(degrees)`` networks in one batched product.
 
-    All degrees of a member see the same held-out fold and the same minibatches. Each network keeps
-    the moving average of its weights that does best on its fold, and leaves the product once
-    it has not improved for `schedule.patience` epochs. An epoch is a pass over the data, or 32
-    minibatches where the pass is longer.
+    A candidate is a degree of sharing and a factor for each input, as in `HyperNet.init`. All
+    candidates of a member see the same held-out fold and the same minibatches. Each network keeps
+    the moving average of its weights that does best on its fold, and leaves the product once its
+    loss there has not fallen by 1 % for `schedule.patience` epochs, or is after so many epochs more
+    than 1 + 10 / epochs times that of its member's best candidate. An epoch is a pass over the
+    data, or 32 minibatches where the pass is longer.
+
+    Parameters
+    ----------
+    hypernet : HyperNet
+    data : Data
+    degrees : Tensor, shape (n_candidates,)
+    input_scale : Tensor, shape (n_candidates, n_inputs)
+    n_members : int
+    loss : callable
+        Elementwise, of the networks' output and y.
+    schedule : Schedule
+    seed : int
+    verbose : bool
 
     Raises
     ------
@@ -110,7 +127,8 @@ def train(
     n_nets = n_members * len(degrees)
     member = torch.arange(n_nets, device=device) // len(degrees)
     params, buffers = hypernet.init(
-        torch.tensor(degrees * n_members, dtype=torch.float32, device="cpu"),
+        degrees.repeat(n_members),
+        input_scale.repeat(n_members, 1),
         torch.Generator("cpu").manual_seed(seed),
     )
     params = {name: tensor.to(device) for name, tensor in params.items()}
@@ -260,6 +278,7 @@ class _Best:
         self.buffers = {name: tensor.clone() for name, tensor in buffers.items()}
         self.loss = torch.full((n_nets,), torch.inf, dtype=torch.float32, device=device)
         self.epoch = torch.zeros(n_nets, dtype=torch.int64, device=device)
+        self.gain_loss, self.gain_epoch = self.loss.clone(), self.epoch.clone()
         self.active = torch.arange(n_nets, device=device)
         self.first_loss = self.loss
         self.n_members = n_members
@@ -279,11 +298,14 @@ class _Best:
         for kept, current in ((self.params, nets.average), (self.buffers, nets.buffers)):
             for name, tensor in kept.items():
                 tensor[where] = current[name][improved]
-        going = alive & (epoch - self.epoch[self.active] < patience)
-        if epoch >= _HEAD_START:
-            by_member = self.loss.view(self.n_members, -1)
-            in_race = by_member <= _FAR_BEHIND * by_member.amin(dim=1, keepdim=True)
-            going &= in_race.flatten()[self.active]
+        gained = alive & (held_loss < (1 - _LEAST_GAIN) * self.gain_loss[self.active])
+        where = self.active[gained]
+        self.gain_loss[where] = held_loss[gained]
+        self.gain_epoch[where] = epoch
+        going = alive & (epoch - self.gain_epoch[self.active] < patience)
+        by_member = self.loss.view(self.n_members, -1)
+        in_race = by_member <= (1 + _HEAD_START / (epoch + 1)) * by_member.amin(1, keepdim=True)
+        going &= in_race.flatten()[self.active]
         self.active, self.first_loss = self.active[going], self.first_loss[going]
         return going
 

@@ -1,6 +1,9 @@
 """The hypernetwork: from arm embeddings to the weights of every arm's potential-outcome network.
 
-    theta[k] = common + departure * emitted(arm k)
+    theta[k] = scale * common + departure * emitted(arm k)
+
+``scale`` is how strongly a network sees each input (1 for all but the first layer's weights), and
+is contained in ``departure``, how far the arms may depart from one another.
 
 Every tensor has a leading axis of independent networks (ensemble members by degrees of sharing),
 so that all of them are one batched product. A `HyperNet` is only a shape; its tensors travel in
@@ -70,7 +73,9 @@ class HyperNet:
             names.insert(1, "piece_matrix")
         return names
 
-    def init(self, degrees: Tensor, generator: torch.Generator) -> tuple[Tensors, Tensors]:
+    def init(
+        self, degrees: Tensor, input_scale: Tensor, generator: torch.Generator
+    ) -> tuple[Tensors, Tensors]:
         """Draw the tensors of ``len(degrees)`` independent networks.
 
         Parameters
@@ -78,6 +83,8 @@ class HyperNet:
         degrees : Tensor, shape (nets,)
             How far each network lets its arms depart from one another; 0 leaves them only their
             intercepts.
+        input_scale : Tensor, shape (nets, n_inputs)
+            Factor of each input; 0 hides it.
         generator : torch.Generator
 
         Returns
@@ -89,11 +96,14 @@ class HyperNet:
         def normal(*shape: int, std: float | Tensor = 1.0) -> Tensor:
             return torch.randn(n, *shape, generator=generator, **_CPU) * std
 
+        first = net.layers[0]
+        scale = torch.ones(n, net.n_weights, **_CPU)
+        scale[:, : first.bias_start] = input_scale.repeat_interleave(first.n_out, dim=1)
         intercept = torch.zeros(net.n_weights, **_CPU)
         intercept[-1] = 1.0
         if self.generation == "none":
             params = {"own": normal(self.n_arms, net.n_weights, std=start_scale(net))}
-            return params, {"departure": (1 + (INTERCEPT_DEPARTURE - 1) * intercept).expand(n, -1)}
+            return params, {"departure": scale * (1 + (INTERCEPT_DEPARTURE - 1) * intercept)}
 
         departure = torch.where(
             intercept > 0,
@@ -119,7 +129,7 @@ class HyperNet:
         share = self.hidden[-1] // self.n_heads
         segment = -(-self.pieces.piece_size // self.n_heads)
         params["heads"] = normal(self.n_heads, share, segment, std=share**-0.5)
-        buffers = {"departure": departure}
+        buffers = {"departure": scale * departure, "scale": scale}
         if self.spectral_norm:
             for name in self._matrices:
                 u = torch.randn(params[name].shape[:-1], generator=generator, **_CPU)
@@ -185,4 +195,5 @@ class HyperNet:
             share, segment = heads.shape[-2:]
             emitted = emitted * (1 + (segment / share) ** 0.5)
         emitted = emitted.unflatten(1, (self.n_arms, -1)).flatten(2)
-        return torch.addcmul(params["common"][:, None], departure, self.pieces.assemble(emitted))
+        common = (buffers["scale"] * params["common"])[:, None]
+        return torch.addcmul(common, departure, self.pieces.assemble(emitted))
