@@ -16,6 +16,7 @@ from sklearn.utils.parallel import Parallel, delayed
 N_FOLDS = 5
 MOST_ROWS = 20_000  # of an arm, to grow trees on
 ROWS_A_TREE = 2_000
+LEAST_LEAF = 1e-3  # weight of a leaf, in rows of average weight
 LEAST_SCALE = 1e-6  # of predictions of a standardised outcome; below are rounding errors
 
 
@@ -76,28 +77,31 @@ def grow(
         fold[rows] = np.arange(len(rows)) % N_FOLDS
         grown.append(rows[:MOST_ROWS])
 
-    def fit(k: int, held: int | None) -> tuple[GradientBoostingRegressor, np.ndarray | None]:
+    def fit_trees(k: int, held: int | None) -> tuple[GradientBoostingRegressor, np.ndarray | None]:
         rows = grown[k] if held is None else grown[k][fold[grown[k]] != held]
         model = GradientBoostingRegressor(
-            subsample=min(1.0, ROWS_A_TREE / len(rows)), random_state=seed
+            subsample=min(1.0, ROWS_A_TREE / len(rows)),
+            min_weight_fraction_leaf=LEAST_LEAF / len(rows),
+            random_state=seed,
         ).fit(x[rows], y[rows], sample_weight=weight[rows])
         return model, None if held is None else model.predict(x[fold == held])
 
     fits = [(k, held) for held in (None, *np.unique(fold)) for k in range(n_arms)]
-    results = Parallel(n_jobs=n_jobs, prefer="threads")(delayed(fit)(*task) for task in fits)
+    results = Parallel(n_jobs=n_jobs, prefer="threads")(delayed(fit_trees)(*task) for task in fits)
     models = [model for (_, held), (model, _) in zip(fits, results, strict=True) if held is None]
     raw = np.empty((len(y), n_arms))
     for (k, held), (_, predicted) in zip(fits, results, strict=True):
         if held is not None:
             raw[fold == held, k] = predicted
-    explained = sum(
-        np.var(raw[arm == k, k]) * np.sum(arm == k) * model.feature_importances_
-        for k, model in enumerate(models)
-    )
+    importances = np.stack([model.feature_importances_ for model in models])
+    explained = [np.var(raw[arm == k, k]) * np.sum(arm == k) for k in range(n_arms)] @ importances
     largest = explained.max()
     relevance = np.sqrt(explained / largest) if largest > 0 else np.ones(x.shape[1])
     scale = raw.std(axis=0)
     trees = BoostedTrees(
-        models, raw.mean(axis=0), np.where(scale > LEAST_SCALE, scale, 1.0), relevance.astype(np.float32)
+        models,
+        raw.mean(axis=0),
+        np.where(scale > LEAST_SCALE, scale, 1.0),
+        relevance.astype(np.float32),
     )
     return trees, trees._standardised(raw)

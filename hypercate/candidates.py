@@ -59,9 +59,11 @@ class Candidates:
         """
         constant = np.array(self.sharing) == "intercept"
         if constant.any() and not constant.all() and len(loss) > 1:
+            least, others = loss[:, constant].min(1), loss[:, ~constant].min(1)
             with np.errstate(divide="ignore", invalid="ignore"):
-                gain = np.log(loss[:, constant].min(1)) - np.log(loss[:, ~constant].min(1))
-            if gain.mean() < gain.std(ddof=1) / len(gain) ** 0.5:
+                gain = np.log(least) - np.log(others)
+                too_little = gain.mean() <= gain.std(ddof=1) / len(gain) ** 0.5
+            if np.isfinite(least).all() and (too_little or np.isinf(others).any()):
                 loss = np.where(constant, loss, np.inf)
         return np.argmin(loss, axis=1)
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
+
+WORK_FOR_THREADS = 1_000_000
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -29,3 +34,21 @@ def resolve_device(device: str | torch.device) -> torch.device:
             "use device='cpu' or device='auto'"
         ) from error
     return resolved
+
+
+@contextmanager
+def threads_for(work: int) -> Iterator[None]:
+    """One thread for little work: several wait longer for one another than they save.
+
+    Parameters
+    ----------
+    work : int
+        Elements of the largest tensor of a step.
+    """
+    n_threads = torch.get_num_threads()
+    if work < WORK_FOR_THREADS:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(n_threads)

@@ -11,6 +11,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from hypercate.batching import Layout, lay_out, stratified_folds
+from hypercate.device import threads_for
 from hypercate.hypernet.hypernetwork import HyperNet, Tensors
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -137,30 +138,35 @@ def train(
     nets = _Nets(hypernet, params, buffers, schedule)
     history = []
     epochs = tqdm(range(schedule.max_epochs), "HyperCATE", unit="epoch", disable=not verbose)
-    for epoch in epochs:
-        train_loss = torch.zeros(len(member), dtype=torch.float32, device=device)
-        n_epoch_steps = min(n_steps, _STEPS_AN_EPOCH)
-        for _ in range(n_epoch_steps):
-            rows, filled = next(minibatches)
-            losses = nets.step(data, loss, rows[member], filled, layout.arms, shuffler)
-            if nets.n_steps == 1:
-                best.first_loss = losses
-            train_loss += losses
-        train_loss /= n_epoch_steps
-        with torch.no_grad():
-            held_loss = nets.factual_loss(
-                nets.average, data, loss, held[member], held_layout.filled[0], held_layout.arms
+    with threads_for(n_nets * layout.slots.shape[1] * max(hypernet.net.hidden)):
+        for epoch in epochs:
+            train_loss = torch.zeros(len(member), dtype=torch.float32, device=device)
+            n_epoch_steps = min(n_steps, _STEPS_AN_EPOCH)
+            for _ in range(n_epoch_steps):
+                rows, filled = next(minibatches)
+                losses = nets.step(data, loss, rows[member], filled, layout.arms, shuffler)
+                if nets.n_steps == 1:
+                    best.first_loss = losses
+                train_loss += losses
+            train_loss /= n_epoch_steps
+            with torch.no_grad():
+                held_loss = nets.factual_loss(
+                    nets.average, data, loss, held[member], held_layout.filled[0], held_layout.arms
+                )
+            history.append(
+                torch.stack(
+                    [best.active, torch.full_like(train_loss, epoch), train_loss, held_loss], 1
+                )
             )
-        history.append(
-            torch.stack([best.active, torch.full_like(train_loss, epoch), train_loss, held_loss], 1)
-        )
-        going = best.update(epoch, train_loss, held_loss, nets, schedule.patience)
-        epochs.set_postfix(networks=int(going.sum()), validation=f"{best.loss.mean().item():.4f}")
-        if not going.all():
-            nets.keep(going)
-            member = member[going]
-        if not going.any():
-            break
+            going = best.update(epoch, train_loss, held_loss, nets, schedule.patience)
+            epochs.set_postfix(
+                networks=int(going.sum()), validation=f"{best.loss.mean().item():.4f}"
+            )
+            if not going.all():
+                nets.keep(going)
+                member = member[going]
+            if not going.any():
+                break
     epochs.close()
     validation_loss = best.loss.view(n_members, -1).cpu().numpy()
     if np.isinf(validation_loss).all(axis=1).any():

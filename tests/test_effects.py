@@ -235,7 +235,9 @@ def ensemble(dropout, n_members=3, device="cpu"):
     """Members whose weights lie 1000 apart, so that a draw tells whose it is."""
     hypernet = HyperNet(NET, 2, "chunk", 4, 2, 4, (8, 8), dropout, False)
     generator = torch.Generator().manual_seed(0)
-    params, buffers = hypernet.init(torch.ones(n_members), generator)
+    params, buffers = hypernet.init(
+        torch.ones(n_members), torch.ones(n_members, NET.n_inputs), generator
+    )
     params["common"] += 1000 * torch.arange(n_members)[:, None]
     return (
         hypernet,

@@ -38,11 +38,17 @@ def hypernet(**changed):
     return HyperNet(**shape | changed)
 
 
+def begun(shape, degrees, generator):
+    """Tensors as they start, every input seen alike."""
+    return shape.init(degrees, torch.ones(len(degrees), shape.net.n_inputs), generator)
+
+
 def drawn(shape, n=2, seed=0, degrees=None):
     """Tensors of n networks, biases included, moved away from where they start."""
     generator = torch.Generator().manual_seed(seed)
     degrees = torch.ones(n, dtype=torch.float32) if degrees is None else torch.tensor(degrees)
-    params, buffers = shape.init(degrees, generator)
+    input_scale = 0.5 + torch.rand(len(degrees), shape.net.n_inputs, generator=generator)
+    params, buffers = shape.init(degrees, input_scale, generator)
     for tensor in params.values():
         tensor += 0.3 * torch.randn(tensor.shape, generator=generator)
     shape.advance_spectral(params, buffers, n_steps=1000)
@@ -54,7 +60,7 @@ def double(tensors, requires_grad=False):
 
 
 def slow_weights(shape, params, buffers, mask=None):
-    """theta[k] = common + departure * emitted(arm k): a net, an arm, a piece, a value at a time."""
+    """theta[k] = scale * common + departure * emitted(arm k), one value at a time."""
 
     def matrix(name, i, head=()):
         weight = params[name][i][head]
@@ -105,7 +111,9 @@ def slow_weights(shape, params, buffers, mask=None):
                     continue
                 if w == 0:
                     values = emitted(i, arm)
-                theta.append(params["common"][i, w] + departure * values[w])
+                theta.append(
+                    buffers["scale"][i, w] * params["common"][i, w] + departure * values[w]
+                )
     return torch.stack(theta).view(-1, shape.n_arms, shape.net.n_weights)
 
 
@@ -340,7 +348,8 @@ class TestDropout:
         ones, zeros = torch.ones(2, 4), torch.zeros(2, 4)
         assert torch.equal(shape.generate(params, buffers, ones), shape.generate(params, buffers))
         masked = shape.generate(params, buffers, zeros)
-        assert torch.equal(masked, params["common"][:, None].expand_as(masked))
+        common = buffers["scale"] * params["common"]
+        assert torch.equal(masked, common[:, None].expand_as(masked))
 
 
 class TestSpectralNorm:
@@ -368,7 +377,7 @@ class TestSpectralNorm:
     @pytest.mark.parametrize("device", DEVICES)
     def test_every_matrix_of_a_generator_has_norm_1_from_the_start(self, way, heads, device):
         shape = hypernet(generation=way, n_heads=heads, hidden=(16, 32, 16), spectral_norm=True)
-        params, buffers = shape.init(torch.ones(5), torch.Generator().manual_seed(0))
+        params, buffers = begun(shape, torch.ones(5), torch.Generator().manual_seed(0))
         matrices = {name for name, tensor in params.items() if tensor.ndim >= 3}
         matrices -= {"arms", "pieces"}
         assert matrices >= {"arm_matrix", "matrix1", "matrix2", "heads"}
@@ -386,7 +395,7 @@ class TestSpectralNorm:
 
     def test_one_iteration_a_step_follows_weights_that_move(self):
         shape = hypernet(hidden=(16, 16), spectral_norm=True)
-        params, buffers = shape.init(torch.ones(3), torch.Generator().manual_seed(0))
+        params, buffers = begun(shape, torch.ones(3), torch.Generator().manual_seed(0))
         generator = torch.Generator().manual_seed(1)
         for _ in range(200):
             for tensor in params.values():
@@ -416,7 +425,7 @@ class TestSpectralNorm:
 
     def test_generating_moves_no_state(self):
         shape = hypernet(spectral_norm=True, hidden=(5, 4))
-        params, buffers = shape.init(torch.ones(2), torch.Generator().manual_seed(0))
+        params, buffers = begun(shape, torch.ones(2), torch.Generator().manual_seed(0))
         before = pickle.dumps((params, buffers))
         first = shape.generate(params, buffers)
         assert torch.equal(shape.generate(params, buffers), first)
@@ -426,7 +435,7 @@ class TestSpectralNorm:
 
     def test_state_survives_pickle(self):
         shape = hypernet(spectral_norm=True, hidden=(5, 4))
-        params, buffers = shape.init(torch.ones(2), torch.Generator().manual_seed(0))
+        params, buffers = begun(shape, torch.ones(2), torch.Generator().manual_seed(0))
         copy, its_params, its_buffers = pickle.loads(pickle.dumps((shape, params, buffers)))
         assert copy == shape
         for _ in range(2):
@@ -450,7 +459,7 @@ class TestSpectralNorm:
                 hidden=(16,),
                 spectral_norm=norm,
             )
-            params, buffers = shape.init(torch.ones(20), torch.Generator().manual_seed(0))
+            params, buffers = begun(shape, torch.ones(20), torch.Generator().manual_seed(0))
             theta = shape.generate(params, buffers)
             sizes[norm] = (theta - theta.mean(1, keepdim=True)).square().mean().sqrt().item()
         assert 0.5 < sizes[True] / sizes[False] < 1.2
@@ -515,7 +524,7 @@ class TestInitialization:
     @pytest.mark.parametrize("way", [*WAYS, "none"])
     def test_common_weights_start_small_in_every_layer(self, way):
         shape = hypernet(net=self.net, generation=way, hidden=(16,))
-        params, buffers = shape.init(torch.zeros(30), torch.Generator().manual_seed(0))
+        params, buffers = begun(shape, torch.zeros(30), torch.Generator().manual_seed(0))
         theta = shape.generate(params, buffers)[:, 0]
         for layer in self.net.layers:
             weights = theta[:, layer.start : layer.bias_start] * layer.n_in**0.5
@@ -527,13 +536,33 @@ class TestInitialization:
     @pytest.mark.parametrize("norm", [False, True])
     def test_arms_nearly_agree_at_first_and_part_more_in_later_layers(self, way, norm):
         shape = hypernet(net=self.net, n_arms=4, generation=way, hidden=(16,), spectral_norm=norm)
-        params, buffers = shape.init(torch.ones(30), torch.Generator().manual_seed(0))
+        params, buffers = begun(shape, torch.ones(30), torch.Generator().manual_seed(0))
         theta = shape.generate(params, buffers)
         apart = in_units(self.net, theta - theta.mean(1, keepdim=True))
         together = in_units(self.net, theta.mean(1))
         assert apart[0] < 0.2 * together[0]
         assert (torch.stack(apart).diff() > 0).all()
         assert apart[-1] > 10 * apart[0]
+
+    @pytest.mark.parametrize("way", [*WAYS, "none"])
+    def test_an_inputs_factor_is_as_if_the_input_were_multiplied(self, way):
+        shape = hypernet(net=self.net, generation=way)
+        factor = torch.tensor([0.0, 0.5, 2.0]).repeat(4)[:10]
+        alike, scaled = (
+            shape.generate(
+                *shape.init(torch.ones(1), scale[None], torch.Generator().manual_seed(0))
+            )
+            for scale in (torch.ones(10), factor)
+        )
+        x = torch.randn(50, 10, generator=torch.Generator().manual_seed(1))
+        torch.testing.assert_close(
+            self.net(scaled.flatten(0, 1), x), self.net(alike.flatten(0, 1), x * factor)
+        )
+        hidden = torch.where(factor == 0, 1e6, x)
+        assert torch.equal(
+            self.net(scaled.flatten(0, 1), hidden),
+            self.net(scaled.flatten(0, 1), torch.where(factor == 0, 0, x)),
+        )
 
     @pytest.mark.parametrize("way", WAYS)
     def test_at_degree_0_arms_differ_by_a_constant(self, way):
@@ -551,7 +580,7 @@ class TestInitialization:
     def test_departures_grow_with_the_degree_but_the_intercepts(self, way):
         shape = hypernet(net=self.net, generation=way)
         degrees = torch.tensor(list(DEGREES.values()))
-        _, buffers = shape.init(degrees, torch.Generator().manual_seed(0))
+        _, buffers = begun(shape, degrees, torch.Generator().manual_seed(0))
         departure = buffers["departure"]
         torch.testing.assert_close(
             departure[:, :-1], degrees[:, None] * departure_scale(self.net)[:-1]
@@ -565,7 +594,7 @@ class TestInitialization:
     def test_the_intercept_is_free(self, way):
         """A step in what makes the intercepts moves them several times as far as a usual weight."""
         shape = hypernet(net=self.net, generation=way)
-        _, buffers = shape.init(torch.ones(2), torch.Generator().manual_seed(0))
+        _, buffers = begun(shape, torch.ones(2), torch.Generator().manual_seed(0))
         departure = buffers["departure"]
         assert (departure[:, -1:] >= 3 * departure[:, :-1]).all()
 
@@ -575,7 +604,7 @@ class TestInitialization:
         shape = hypernet(generation=way, spectral_norm=norm)
         state = torch.get_rng_state()
         first, again, other = (
-            shape.init(torch.ones(2), torch.Generator().manual_seed(s)) for s in (1, 1, 2)
+            begun(shape, torch.ones(2), torch.Generator().manual_seed(s)) for s in (1, 1, 2)
         )
         assert torch.equal(torch.get_rng_state(), state)
         for name, tensor in first[0].items():
@@ -584,7 +613,7 @@ class TestInitialization:
                 assert not torch.equal(tensor, other[0][name])
         torch.set_default_dtype(torch.float64)
         try:
-            doubled = shape.init(torch.ones(2).float(), torch.Generator().manual_seed(1))
+            doubled = begun(shape, torch.ones(2).float(), torch.Generator().manual_seed(1))
         finally:
             torch.set_default_dtype(torch.float32)
         for mine, theirs in zip(first, doubled, strict=True):
