@@ -94,7 +94,8 @@ def train(
     candidates of a member see the same held-out fold and the same minibatches. Each network keeps
     the moving average of its weights that does best on its fold, and leaves the product once its
     loss there has not fallen by 1 % for `schedule.patience` epochs, or is after so many epochs more
-    than 1 + 10 / epochs times that of its member's best candidate. An epoch is a pass over the
+    than 1 + 10 / epochs times that of its member's best candidate (but at degree 0, which is slow
+    to start and the one that the others have to beat). An epoch is a pass over the
     data, or 32 minibatches where the pass is longer.
 
     Parameters
@@ -134,7 +135,7 @@ def train(
     )
     params = {name: tensor.to(device) for name, tensor in params.items()}
     buffers = {name: tensor.to(device) for name, tensor in buffers.items()}
-    best = _Best(params, buffers, n_members)
+    best = _Best(params, buffers, n_members, (degrees == 0).repeat(n_members).to(device))
     nets = _Nets(hypernet, params, buffers, schedule)
     history = []
     epochs = tqdm(range(schedule.max_epochs), "HyperCATE", unit="epoch", disable=not verbose)
@@ -277,7 +278,7 @@ class _Nets:
 class _Best:
     """The best weights of every network so far, and which networks are still in training."""
 
-    def __init__(self, params: Tensors, buffers: Tensors, n_members: int) -> None:
+    def __init__(self, params: Tensors, buffers: Tensors, n_members: int, constant: Tensor) -> None:
         device = buffers["departure"].device
         n_nets = len(buffers["departure"])
         self.params = {name: tensor.clone() for name, tensor in params.items()}
@@ -288,6 +289,7 @@ class _Best:
         self.active = torch.arange(n_nets, device=device)
         self.first_loss = self.loss
         self.n_members = n_members
+        self.constant = constant
 
     def update(
         self, epoch: int, train_loss: Tensor, held_loss: Tensor, nets: _Nets, patience: int
@@ -311,7 +313,7 @@ class _Best:
         going = alive & (epoch - self.gain_epoch[self.active] < patience)
         by_member = self.loss.view(self.n_members, -1)
         in_race = by_member <= (1 + _HEAD_START / (epoch + 1)) * by_member.amin(1, keepdim=True)
-        going &= in_race.flatten()[self.active]
+        going &= (in_race.flatten() | self.constant)[self.active]
         self.active, self.first_loss = self.active[going], self.first_loss[going]
         return going
 

@@ -61,21 +61,22 @@ print(estimator.effect_inference(test.X.head()).summary_frame().round(2).to_stri
 # %% [markdown]
 # ## How far are the arms shared?
 #
-# Each member of the ensemble tried four degrees of sharing and kept the one with the smallest
-# factual loss on its own held-out fold. If "intercept" is far behind, the effect is not constant;
-# if "weak" were far ahead, the arms would have little in common. Close losses say that the degree
-# hardly matters.
+# Each member of the ensemble tried three degrees of sharing, each with the covariates as they are
+# and as boosted trees see them, and kept what had the smallest factual loss on its own held-out
+# fold. If "intercept" is far behind, the effect is not constant; if "weak" were far ahead, the arms
+# would have little in common. Close losses say that the degree hardly matters.
 
 # %%
 print(estimator.sharing_.round(3).to_string())
+print(estimator.inputs_.round(3).to_string())
 print(estimator.n_parameters_)
 
 # %% [markdown]
 # ## Did training go well?
 #
 # The held-out loss of each member's chosen network should fall and level off. Training stops after
-# `patience` epochs without a new best, and the best weights are kept. The outcome is standardised:
-# 1 is the loss of predicting the mean.
+# `patience` epochs in which it does not fall by 1 %, and the best weights are kept. The outcome is
+# standardised: 1 is the loss of predicting the mean.
 
 # %%
 figure, axes = plt.subplots(figsize=(6, 3.5), layout="constrained")

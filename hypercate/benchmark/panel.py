@@ -229,6 +229,8 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "HyperCATE dropout .2": {"hypernet_dropout": 0.2},
     "HyperCATE usual width": {"outcome_hidden": (100, 100)},
     "HyperCATE ELU": {"activation": "elu"},
+    "HyperCATE raw inputs": {"inputs": "raw"},
+    "HyperCATE boosted inputs": {"inputs": "boosted"},
     "HyperCATE intercept": {"sharing": "intercept"},
     "HyperCATE strong": {"sharing": "strong"},
     "HyperCATE moderate": {"sharing": "moderate"},
