@@ -221,7 +221,7 @@ class TestFit:
 
 
 INTEGERS = ("n_chunks", "n_heads", "embedding_dim", "n_members", "max_epochs", "patience")
-NAMES = ("learner", "generation", "sharing", "activation", "outcome")
+NAMES = ("learner", "generation", "sharing", "inputs", "activation", "outcome")
 WIDTHS = ("hypernet_hidden", "outcome_hidden")
 BAD_PARAMETERS = [
     *((name, value) for name in INTEGERS for value in (0, -1, 2.5, "3", None, [2], True)),

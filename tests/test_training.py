@@ -441,7 +441,7 @@ class TestStopping:
                 torch.testing.assert_close(fewer.buffers[name], tensor[going], rtol=1e-3, atol=1e-4)
 
     def test_networks_far_behind_their_members_best_leave_after_a_head_start(self):
-        degrees = (0.0, 0.1, 0.2, 0.3, 0.5, 3.0)
+        degrees = (0.03, 0.1, 0.2, 0.3, 0.5, 3.0)
         trained = fitted(heterogeneous(), degrees=degrees, max_epochs=40, batch_size=64)
         for member in range(2):
             nets = [records(trained, 6 * member + i)[:, 2] for i in range(6)]
@@ -457,6 +457,11 @@ class TestStopping:
             assert lengths[0] < 40
             assert max(lengths) == 40
             assert len(set(lengths)) >= 3
+
+    def test_arms_that_differ_by_a_constant_stay_to_be_beaten(self):
+        trained = fitted(heterogeneous(), degrees=(0.0, 3.0), max_epochs=40, batch_size=64)
+        assert (trained.validation_loss[:, 0] > 1.25 * trained.validation_loss[:, 1]).all()
+        assert all(len(records(trained, net)) == 40 for net in range(4))
 
     def test_networks_of_like_loss_stay(self):
         noise = np.random.default_rng(1).normal(scale=3, size=64)
