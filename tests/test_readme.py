@@ -117,9 +117,9 @@ class TestPythonBlocks:
         est, X = names["est"], names["X"]
         assert est.arms_.tolist() == ["placebo", "drug", "surgery"]
         assert est.classes_.tolist() == ["ill", "recovered"]
-        assert est.predict(X).shape == (600, 2)
-        assert est.predict_outcomes(X).shape == (600, 3)
-        assert est.effect(X, T0="drug", T1="surgery").shape == (600,)
+        assert est.predict(X).shape == (1000, 2)
+        assert est.predict_outcomes(X).shape == (1000, 3)
+        assert est.effect(X, T0="drug", T1="surgery").shape == (1000,)
         assert est.ate(X).shape == est.att(X, names["care"]).shape == (2,)
         effect_of_drug = 0.3 * names["north"].mean()
         assert est.ate(X)[0] == pytest.approx(effect_of_drug, abs=0.12)

@@ -85,7 +85,8 @@ class TestIhdp:
         assert share == pytest.approx(said, abs=15)
 
     def test_sharing_and_parameters_are_shown(self, printed):
-        assert re.search(r"intercept +strong +moderate +weak +chosen", printed)
+        assert re.search(r"intercept +moderate +weak +chosen", printed)
+        assert re.search(r"raw +boosted +chosen", printed)
         assert "'trained'" in printed
 
 
