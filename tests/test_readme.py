@@ -237,7 +237,9 @@ class TestOtherCommands:
             cli.main(["benchmark", "--help"])
         text = capsys.readouterr().out
         used = {word for line in benchmark_commands() for word in line if word.startswith("--")}
-        assert used == {"--source", "--replications", "--learners", "--treated", "--jobs", "--out"}
+        assert used == {
+            *("--source", "--replications", "--learners", "--treated", "--rows", "--jobs", "--out")
+        }
         assert all(name in text for name in used)
 
     def test_results_come_from_published_replications_of_known_learners(self):
