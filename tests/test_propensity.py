@@ -1,0 +1,200 @@
+"""Propensities: probabilities, honest ones, and constant where nothing predicts the treatment."""
+
+import pickle
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info
+
+from hypercate import propensity
+from hypercate.propensity import FLOOR, fit_propensity
+
+
+def covariates(n, p=5, seed=0):
+    return np.random.default_rng(seed).normal(size=(n, p)).astype(np.float32)
+
+
+def draw(probability, seed=1):
+    """An arm a row, by rows of probabilities."""
+    uniform = np.random.default_rng(seed).random((len(probability), 1))
+    return np.minimum((uniform > probability.cumsum(axis=1)).sum(axis=1), probability.shape[1] - 1)
+
+
+def two_arms(treated, seed=1):
+    return draw(np.column_stack([1 - treated, treated]), seed)
+
+
+def smooth(x):
+    return 1 / (1 + np.exp(x[:, 1] - x[:, 0]))
+
+
+def stepped(x):
+    return np.where((x[:, 0] > 0) & (x[:, 1] > 0), 0.8, 0.2)
+
+
+def fit(x, arm, weight=None, seed=0):
+    return fit_propensity(x, arm, np.ones(len(x)) if weight is None else weight, seed)
+
+
+class TestProbabilities:
+    @pytest.mark.parametrize("n_arms", [2, 3, 12])
+    def test_rows_sum_to_1_and_stay_above_the_floor(self, n_arms):
+        x = covariates(600)
+        odds = np.exp(2 * np.sin(np.arange(1, n_arms + 1) * x[:, [0]]))
+        fitted = fit(x, draw(odds / odds.sum(axis=1, keepdims=True)))
+        for probability in (fitted.cross_fitted, fitted.predict(covariates(50, seed=7))):
+            assert probability.dtype == np.float64
+            assert probability.shape[1] == n_arms
+            np.testing.assert_allclose(probability.sum(axis=1), 1, rtol=1e-12)
+            assert (probability >= FLOOR / (1 + FLOOR) * fitted.share).all()
+
+    def test_a_treatment_known_from_the_covariates_is_held_at_the_floor(self):
+        x = covariates(500)
+        fitted = fit(x, (x[:, 0] > 0).astype(int))
+        sure = np.abs(x[:, 0]) > 1
+        least = fitted.cross_fitted.min(axis=1)[sure]
+        assert np.median(least) == pytest.approx(FLOOR / 2, rel=0.1)
+        assert fitted.log_loss < 0.1
+
+    @pytest.mark.parametrize("truth", [smooth, stepped])
+    def test_they_are_near_the_truth(self, truth):
+        x, new = covariates(3000), covariates(3000, seed=8)
+        fitted = fit(x, two_arms(truth(x)))
+        assert np.abs(fitted.cross_fitted[:, 1] - truth(x)).mean() < 0.045
+        assert np.abs(fitted.predict(new)[:, 1] - truth(new)).mean() < 0.045
+
+    @pytest.mark.parametrize("truth", [smooth, stepped])
+    @pytest.mark.parametrize("n", [300, 3000])
+    def test_they_are_calibrated(self, truth, n):
+        x = covariates(n, p=10)
+        predicted = fit(x, two_arms(truth(x))).cross_fitted[:, 1]
+        slope, intercept = np.polyfit(predicted, truth(x), 1)
+        assert slope == pytest.approx(1, abs=0.25)
+        assert intercept == pytest.approx(0, abs=0.12)
+        assert predicted.mean() == pytest.approx(truth(x).mean(), abs=0.06)
+
+    def test_several_arms_are_near_the_truth(self):
+        x = covariates(4000)
+        odds = np.exp(x[:, :4])
+        truth = odds / odds.sum(axis=1, keepdims=True)
+        assert np.abs(fit(x, draw(truth)).cross_fitted - truth).mean() < 0.03
+
+    def test_log_loss_is_that_of_the_rows_own_arm(self):
+        x = covariates(300)
+        arm, weight = two_arms(smooth(x)), np.linspace(0.5, 1.5, 300)
+        fitted = fit(x, arm, weight)
+        own = fitted.cross_fitted[np.arange(300), arm]
+        assert fitted.log_loss == pytest.approx(-np.average(np.log(own), weights=weight))
+        assert fitted.log_loss < 0.65
+
+
+class TestRandomisedTreatment:
+    @pytest.mark.parametrize("share", [0.1, 0.5])
+    def test_propensities_hardly_vary(self, share):
+        spread = []
+        for seed in range(12):
+            x = covariates(400, p=20, seed=seed)
+            fitted = fit(x, two_arms(np.full(400, share), seed + 100), seed=seed)
+            spread.append(fitted.cross_fitted[:, 1].std())
+        assert np.mean(np.array(spread) < 1e-10) >= 0.75
+        assert max(spread) < 0.1
+
+    def test_what_is_learned_by_heart_does_not_show(self):
+        x = covariates(120, p=300)
+        fitted = fit(x, two_arms(np.full(120, 0.5)))
+        entropy = -(fitted.share * np.log(fitted.share)).sum()
+        assert fitted.log_loss == pytest.approx(entropy, abs=0.02)
+
+    def test_the_constant_is_the_weighted_share(self):
+        x, arm = covariates(200), np.arange(200) % 2
+        fitted = fit(x, arm, np.where(arm == 1, 3.0, 1.0))
+        np.testing.assert_allclose(fitted.share, [0.25, 0.75])
+        np.testing.assert_allclose(fitted.cross_fitted, [[0.25, 0.75]] * 200, rtol=1e-9)
+
+
+class TestFewAndManyRows:
+    def test_an_arm_may_have_two_rows(self):
+        x = covariates(100)
+        arm = np.array([1, 1, *two_arms(smooth(x[2:])) * 2])
+        fitted = fit(x, arm)
+        assert fitted.share[1] == pytest.approx(0.02)
+        assert np.isfinite(fitted.predict(x)).all()
+
+    def test_two_rows_an_arm_are_enough(self):
+        assert fit(covariates(4), np.array([0, 1, 0, 1])).cross_fitted.shape == (4, 2)
+
+    def test_constant_and_repeated_columns_are_harmless(self):
+        x = covariates(300)
+        arm = two_arms(smooth(x))
+        padded = np.column_stack([x, x, np.zeros(300, dtype=np.float32)])
+        difference = fit(padded, arm).cross_fitted - fit(x, arm).cross_fitted
+        assert np.abs(difference).mean() < 0.05
+
+    def test_rows_grown_on_stand_for_the_others(self, monkeypatch):
+        x = covariates(4000)
+        truth = 0.05 + 0.1 * (x[:, 0] > 0)
+        arm = two_arms(truth)
+        monkeypatch.setattr(propensity, "MOST_ROWS", 350)
+        predicted = fit(x, arm).predict(x)[:, 1]
+        assert predicted.mean() == pytest.approx(arm.mean(), rel=0.1)
+        assert predicted[x[:, 0] > 0].mean() > 1.8 * predicted[x[:, 0] < 0].mean()
+
+
+class TestWeights:
+    def test_only_ratios_matter(self):
+        x = covariates(300)
+        arm, weight = two_arms(smooth(x)), np.linspace(0.1, 2, 300)
+        np.testing.assert_allclose(
+            fit(x, arm, weight).cross_fitted, fit(x, arm, 1000 * weight).cross_fitted, rtol=1e-6
+        )
+
+    def test_rows_of_little_weight_do_not_speak(self):
+        x = covariates(2000)
+        first = np.arange(2000) < 1000
+        arm = two_arms(np.where(first, smooth(x), 1 - smooth(x)))
+        weight = np.where(first, 1.0, 1e-6)
+        assert np.abs(fit(x, arm, weight).predict(x)[:, 1] - smooth(x)).mean() < 0.07
+
+
+class TestProcess:
+    def test_a_seed_gives_one_result(self):
+        x = covariates(300)
+        arm = two_arms(smooth(x))
+        first, again, other = fit(x, arm), fit(x, arm), fit(x, arm, seed=1)
+        np.testing.assert_array_equal(first.cross_fitted, again.cross_fitted)
+        assert np.abs(first.cross_fitted - other.cross_fitted).max() > 1e-6
+
+    def test_the_pickled_model_predicts_the_same(self):
+        x = covariates(300)
+        fitted = fit(x, two_arms(smooth(x)))
+        copy = pickle.loads(pickle.dumps(fitted))
+        np.testing.assert_array_equal(copy.predict(x), fitted.predict(x))
+
+    def test_random_state_and_threads_are_left_as_found(self):
+        x = covariates(100)
+        state = np.random.get_state()[1].copy()  # noqa: NPY002
+        threads = [pool["num_threads"] for pool in threadpool_info()]
+        fit(x, two_arms(smooth(x)))
+        np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+        assert [pool["num_threads"] for pool in threadpool_info()] == threads
+
+    @pytest.mark.parametrize("n_jobs", [1, 2])
+    def test_trees_take_the_threads_they_are_given(self, n_jobs, monkeypatch):
+        found, grow = [], propensity._grow
+
+        def watched(*rows):
+            pools = [pool for pool in threadpool_info() if pool["user_api"] == "openmp"]
+            found.extend(pool["num_threads"] for pool in pools)
+            return grow(*rows)
+
+        monkeypatch.setattr(propensity, "_grow", watched)
+        x = covariates(100)
+        fit_propensity(x, two_arms(smooth(x)), np.ones(100), 0, n_jobs)
+        assert set(found) == {n_jobs}
+
+
+class TestErrors:
+    @pytest.mark.parametrize("arm", [[0] * 10, [0] * 9 + [1], [0] * 5 + [2] * 5])
+    def test_an_arm_with_too_few_rows_is_refused(self, arm):
+        with pytest.raises(ValueError, match="at least two arms with two rows each"):
+            fit(covariates(10), np.array(arm))
