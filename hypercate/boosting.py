@@ -15,7 +15,7 @@ from sklearn.utils.parallel import Parallel, delayed
 
 N_FOLDS = 5
 MOST_ROWS = 20_000  # of an arm, to grow trees on
-ROWS_A_TREE = 2_000
+ROWS_A_TREE = 1_000
 LEAST_LEAF = 1e-3  # weight of a leaf, in rows of average weight
 LEAST_SCALE = 1e-6  # of predictions of a standardised outcome; below are rounding errors
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hypercate.hypernet.initialization import DEGREES
 
-TRIED_DEGREES = ("intercept", "moderate", "weak")
+TRIED_DEGREES = ("intercept", "moderate", "weak", "independent")
 INPUTS = ("raw", "boosted")
 
 
@@ -28,9 +28,15 @@ class Candidates:
     inputs: list[str]
 
     @classmethod
-    def of(cls, generation: str, sharing: str, inputs: str) -> Candidates:
-        """All pairs that the estimator's parameters allow."""
+    def of(cls, generation: str, sharing: str, inputs: str, uncertainty: str) -> Candidates:
+        """All pairs that the estimator's parameters allow.
+
+        Where draws differ by dropout alone, ``"auto"`` leaves out independent arms, which it does
+        not reach.
+        """
         degrees = TRIED_DEGREES if sharing == "auto" else (sharing,)
+        if uncertainty == "dropout":
+            degrees = tuple(name for name in degrees if name != "independent")
         if generation == "none":
             degrees = ("none",)
         pairs = product(degrees, INPUTS if inputs == "auto" else (inputs,))
@@ -40,31 +46,45 @@ class Candidates:
     def need_trees(self) -> bool:
         return set(self.inputs) != {"raw"}
 
-    def choose(self, loss: np.ndarray) -> np.ndarray:
-        """The candidate of each member, by its held-out loss.
+    def choose(
+        self, loss: np.ndarray, row_loss: np.ndarray, rows: np.ndarray, overlap: np.ndarray
+    ) -> np.ndarray:
+        """The candidate of each member, by its held-out losses.
 
-        Each member takes its own best, unless effects that differ between rows do not pay: all
-        members keep to arms that differ by a constant where the best of the others is not better
-        by more than one standard error of the difference over the members' folds (the
-        one-standard-error rule of Breiman, Friedman, Olshen & Stone, 1984, section 3.4.3, for the
-        log of the loss).
+        Each member takes its own best of what the one-standard-error rule leaves (Breiman,
+        Friedman, Olshen & Stone, 1984, section 3.4.3): the mean difference between the members'
+        best candidates of two kinds, over the held-out rows, against its standard error.
+
+        - Arms that share nothing are left out where they are worse than others by more than that.
+        - Effects that differ between rows are left out where they are not better, by more than
+          that, than arms that differ by a constant. Here rows count by their overlap: those that
+          could only have received one arm say nothing of effects.
 
         Parameters
         ----------
         loss : ndarray, shape (n_members, n_candidates)
+            Infinite for a network that diverged.
+        row_loss : ndarray, shape (n_members, n_candidates, n_held)
+            At each row that the member held out.
+        rows : ndarray of int, shape (n_members, n_held)
+            Which rows these are.
+        overlap : ndarray, shape (n,)
+            Overlap weight of every row.
 
         Returns
         -------
         ndarray of int, shape (n_members,)
         """
-        constant = np.array(self.sharing) == "intercept"
-        if constant.any() and not constant.all() and len(loss) > 1:
-            least, others = loss[:, constant].min(1), loss[:, ~constant].min(1)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                gain = np.log(least) - np.log(others)
-                too_little = gain.mean() <= gain.std(ddof=1) / len(gain) ** 0.5
-            if np.isfinite(least).all() and (too_little or np.isinf(others).any()):
-                loss = np.where(constant, loss, np.inf)
+        sharing = np.array(self.sharing)
+        constant, apart = sharing == "intercept", sharing == "independent"
+        shared, own = np.where(apart, np.inf, loss), np.where(apart, loss, np.inf)
+        if _all_have(shared) and _all_have(own) and _pays(own, shared, row_loss, rows):
+            loss = shared
+        least, varying = np.where(constant, loss, np.inf), np.where(constant, np.inf, loss)
+        if _all_have(least) and not (
+            _all_have(varying) and _pays(least, varying, row_loss * overlap[rows][:, None], rows)
+        ):
+            loss = least
         return np.argmin(loss, axis=1)
 
     def degrees(self) -> Tensor:
@@ -78,3 +98,22 @@ class Candidates:
         boosted = np.append(relevance, np.ones(n_boosted))
         rows = np.stack([plain if name == "raw" else boosted for name in self.inputs])
         return torch.as_tensor(rows, dtype=torch.float32, device="cpu")
+
+
+def _all_have(loss: np.ndarray) -> bool:
+    """Whether every member has a candidate, and one that did not diverge."""
+    return bool(np.isfinite(loss.min(axis=1)).all())
+
+
+def _pays(loss: np.ndarray, other: np.ndarray, row_loss: np.ndarray, rows: np.ndarray) -> bool:
+    """Whether the members' best of `other` gains more than one standard error over that of `loss`.
+
+    Both are shaped as the members' losses, infinite where a candidate is not of the kind; a row
+    counts once, with its mean over the members that held it out.
+    """
+    members = np.arange(len(loss))
+    best, best_other = (row_loss[members, kind.argmin(1)] for kind in (loss, other))
+    gain = (best - best_other).astype(np.float64)
+    times = np.bincount(rows.ravel())
+    by_row = np.bincount(rows.ravel(), gain.ravel())[times > 0] / times[times > 0]
+    return len(by_row) > 1 and by_row.mean() > by_row.std(ddof=1) / len(by_row) ** 0.5

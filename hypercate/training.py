@@ -17,6 +17,7 @@ from hypercate.hypernet.hypernetwork import HyperNet, Tensors
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 _STEPS_AN_EPOCH = 32
+_MOST_VALIDATED = 8192
 _AVERAGING = 0.98
 _HEAD_START = 10.0
 _LEAST_GAIN = 0.01
@@ -66,6 +67,8 @@ class Trained:
     best_epoch : ndarray of int, shape (n_members, n_candidates)
     history : ndarray, shape (records, 4)
         Network, epoch, training loss, validation loss.
+    held_rows : ndarray of int64, shape (n_members, n_held)
+        Rows of each member's held-out fold.
     """
 
     params: Tensors
@@ -73,6 +76,7 @@ class Trained:
     validation_loss: np.ndarray
     best_epoch: np.ndarray
     history: np.ndarray
+    held_rows: np.ndarray
 
 
 @torch.inference_mode(False)
@@ -94,9 +98,11 @@ def train(
     candidates of a member see the same held-out fold and the same minibatches. Each network keeps
     the moving average of its weights that does best on its fold, and leaves the product once its
     loss there has not fallen by 1 % for `schedule.patience` epochs, or is after so many epochs more
-    than 1 + 10 / epochs times that of its member's best candidate (but at degree 0, which is slow
-    to start and the one that the others have to beat). An epoch is a pass over the
-    data, or 32 minibatches where the pass is longer.
+    than 1 + 10 / epochs times that of its member's best candidate. Degree 0 does not race: it is
+    slow to start, and the one that the others have to beat. Nor do others race against arms that
+    share nothing, which are quick to start. An epoch is a pass over the
+    data, or 32 minibatches where the pass is longer; a fold of more than 8192 rows is judged by so
+    many of them, of every arm its share.
 
     Parameters
     ----------
@@ -122,7 +128,9 @@ def train(
     train_rows, held_rows = stratified_folds(data.arm, n_members, schedule.validation_fraction, rng)
     n_steps = max(1, round(train_rows.shape[1] / schedule.batch_size))
     layout = lay_out(_counts(data.arm, train_rows), n_steps, device)
-    held_layout = lay_out(_counts(data.arm, held_rows), 1, device)
+    held_layout = lay_out(
+        _counts(data.arm, held_rows), -(-held_rows.shape[1] // _MOST_VALIDATED), device
+    )
     held = torch.as_tensor(held_rows, device=device)[:, held_layout.slots[0]]
     minibatches = _minibatches(data, train_rows, layout, shuffler)
 
@@ -135,7 +143,7 @@ def train(
     )
     params = {name: tensor.to(device) for name, tensor in params.items()}
     buffers = {name: tensor.to(device) for name, tensor in buffers.items()}
-    best = _Best(params, buffers, n_members, (degrees == 0).repeat(n_members).to(device))
+    best = _Best(params, buffers, n_members, degrees.repeat(n_members).to(device))
     nets = _Nets(hypernet, params, buffers, schedule)
     history = []
     epochs = tqdm(range(schedule.max_epochs), "HyperCATE", unit="epoch", disable=not verbose)
@@ -182,6 +190,7 @@ def train(
         validation_loss,
         best.epoch.view(n_members, -1).cpu().numpy(),
         torch.cat(history).cpu().numpy(),
+        held_rows,
     )
 
 
@@ -278,9 +287,8 @@ class _Nets:
 class _Best:
     """The best weights of every network so far, and which networks are still in training."""
 
-    def __init__(self, params: Tensors, buffers: Tensors, n_members: int, constant: Tensor) -> None:
-        device = buffers["departure"].device
-        n_nets = len(buffers["departure"])
+    def __init__(self, params: Tensors, buffers: Tensors, n_members: int, degrees: Tensor) -> None:
+        device, n_nets = degrees.device, len(degrees)
         self.params = {name: tensor.clone() for name, tensor in params.items()}
         self.buffers = {name: tensor.clone() for name, tensor in buffers.items()}
         self.loss = torch.full((n_nets,), torch.inf, dtype=torch.float32, device=device)
@@ -289,7 +297,8 @@ class _Best:
         self.active = torch.arange(n_nets, device=device)
         self.first_loss = self.loss
         self.n_members = n_members
-        self.constant = constant
+        self.apart = torch.isinf(degrees).view(n_members, -1)
+        self.constant = degrees == 0
 
     def update(
         self, epoch: int, train_loss: Tensor, held_loss: Tensor, nets: _Nets, patience: int
@@ -312,8 +321,10 @@ class _Best:
         self.gain_epoch[where] = epoch
         going = alive & (epoch - self.gain_epoch[self.active] < patience)
         by_member = self.loss.view(self.n_members, -1)
-        in_race = by_member <= (1 + _HEAD_START / (epoch + 1)) * by_member.amin(1, keepdim=True)
-        going &= (in_race.flatten() | self.constant)[self.active]
+        shared = by_member.masked_fill(self.apart, torch.inf).amin(1, keepdim=True)
+        least = torch.where(self.apart, by_member.amin(1, keepdim=True), shared).flatten()
+        in_race = self.loss <= (1 + _HEAD_START / (epoch + 1)) * least
+        going &= (in_race | self.constant)[self.active]
         self.active, self.first_loss = self.active[going], self.first_loss[going]
         return going
 

@@ -1,7 +1,6 @@
 """What members try, and what they choose by their held-out losses."""
 
 import itertools
-import warnings
 
 import numpy as np
 import pytest
@@ -11,54 +10,101 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from hypercate import HyperCATE
-from hypercate.candidates import INPUTS, Candidates
+from hypercate.candidates import INPUTS, TRIED_DEGREES, Candidates
 from hypercate.hypernet.initialization import DEGREES
 
 pytestmark = pytest.mark.filterwarnings("error")
 quick = settings(max_examples=100, deadline=None, derandomize=True)
-TRIED = ["intercept", "moderate", "weak"]
-BY_DEGREE = Candidates.of("chunk", "auto", "raw")
-ALL = Candidates.of("chunk", "auto", "auto")
+TRIED = [*TRIED_DEGREES]
+BY_DEGREE = Candidates(["intercept", "moderate", "weak"], ["raw"] * 3)
+ALL = Candidates(["intercept", "intercept", "moderate", "moderate", "weak", "weak"], [*INPUTS] * 3)
 
 
-def by_hand(candidates, loss):
-    """The rule, number by number, for finite losses above 0."""
-    gains = []
-    for of_member in loss:
-        named = list(zip(candidates.sharing, of_member, strict=True))
-        constant = min(value for name, value in named if name == "intercept")
-        other = min(value for name, value in named if name != "intercept")
-        gains.append(np.log(float(constant)) - np.log(float(other)))
-    mean = sum(gains) / len(gains)
-    variance = sum((gain - mean) ** 2 for gain in gains) / (len(gains) - 1)
-    margin = mean - (variance / len(gains)) ** 0.5
-    allowed = [margin > 0 or name == "intercept" for name in candidates.sharing]
-    best = [
-        min((v, i) for i, v in enumerate(of_member) if allowed[i])[1] for of_member in loss.tolist()
-    ]
-    return best, margin
+EVERY = Candidates.of("chunk", "auto", "auto", "members")
+PAIRS = [
+    *(BY_DEGREE, ALL, EVERY, Candidates.of("chunk", "auto", "raw", "members")),
+    *(
+        Candidates.of("chunk", "independent", "auto", "members"),
+        Candidates.of("none", "auto", "auto", "members"),
+    ),
+    Candidates(["independent", "moderate"], ["raw"] * 2),
+    Candidates(["independent", "intercept", "independent"], ["raw", "raw", "boosted"]),
+]
+
+
+def margin(loss, row_loss, rows, some, others, weight):
+    """By how much the best of `others` gain more than a standard error over the best of `some`."""
+    gains = {}
+    for of_member, at_rows, held in zip(loss, row_loss, rows, strict=True):
+        first = min((of_member[i], i) for i in some)[1]
+        second = min((of_member[i], i) for i in others)[1]
+        for at, row in enumerate(held):
+            gain = float(at_rows[first][at]) - float(at_rows[second][at])
+            gains.setdefault(row, []).append(gain * weight[row])
+    by_row = [sum(of_row) / len(of_row) for of_row in gains.values()]
+    mean = sum(by_row) / len(by_row)
+    variance = sum((gain - mean) ** 2 for gain in by_row) / (len(by_row) - 1)
+    return mean - (variance / len(by_row)) ** 0.5
+
+
+def by_hand(candidates, loss, row_loss, rows, overlap):
+    """The rule, number by number: what each member takes, and the margins that were looked at."""
+    allowed, margins = list(range(len(candidates.sharing))), []
+
+    def named(name):
+        mine = [i for i in allowed if candidates.sharing[i] == name]
+        return mine, [i for i in allowed if i not in mine]
+
+    independent, sharing = named("independent")
+    if independent and sharing:
+        margins.append(margin(loss, row_loss, rows, independent, sharing, np.ones(len(overlap))))
+        if margins[-1] > 0:
+            allowed = sharing
+    constant, varying = named("intercept")
+    if constant and varying:
+        margins.append(margin(loss, row_loss, rows, constant, varying, overlap))
+        if margins[-1] <= 0:
+            allowed = constant
+    return [min((of_member[i], i) for i in allowed)[1] for of_member in loss.tolist()], margins
+
+
+def choice(loss, gains, rows=None, overlap=None, candidates=BY_DEGREE):
+    """What members take where a constant loses `gains`, shape (members, held), to the others."""
+    loss, gains = np.asarray(loss), np.asarray(gains, dtype=np.float32)
+    row_loss = np.ones((*loss.shape, gains.shape[1]), np.float32)
+    row_loss[:, np.array(candidates.sharing) == "intercept"] += gains[:, None]
+    if rows is None:
+        rows = np.arange(gains.size).reshape(gains.shape)
+    if overlap is None:
+        overlap = np.full(np.max(rows) + 1, 0.25)
+    return candidates.choose(loss, row_loss, np.asarray(rows), np.asarray(overlap)).tolist()
 
 
 class TestPairs:
     @pytest.mark.parametrize("generation", ["chunk", "component", "once"])
-    def test_auto_crosses_three_degrees_with_two_ways_to_see(self, generation):
-        pairs = Candidates.of(generation, "auto", "auto")
+    def test_auto_crosses_degrees_with_two_ways_to_see(self, generation):
+        pairs = Candidates.of(generation, "auto", "auto", "members")
         together = list(zip(pairs.sharing, pairs.inputs, strict=True))
-        assert len(set(together)) == len(together) == 6
+        assert len(set(together)) == len(together) == 2 * len(TRIED)
+        assert TRIED == ["intercept", "moderate", "weak", "independent"]
         assert set(together) == set(itertools.product(TRIED, ["raw", "boosted"]))
 
     @pytest.mark.parametrize("sharing", ["auto", *DEGREES])
     @pytest.mark.parametrize("inputs", ["auto", *INPUTS])
     def test_what_is_named_is_all_that_is_tried(self, sharing, inputs):
-        pairs = Candidates.of("chunk", sharing, inputs)
+        pairs = Candidates.of("chunk", sharing, inputs, "members")
         assert set(pairs.sharing) == ({*TRIED} if sharing == "auto" else {sharing})
         assert set(pairs.inputs) == ({*INPUTS} if inputs == "auto" else {inputs})
         assert len(pairs.sharing) == len(pairs.inputs)
         assert pairs.need_trees == (inputs != "raw")
 
+    def test_arms_that_dropout_does_not_reach_are_not_tried_where_draws_are_its_own(self):
+        assert Candidates.of("chunk", "auto", "raw", "dropout").sharing == TRIED[:-1]
+        assert Candidates.of("chunk", "auto", "raw", "both").sharing == TRIED
+
     @pytest.mark.parametrize("sharing", ["auto", "weak"])
     def test_without_a_generator_there_is_nothing_to_share(self, sharing):
-        pairs = Candidates.of("none", sharing, "auto")
+        pairs = Candidates.of("none", sharing, "auto", "members")
         assert pairs.sharing == ["none"] * 2
         assert sorted(pairs.inputs) == sorted(INPUTS)
 
@@ -67,6 +113,8 @@ class TestPairs:
         assert degrees.dtype == torch.float32
         assert degrees.tolist() == [DEGREES[name] for name in ALL.sharing]
         assert degrees.unique().tolist() == [0, 1, 3]
+        assert EVERY.degrees().unique().tolist() == [0, 1, 3, np.inf]
+        assert Candidates.of("none", "auto", "auto", "members").degrees().isnan().all()
 
 
 class TestInputScale:
@@ -81,7 +129,9 @@ class TestInputScale:
         assert scale.tolist() == [rows[name] for name in ALL.inputs]
 
     def test_without_trees_there_is_a_factor_for_each_column(self):
-        scale = Candidates.of("chunk", "weak", "raw").input_scale(np.ones(4, np.float32), 0)
+        scale = Candidates.of("chunk", "weak", "raw", "members").input_scale(
+            np.ones(4, np.float32), 0
+        )
         assert scale.tolist() == [[1, 1, 1, 1]]
 
     @pytest.mark.parametrize("device", ["meta", "cpu"])
@@ -97,52 +147,91 @@ class TestInputScale:
             assert (tensor.device.type, tensor.dtype) == ("cpu", torch.float32)
 
 
+CLEAR = [[0.9, 1.1, 1.0]] * 3
+NOISE = [[0.9, -1.1, 0.3], [-1.0, 1.2, -0.2], [0.5, -0.6, 0.1]]
+
+
 class TestChoice:
     def test_each_member_takes_its_own_best_where_effects_that_vary_clearly_pay(self):
-        loss = np.array([[1, 0.5, 0.6], [1, 0.6, 0.5], [1, 0.5, 0.7]])
-        assert BY_DEGREE.choose(loss).tolist() == [1, 2, 1]
+        assert choice([[1, 0.5, 0.6], [1, 0.6, 0.5], [1, 0.5, 0.7]], CLEAR) == [1, 2, 1]
 
     def test_a_member_may_keep_to_a_constant_where_the_others_gain_clearly(self):
-        loss = np.array([[1, 0.5, 0.6], [1, 0.5, 0.5], [1, 0.6, 0.4], [1, 1.01, 1.02]])
-        assert BY_DEGREE.choose(loss).tolist() == [1, 1, 2, 0]
+        assert choice([[1, 0.5, 0.6], [1, 0.6, 0.4], [1, 1.01, 1.02]], CLEAR) == [1, 2, 0]
 
     def test_all_keep_to_a_constant_where_others_do_not_pay(self):
-        loss = np.array([[1, 0.7, 0.8], [1, 1.5, 1.4], [1, 1.1, 1.2]])
-        assert BY_DEGREE.choose(loss).tolist() == [0, 0, 0]
+        assert choice([[1, 0.5, 0.6], [1, 0.6, 0.5], [1, 0.5, 0.7]], NOISE) == [0, 0, 0]
+        assert choice([[1, 0.5, 0.6], [1, 0.6, 0.5], [1, 0.5, 0.7]], np.negative(CLEAR)) == [0] * 3
 
     @pytest.mark.parametrize(("gains", "pays"), [((0.01, 0.31), True), ((-0.01, 0.29), False)])
-    def test_a_standard_error_is_the_margin(self, gains, pays):
+    @pytest.mark.parametrize("held", [(1, 2), (2, 1)])
+    def test_a_standard_error_over_the_rows_is_the_margin(self, gains, pays, held):
         """Two gains have mean m and standard error d / 2, d their distance."""
-        loss = np.array([[1, np.exp(-gain), 2] for gain in gains])
-        assert BY_DEGREE.choose(loss).tolist() == ([1, 1] if pays else [0, 0])
+        loss = [[1, 0.5, 2]] * held[0]
+        assert choice(loss, np.reshape(gains, held)) == [int(pays)] * held[0]
 
-    def test_the_margin_shrinks_with_the_root_of_the_number_of_members(self):
-        few = np.array([[1, np.exp(-gain), 2] for gain in (-0.1, 0.3, -0.1)])
-        assert BY_DEGREE.choose(few).tolist() == [0, 0, 0]
-        assert BY_DEGREE.choose(np.tile(few, (20, 1))).tolist() == [0, 1, 0] * 20
+    def test_the_margin_shrinks_with_the_root_of_the_number_of_rows(self):
+        few = np.array([[-0.1, 0.3, -0.1]])
+        assert choice([[1, 0.5, 2]], few) == [0]
+        assert choice([[1, 0.5, 2]], np.tile(few, 20)) == [1]
 
-    def test_losses_are_compared_by_their_ratio(self):
-        """Gains by log: 2.30, -0.69, -1.39; the first member's loss alone is of size."""
-        loss = np.array([[100, 10, 200], [0.01, 0.02, 0.03], [0.01, 0.04, 0.05]])
-        assert BY_DEGREE.choose(loss).tolist() == [0, 0, 0]
+    def test_members_that_held_out_the_same_rows_are_no_further_rows(self):
+        gains = np.tile([-0.1, 0.3, -0.1], (20, 1))
+        assert choice([[1, 0.5, 2]] * 20, gains) == [1] * 20
+        assert choice([[1, 0.5, 2]] * 20, gains, rows=[[0, 1, 2]] * 20) == [0] * 20
 
-    @quick
+    def test_a_row_held_out_by_several_members_counts_with_its_mean(self):
+        """Rows 0 and 1 gain 0.01 and 0.31 on average; row by row the error would be far larger."""
+        gains, rows = [[5.01, -4.69], [-4.99, 5.31]], [[0, 1], [0, 1]]
+        assert choice([[1, 0.5, 2]] * 2, gains, rows) == [1, 1]
+        assert choice([[1, 0.5, 2]] * 2, gains) == [0, 0]
+        gains, rows = [[0.3], [0.3], [-0.1], [-0.1], [-0.1]], [[0], [1], [2], [2], [2]]
+        assert choice([[1, 0.5, 2]] * 5, gains, rows) == [1] * 5  # their sums have 0.1 +- 0.2
+
+    def test_rows_that_could_have_received_one_arm_only_have_no_say(self):
+        gains = [[1, 1.1, 0.9, 1, -0.4, 0.3, 0.2, -0.1]]
+        both, one = 0.25, 1e-6
+        assert choice([[1, 0.5, 2]], gains) == [1]
+        assert choice([[1, 0.5, 2]], gains, overlap=[one] * 4 + [both] * 4) == [0]
+        assert choice([[1, 0.5, 2]], gains, overlap=[both] * 4 + [one] * 4) == [1]
+
+    @pytest.mark.parametrize("unit", [1e-6, 1e6])
+    def test_units_of_losses_and_of_overlap_do_not_matter(self, unit):
+        for gains, expected in (([[0.01, 0.31]], [1]), ([[-0.01, 0.29]], [0])):
+            row_loss = np.zeros((1, 3, 2))
+            row_loss[0, 0] = gains[0]
+            loss, rows, overlap = np.array([[1, 0.5, 2]]), np.array([[1, 0]]), np.full(2, 0.2)
+            assert (
+                BY_DEGREE.choose(unit * loss, unit * row_loss, rows, overlap).tolist() == expected
+            )
+            assert BY_DEGREE.choose(loss, row_loss, rows, unit * overlap).tolist() == expected
+
+    @settings(max_examples=400, deadline=None, derandomize=True)
     @given(
-        st.sampled_from([BY_DEGREE, ALL]),
+        st.sampled_from(PAIRS),
         st.data(),
-        st.integers(2, 6),
+        st.integers(1, 4),
+        st.integers(1, 6),
         st.sampled_from([np.float32, np.float64]),
     )
-    def test_agrees_with_the_rule_by_hand(self, candidates, data, n_members, dtype):
+    def test_agrees_with_the_rule_by_hand(self, candidates, data, n_members, n_held, dtype):
         shape = (n_members, len(candidates.sharing))
-        loss = data.draw(hnp.arrays(np.float64, shape, elements=st.floats(0.5, 2))).astype(dtype)
-        if data.draw(st.booleans()):
-            loss[:, np.array(candidates.sharing) != "intercept"] *= dtype(0.7)
-        expected, margin = by_hand(candidates, loss)
-        before = loss.copy()
-        if abs(margin) > 1e-5:
-            assert candidates.choose(loss).tolist() == expected
-        np.testing.assert_array_equal(loss, before)
+        positive = st.floats(0.5, 2)
+        loss = data.draw(hnp.arrays(np.float64, shape, elements=positive)).astype(dtype)
+        at_rows = hnp.arrays(np.float64, (*shape, n_held), elements=positive)
+        row_loss = data.draw(at_rows).astype(np.float32)
+        for name in ("intercept", "independent"):
+            if data.draw(st.booleans()):
+                row_loss[:, np.array(candidates.sharing) != name] *= np.float32(0.7)
+        held = st.lists(st.integers(0, 7), min_size=n_held, max_size=n_held, unique=True)
+        rows = np.array(data.draw(st.lists(held, min_size=n_members, max_size=n_members)))
+        overlap = data.draw(hnp.arrays(np.float64, 8, elements=st.floats(0.01, 0.25)))
+        before = loss.copy(), row_loss.copy(), rows.copy(), overlap.copy()
+        if len(set(rows.flat)) > 1:
+            expected, margins = by_hand(candidates, loss, row_loss, rows, overlap)
+            if all(abs(margin) > 1e-7 for margin in margins):
+                assert candidates.choose(loss, row_loss, rows, overlap).tolist() == expected
+        for now, then in zip((loss, row_loss, rows, overlap), before, strict=True):
+            np.testing.assert_array_equal(now, then)
 
     def test_members_that_keep_to_a_constant_still_choose_how_to_see(self):
         loss = np.full((3, 6), 2.0)
@@ -150,57 +239,134 @@ class TestChoice:
         best = constant[[1, 0, 1]]
         loss[[0, 1, 2], best] = 1
         loss[0, np.array(ALL.sharing) == "weak"] = 0.9
-        assert ALL.choose(loss).tolist() == best.tolist()
+        assert choice(loss, NOISE, candidates=ALL) == best.tolist()
 
-    def test_one_member_takes_its_best(self):
-        assert BY_DEGREE.choose(np.array([[1, 0.99, 1.1]])).tolist() == [1]
-        assert BY_DEGREE.choose(np.array([[1, 1.01, 1.1]])).tolist() == [0]
+    def test_one_row_cannot_speak_for_effects_that_vary(self):
+        assert choice([[1, 0.5, 0.7]], [[9.0]]) == [0]
+        assert choice([[1, 0.5, 0.7]] * 2, [[9.0], [9.0]], rows=[[3], [3]]) == [0, 0]
 
     @pytest.mark.parametrize("sharing", ["intercept", "strong", "weak"])
     def test_with_one_degree_each_takes_its_own_best(self, sharing):
-        candidates = Candidates.of("chunk", sharing, "auto")
+        candidates = Candidates.of("chunk", sharing, "auto", "members")
         loss = np.array([[3, 2], [1, 2], [2, 1]], dtype=np.float32)
-        assert candidates.choose(loss).tolist() == [1, 0, 1]
+        assert choice(loss, np.zeros((3, 4)), candidates=candidates) == [1, 0, 1]
 
     def test_without_a_generator_each_takes_its_own_best(self):
         loss = np.array([[3, 2], [1, 2]], dtype=np.float32)
-        assert Candidates.of("none", "auto", "auto").choose(loss).tolist() == [1, 0]
+        candidates = Candidates.of("none", "auto", "auto", "members")
+        assert choice(loss, np.zeros((2, 4)), candidates=candidates) == [1, 0]
 
     def test_a_perfect_fit_is_taken(self):
-        assert BY_DEGREE.choose(np.array([[1, 0, 1], [1, 0, 1]])).tolist() == [1, 1]
-        assert BY_DEGREE.choose(np.array([[0, 1, 1], [0, 1, 1]])).tolist() == [0, 0]
+        assert choice([[1, 0, 1], [1, 0, 1]], np.ones((2, 3))) == [1, 1]
+        assert choice([[0, 1, 1], [0, 1, 1]], -np.ones((2, 3))) == [0, 0]
+
+    def test_a_draw_goes_to_the_constant(self):
+        assert choice([[1, 0.9, 1], [1, 0.9, 1]], np.zeros((2, 3))) == [0, 0]
+
+
+WITH_OWN = Candidates([*TRIED], ["raw"] * 4)
+
+
+def own_or_shared(loss, gains, constant_loses=9.0, overlap=None, candidates=WITH_OWN):
+    """What members take where independent arms lose `gains`, shape (members, held), to others."""
+    loss, gains = np.asarray(loss), np.asarray(gains, dtype=np.float32)
+    row_loss = np.ones((*loss.shape, gains.shape[1]), np.float32)
+    names = np.array(candidates.sharing)
+    row_loss[:, names == "intercept"] += constant_loses
+    row_loss[:, names == "independent"] += gains[:, None]
+    row_loss[np.isinf(loss)] = np.nan
+    rows = np.arange(gains.size).reshape(gains.shape)
+    overlap = np.full(gains.size, 0.25) if overlap is None else np.asarray(overlap)
+    return candidates.choose(loss, row_loss, rows, overlap).tolist()
+
+
+class TestIndependentArms:
+    loss = ((1, 0.6, 0.7, 0.5), (1, 0.7, 0.6, 0.5), (1, 0.5, 0.7, 0.6))
+
+    def test_they_are_left_out_where_sharing_is_clearly_better(self):
+        assert own_or_shared(self.loss, CLEAR) == [1, 2, 1]
+
+    @pytest.mark.parametrize("gains", [NOISE, np.negative(CLEAR), np.zeros((3, 3))])
+    def test_each_member_takes_its_own_best_where_it_is_not(self, gains):
+        assert own_or_shared(self.loss, gains) == [3, 3, 1]
+
+    @pytest.mark.parametrize(("gains", "pays"), [((0.01, 0.31), True), ((-0.01, 0.29), False)])
+    @pytest.mark.parametrize("held", [(1, 2), (2, 1)])
+    def test_a_standard_error_over_the_rows_is_the_margin(self, gains, pays, held):
+        taken = own_or_shared([self.loss[0]] * held[0], np.reshape(gains, held))
+        assert taken == [1 if pays else 3] * held[0]
+
+    def test_the_best_that_shares_speaks_for_sharing_also_the_constant(self):
+        loss = [(0.55, 0.6, 0.7, 0.5)] * 3
+        assert own_or_shared(loss, CLEAR, constant_loses=0) == [0, 0, 0]
+        assert own_or_shared(loss, np.negative(CLEAR), constant_loses=0) == [3, 3, 3]
+
+    def test_rows_of_little_overlap_count_as_others(self):
+        """They say nothing of effects, but they do of outcomes."""
+        gains = [[1, 1.1, 0.9, 1, -0.4, 0.3, 0.2, -0.1]]
+        both, one = 0.25, 1e-6
+        for overlap in ([one] * 4 + [both] * 4, [both] * 4 + [one] * 4):
+            assert own_or_shared([self.loss[0]], gains, overlap=overlap) == [1]
+
+    def test_they_are_left_out_before_constant_effects_are_judged(self):
+        """Independent arms would beat a constant, but sharing arms, which beat them, do not."""
+        row_loss = np.array([[[1.0, 1, 1], [1.0, 1.1, 0.9], [2, 2, 2], [1.1, 1.1, 1.1]]])
+        loss, rows, overlap = np.array([[1.0, 0.8, 2, 0.5]]), np.array([[0, 1, 2]]), np.ones(3)
+        assert WITH_OWN.choose(loss, row_loss, rows, overlap).tolist() == [0]
+        row_loss[:, 3] = 0.5
+        assert WITH_OWN.choose(loss, row_loss, rows, overlap).tolist() == [3]
+
+    def test_alone_each_member_takes_its_best(self):
+        candidates = Candidates.of("chunk", "independent", "auto", "members")
+        loss = [[3, 2], [1, 2], [2, 1]]
+        assert own_or_shared(loss, CLEAR, candidates=candidates) == [1, 0, 1]
+
+    def test_a_member_without_one_leaves_each_its_best(self):
+        loss = [[1, 0.6, 0.7, np.inf], *self.loss[1:]]
+        assert own_or_shared(loss, CLEAR) == [1, 3, 1]
+
+    def test_a_member_without_others_leaves_each_its_best(self):
+        loss = [[np.inf, np.inf, np.inf, 0.5], *self.loss[1:]]
+        assert own_or_shared(loss, CLEAR) == [3, 3, 1]
 
 
 class TestDivergedCandidates:
-    """A network that diverged has an infinite loss."""
+    """A network that diverged has an infinite loss; what it is worth at a row is not asked."""
+
+    def choice(self, loss, gains, candidates=BY_DEGREE):
+        loss, gains = np.asarray(loss), np.asarray(gains, dtype=float)
+        row_loss = np.ones((*loss.shape, gains.shape[1]))
+        row_loss[:, np.array(candidates.sharing) == "intercept"] += gains[:, None]
+        row_loss[np.isinf(loss)] = np.nan
+        rows = np.arange(gains.size).reshape(gains.shape)
+        return candidates.choose(loss, row_loss, rows, np.full(gains.size, 0.2)).tolist()
 
     def test_one_of_several_is_as_if_not_tried(self):
-        loss = np.array([[1, 0.5, np.inf], [1, np.inf, 0.5], [1, 0.5, np.inf]])
-        assert BY_DEGREE.choose(loss).tolist() == [1, 2, 1]
-        loss = np.array([[1, 1.5, np.inf], [1, np.inf, 0.9], [1, 1.4, np.inf]])
-        assert BY_DEGREE.choose(loss).tolist() == [0, 0, 0]
+        loss = [[1, 0.5, np.inf], [1, np.inf, 0.5], [1, 0.5, np.inf]]
+        assert self.choice(loss, CLEAR) == [1, 2, 1]
+        assert self.choice(loss, NOISE) == [0, 0, 0]
 
     def test_effects_that_vary_do_not_pay_where_a_member_has_none(self):
-        loss = np.array([[1, np.inf, np.inf], [1, 0.5, 0.6], [1, 0.6, 0.5]])
-        assert BY_DEGREE.choose(loss).tolist() == [0, 0, 0]
+        loss = [[1, np.inf, np.inf], [1, 0.5, 0.6], [1, 0.6, 0.5]]
+        assert self.choice(loss, CLEAR) == [0, 0, 0]
 
-    def test_a_member_without_a_constant_one_leaves_each_its_best(self):
-        loss = np.array([[np.inf, 2, 1], [1, 0.5, 0.6], [1, 1.2, 1.5]])
-        assert BY_DEGREE.choose(loss).tolist() == [2, 1, 0]
+    @pytest.mark.parametrize("gains", [CLEAR, NOISE])
+    def test_a_member_without_a_constant_one_leaves_each_its_best(self, gains):
+        loss = [[np.inf, 2, 1], [1, 0.5, 0.6], [1, 1.2, 1.5]]
+        assert self.choice(loss, gains) == [2, 1, 0]
 
     @quick
     @given(
         hnp.arrays(
             np.float32,
-            st.tuples(st.integers(1, 5), st.just(6)),
+            st.tuples(st.integers(1, 5), st.just(8)),
             elements=st.sampled_from([0.5, 1, 2, np.inf]),
-        )
+        ),
+        st.sampled_from([-1.0, 0.0, 1.0]),
     )
-    def test_none_is_chosen_if_another_is_to_be_had(self, loss):
+    def test_none_is_chosen_if_another_is_to_be_had(self, loss, gain):
         loss[:, 4] = np.where(np.isinf(loss).all(1), 1, loss[:, 4])
-        with warnings.catch_warnings():  # warnings are for the tests above
-            warnings.simplefilter("ignore")
-            chosen = ALL.choose(loss)
+        chosen = self.choice(loss, np.full((len(loss), 3), gain), EVERY)
         assert np.isfinite(loss[np.arange(len(loss)), chosen]).all()
 
 

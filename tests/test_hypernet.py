@@ -60,7 +60,7 @@ def double(tensors, requires_grad=False):
 
 
 def slow_weights(shape, params, buffers, mask=None):
-    """theta[k] = scale * common + departure * emitted(arm k), one value at a time."""
+    """theta[k] = scale * common + departure * emitted(arm k), or what arm k owns, one by one."""
 
     def matrix(name, i, head=()):
         weight = params[name][i][head]
@@ -102,17 +102,16 @@ def slow_weights(shape, params, buffers, mask=None):
         return list(itertools.islice(flat, shape.net.n_weights))
 
     theta = []
-    for i in range(len(buffers["departure"])):
+    for i in range(len(next(iter(params.values())))):
         for arm in range(shape.n_arms):
+            if "apart" in buffers and buffers["apart"][i].any():
+                theta.extend(params["own"][i, arm] * buffers["apart"][i])
+                continue
+            values = emitted(i, arm)
             for w in range(shape.net.n_weights):
-                departure = buffers["departure"][i, w]
-                if shape.generation == "none":
-                    theta.append(params["own"][i, arm, w] * departure)
-                    continue
-                if w == 0:
-                    values = emitted(i, arm)
                 theta.append(
-                    buffers["scale"][i, w] * params["common"][i, w] + departure * values[w]
+                    buffers["scale"][i, w] * params["common"][i, w]
+                    + buffers["departure"][i, w] * values[w]
                 )
     return torch.stack(theta).view(-1, shape.n_arms, shape.net.n_weights)
 
@@ -181,6 +180,26 @@ class TestAgainstASlowLoop:
             return net(theta.flatten(0, 1), x)
 
         assert torch.autograd.gradcheck(outcomes, [*double(params, True).values()], fast_mode=True)
+
+
+@pytest.mark.parametrize("norm", [False, True])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_slow_loop_agrees_where_some_networks_have_arms_that_share_nothing(way, norm):
+    shape = hypernet(generation=way, n_heads=4, hidden=(3, 4), spectral_norm=norm)
+    params, buffers = drawn(shape, degrees=[1.0, np.inf, 3.0])
+    mask = torch.tensor([[2.0, 0, 2, 0], [0, 0, 2, 2], [2, 2, 0, 0]]).double()
+    fast_params, slow_params = (double(params, requires_grad=True) for _ in range(2))
+    fast = shape.generate(fast_params, double(buffers), mask)
+    slow = slow_weights(shape, slow_params, double(buffers), mask)
+    toward = torch.randn(slow.shape, generator=torch.Generator().manual_seed(1)).double()
+    (fast * toward).sum().backward()
+    (slow * toward).sum().backward()
+    tolerance = {"rtol": 1e-5, "atol": 1e-6} if norm else {"rtol": 1e-10, "atol": 1e-12}
+    torch.testing.assert_close(fast, slow, **tolerance)
+    for name, param in fast_params.items():
+        torch.testing.assert_close(param.grad, slow_params[name].grad, **tolerance)
+        learns = param.grad.flatten(1).abs().amax(1) > 0
+        assert learns.tolist() == [name != "own", name == "own", name != "own"], name
 
 
 class TestPieces:
@@ -315,11 +334,77 @@ class TestGeneratorOutputs:
         shape = hypernet(generation="none", n_arms=3)
         params, buffers = drawn(shape)
         assert set(params) == {"own"}
+        assert set(buffers) == {"apart"}
         theta = shape.generate(params, buffers)
         params["own"][:, 1] += 1
         changed = shape.generate(params, buffers) != theta
         assert changed[:, 1].all()
         assert not changed[:, [0, 2]].any()
+
+
+class TestIndependentArms:
+    """Networks of infinite degree, beside others in the same tensors."""
+
+    mixed = (0.0, np.inf, 1.0)
+
+    @pytest.mark.parametrize("way", WAYS)
+    @pytest.mark.parametrize("norm", [False, True])
+    def test_arms_have_nothing_in_common(self, way, norm):
+        shape = hypernet(generation=way, n_arms=3, spectral_norm=norm)
+        params, buffers = drawn(shape, degrees=self.mixed)
+        theta = shape.generate(params, buffers)
+        for name in set(params) - {"own"}:
+            params[name] += 1
+        moved = shape.generate(params, buffers) != theta
+        assert moved[[0, 2]].any()
+        assert not moved[1].any()
+        theta = shape.generate(params, buffers)
+        params["own"][:, 1] += 1
+        moved = shape.generate(params, buffers) != theta
+        assert moved[1, 1].all()
+        assert moved.sum() == shape.net.n_weights
+
+    @pytest.mark.parametrize("way", WAYS)
+    def test_arms_in_another_order_give_the_same_networks_in_that_order(self, way):
+        shape = hypernet(generation=way, n_arms=3)
+        params, buffers = drawn(shape, degrees=self.mixed)
+        theta = shape.generate(params, buffers)
+        for name in ("arms", "own"):
+            params[name] = params[name][:, [2, 0, 1]]
+        torch.testing.assert_close(shape.generate(params, buffers), theta[:, [2, 0, 1]])
+
+    @pytest.mark.parametrize("way", WAYS)
+    def test_weights_are_those_of_networks_without_a_generator(self, way):
+        params, buffers = drawn(hypernet(generation=way), degrees=[np.inf] * 2)
+        alone = hypernet(generation="none")
+        own = {"own": params["own"]}, {"apart": buffers["apart"]}
+        assert torch.equal(hypernet(generation=way).generate(params, buffers), alone.generate(*own))
+        plain = begun(alone, torch.ones(2), torch.Generator().manual_seed(0))[1]["apart"]
+        independent = begun(
+            hypernet(generation=way), torch.full((2,), torch.inf), torch.Generator().manual_seed(0)
+        )[1]["apart"]
+        assert torch.equal(plain, independent)
+
+    @pytest.mark.parametrize("way", WAYS)
+    def test_dropout_does_not_reach_them(self, way):
+        shape = hypernet(generation=way)
+        params, buffers = drawn(shape, degrees=self.mixed)
+        mask = torch.tensor([[2.0, 0, 2, 0]]).expand(3, -1)
+        dropped, whole = shape.generate(params, buffers, mask), shape.generate(params, buffers)
+        assert torch.equal(dropped[1], whole[1])
+        assert not torch.equal(dropped[2], whole[2])
+
+    @pytest.mark.parametrize("way", WAYS)
+    def test_nets_that_share_are_as_they_are_without_such_beside_them(self, way):
+        """Only the random start differs, which is drawn one tensor after the other."""
+        shape = hypernet(generation=way)
+        params, buffers = drawn(shape, degrees=self.mixed)
+        sharing = {k: v[[0, 2]] for k, v in params.items() if k != "own"}
+        its_buffers = {k: v[[0, 2]] for k, v in buffers.items() if k != "apart"}
+        assert torch.equal(
+            shape.generate(sharing, its_buffers), shape.generate(params, buffers)[[0, 2]]
+        )
+        assert "own" not in begun(shape, torch.ones(2), torch.Generator().manual_seed(0))[0]
 
 
 class TestDropout:
@@ -521,10 +606,11 @@ class TestInitialization:
             assert (growth > 1).all()
             torch.testing.assert_close(growth, growth[:1].expand_as(growth))
 
+    @pytest.mark.parametrize("degree", [0.0, np.inf])
     @pytest.mark.parametrize("way", [*WAYS, "none"])
-    def test_common_weights_start_small_in_every_layer(self, way):
+    def test_weights_start_small_in_every_layer(self, way, degree):
         shape = hypernet(net=self.net, generation=way, hidden=(16,))
-        params, buffers = begun(shape, torch.zeros(30), torch.Generator().manual_seed(0))
+        params, buffers = begun(shape, torch.full((30,), degree), torch.Generator().manual_seed(0))
         theta = shape.generate(params, buffers)[:, 0]
         for layer in self.net.layers:
             weights = theta[:, layer.start : layer.bias_start] * layer.n_in**0.5
@@ -544,13 +630,14 @@ class TestInitialization:
         assert (torch.stack(apart).diff() > 0).all()
         assert apart[-1] > 10 * apart[0]
 
+    @pytest.mark.parametrize("degree", [1.0, np.inf])
     @pytest.mark.parametrize("way", [*WAYS, "none"])
-    def test_an_inputs_factor_is_as_if_the_input_were_multiplied(self, way):
+    def test_an_inputs_factor_is_as_if_the_input_were_multiplied(self, way, degree):
         shape = hypernet(net=self.net, generation=way)
         factor = torch.tensor([0.0, 0.5, 2.0]).repeat(4)[:10]
         alike, scaled = (
             shape.generate(
-                *shape.init(torch.ones(1), scale[None], torch.Generator().manual_seed(0))
+                *shape.init(torch.tensor([degree]), scale[None], torch.Generator().manual_seed(0))
             )
             for scale in (torch.ones(10), factor)
         )
@@ -579,7 +666,8 @@ class TestInitialization:
     @pytest.mark.parametrize("way", WAYS)
     def test_departures_grow_with_the_degree_but_the_intercepts(self, way):
         shape = hypernet(net=self.net, generation=way)
-        degrees = torch.tensor(list(DEGREES.values()))
+        degrees = torch.tensor([degree for degree in DEGREES.values() if np.isfinite(degree)])
+        assert list(DEGREES.values()) == [*degrees, np.inf]
         _, buffers = begun(shape, degrees, torch.Generator().manual_seed(0))
         departure = buffers["departure"]
         torch.testing.assert_close(
@@ -594,8 +682,9 @@ class TestInitialization:
     def test_the_intercept_is_free(self, way):
         """A step in what makes the intercepts moves them several times as far as a usual weight."""
         shape = hypernet(net=self.net, generation=way)
-        _, buffers = begun(shape, torch.ones(2), torch.Generator().manual_seed(0))
-        departure = buffers["departure"]
+        degrees = torch.tensor([1.0, np.inf])
+        _, buffers = begun(shape, degrees, torch.Generator().manual_seed(0))
+        departure = buffers.get("departure", 0) + buffers["apart"]
         assert (departure[:, -1:] >= 3 * departure[:, :-1]).all()
 
     @pytest.mark.parametrize("way", [*WAYS, "none"])

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hypercate import training
 from hypercate.batching import lay_out
 from hypercate.device import resolve_device
 from hypercate.hypernet.hypernetwork import HyperNet
@@ -149,6 +150,10 @@ def slow_loss(shape, params, buffers, data, rows, loss):
     return torch.stack(means)
 
 
+def n_nets(params):
+    return len(next(iter(params.values())))
+
+
 def block_loss(shape, params, buffers, data, loss, n_steps=1, step=0):
     """Loss by blocks of each network on one minibatch of `data`, its networks, and its rows."""
     device = data.x.device
@@ -159,7 +164,7 @@ def block_loss(shape, params, buffers, data, loss, n_steps=1, step=0):
         nets.params,
         data,
         loss,
-        rows.expand(len(buffers["departure"]), -1),
+        rows.expand(n_nets(params), -1),
         layout.filled[step],
         layout.arms,
     )
@@ -168,8 +173,10 @@ def block_loss(shape, params, buffers, data, loss, n_steps=1, step=0):
 
 
 def started(shape, n=3, device="cpu"):
+    """The last has arms that share nothing."""
     generator = torch.Generator().manual_seed(0)
     degrees = torch.linspace(0.5, 2, n, dtype=torch.float32)
+    degrees[-1] = torch.inf
     tensors = shape.init(degrees, torch.ones(n, 3), generator)
     return tuple({k: v.to(device) for k, v in part.items()} for part in tensors)
 
@@ -241,6 +248,36 @@ class TestWhoLearnsFromWhom:
         assert torch.equal(first[:, 1], second[:, 1])
         assert not torch.equal(first[:, 0], second[:, 0])
 
+    @pytest.mark.parametrize("beside", [(), (1.0,)])
+    @pytest.mark.parametrize("way", ["chunk", "component", "once"])
+    def test_so_do_independent_arms_whoever_is_trained_beside_them(self, way, beside):
+        shape, data = hypernet(generation=way, n_arms=3), trial((30, 14, 12))
+        y = data.y.clone()
+        y[torch.as_tensor(data.arm == 0)] += 3
+        other = Data(data.x, y, data.weight, data.arm)
+        degrees = [*beside, np.inf]
+        first, second = (
+            shape.generate(trained.params, trained.buffers)
+            for trained in (fitted(d, shape, degrees, max_epochs=1) for d in (data, other))
+        )
+        same = (first == second).all(dim=-1)
+        independent = torch.tensor(np.isinf(2 * degrees))
+        assert same[independent].tolist() == [[False, True, True]] * 2
+        assert not same[~independent].any()
+
+    def test_independent_arms_learn_as_well_as_arms_without_a_generator(self):
+        data = heterogeneous()
+        losses = [
+            fitted(
+                data, hypernet(generation=way), [np.inf], max_epochs=60, batch_size=64, seed=seed
+            ).validation_loss
+            for way in ("chunk", "none")
+            for seed in range(3)
+        ]
+        independent, none = np.mean(losses[:3]), np.mean(losses[3:])
+        assert independent < 0.5
+        assert 0.7 < independent / none < 1.4
+
     @pytest.mark.parametrize("way", ["none", "chunk"])
     def test_an_arm_without_weight_moves_only_with_a_generator(self, way):
         shape, data = hypernet(generation=way), trial()
@@ -292,6 +329,42 @@ class TestRowsSeen:
     def test_every_validation_is_on_the_same_rows(self, seen):
         held = np.sort(seen[2], axis=2)
         assert (held == held[:1]).all()
+
+    def test_the_rows_held_out_are_told(self, seen):
+        data, _, held = seen
+        trained = fitted(data, n_members=3, batch_size=16)
+        assert trained.held_rows.shape == (3, 16)
+        assert trained.held_rows.dtype == np.int64
+        for member, rows in enumerate(trained.held_rows):
+            assert set(rows) == set(held[:, 2 * member].flat)
+            assert len(set(rows)) == 16
+
+    @pytest.mark.parametrize(("most", "n_parts"), [(16, 1), (15, 2), (8, 2)])
+    def test_a_large_fold_is_judged_by_an_equal_share_of_every_arm(
+        self, most, n_parts, monkeypatch
+    ):
+        monkeypatch.setattr(training, "_MOST_VALIDATED", most)
+        data = trial((40, 24))
+        recorder = Recorder(data)
+        trained = fitted(data, n_members=3, loss=recorder)
+        assert trained.held_rows.shape == (3, 16)
+        held = np.array(recorder.held)
+        for member, rows in enumerate(trained.held_rows):
+            judged = set(held[0, 2 * member])
+            assert judged <= set(rows)
+            assert all(set(of_net) == judged for of_net in held[:, 2 * member])
+            counts = np.bincount(data.arm[list(judged)]) / (np.array([10, 6]) / n_parts)
+            assert (np.abs(counts - 1) < n_parts / 6).all()
+            assert len(judged) <= most + 1
+
+    def test_validation_is_the_mean_over_the_part_that_is_judged(self, monkeypatch):
+        monkeypatch.setattr(training, "_MOST_VALIDATED", 8)
+        data = weighted(trial((40, 24)), np.random.default_rng(1).exponential(size=64))
+        recorder, shape = Recorder(data), hypernet()
+        trained = fitted(data, shape, loss=recorder, max_epochs=1)
+        judged = [set(of_net) for of_net in np.array(recorder.held)[0]]
+        slow = slow_loss(shape, trained.params, trained.buffers, data, judged, SQUARED)
+        np.testing.assert_allclose(trained.validation_loss.ravel(), slow, rtol=1e-4)
 
     def test_an_epoch_is_at_most_32_minibatches(self):
         data = trial((80, 20))
@@ -354,6 +427,13 @@ def stopped(request):
     return trained, patience
 
 
+def race(trained, member, n_candidates, max_epochs=40):
+    """Least held-out loss so far at every epoch, which stays once a network left; and when."""
+    nets = [records(trained, n_candidates * member + i)[:, 2] for i in range(n_candidates)]
+    padded = [np.pad(held, (0, max_epochs - len(held)), "edge") for held in nets]
+    return np.minimum.accumulate(padded, axis=1), [len(held) for held in nets]
+
+
 class TestStopping:
     def test_the_best_epoch_of_its_own_fold_is_kept(self, stopped):
         trained, _ = stopped
@@ -412,9 +492,7 @@ class TestStopping:
             generator = torch.Generator(device).manual_seed(0)
             for _ in range(n):
                 arguments = (layout.filled[0], layout.arms, generator)
-                nets.step(
-                    data, SQUARED, rows.expand(len(nets.buffers["departure"]), -1), *arguments
-                )
+                nets.step(data, SQUARED, rows.expand(n_nets(nets.params), -1), *arguments)
 
         nets = _Nets(shape, *started(shape, 4, device), schedule(learning_rate=0.03))
         step(nets, 5)
@@ -444,19 +522,47 @@ class TestStopping:
         degrees = (0.03, 0.1, 0.2, 0.3, 0.5, 3.0)
         trained = fitted(heterogeneous(), degrees=degrees, max_epochs=40, batch_size=64)
         for member in range(2):
-            nets = [records(trained, 6 * member + i)[:, 2] for i in range(6)]
-            least = np.stack(  # so far, at every epoch; it stays as it is when a network leaves
-                [np.minimum.accumulate(np.pad(n, (0, 40 - len(n)), "edge")) for n in nets]
-            )
+            least, lengths = race(trained, member, 6)
             allowed = (1 + 10 / np.arange(1, 41)) * least.min(axis=0)
-            for of_net, held in zip(least, nets, strict=True):
-                n = len(held)
+            for of_net, n in zip(least, lengths, strict=True):
                 assert (of_net[: n - 1] <= allowed[: n - 1]).all()
                 assert n == 40 or of_net[n - 1] > allowed[n - 1]
-            lengths = [len(held) for held in nets]
             assert lengths[0] < 40
             assert max(lengths) == 40
             assert len(set(lengths)) >= 3
+
+    def test_networks_whose_arms_share_do_not_race_against_independent_ones(self):
+        degrees = (0.0, 0.03, 0.2, np.inf)
+        settings = {"max_epochs": 40, "batch_size": 64, "learning_rate": 0.02}
+        trained = fitted(heterogeneous(), degrees=degrees, **settings)
+        would_have_left = 0
+        for member in range(2):
+            least, lengths = race(trained, member, 4)
+            head_start = 1 + 10 / np.arange(1, 41)
+            allowed = head_start * least[:3].min(axis=0)
+            assert lengths[0] == lengths[3] == 40
+            for of_net, n in zip(least[1:3], lengths[1:3], strict=True):
+                assert (of_net[: n - 1] <= allowed[: n - 1]).all()
+                assert n == 40 or of_net[n - 1] > allowed[n - 1]
+                would_have_left += (of_net[: n - 1] > (head_start * least[3])[: n - 1]).any()
+        assert would_have_left > 0
+
+    def test_independent_arms_race_against_all(self):
+        degrees = (0.0, 1.0, np.inf)
+        trained = fitted(trial((120, 6)), degrees=degrees, max_epochs=40, batch_size=64)
+        left = 0
+        for member in range(2):
+            least, lengths = race(trained, member, 3)
+            allowed = (1 + 10 / np.arange(1, 41)) * least.min(axis=0)
+            n = lengths[2]
+            assert (least[2, : n - 1] <= allowed[: n - 1]).all()
+            assert n == 40 or least[2, n - 1] > allowed[n - 1]
+            left += n < 40
+        assert left > 0
+
+    def test_independent_arms_alone_stay(self):
+        trained = fitted(heterogeneous(), degrees=[np.inf], max_epochs=20, batch_size=64)
+        assert [len(records(trained, net)) for net in range(2)] == [20, 20]
 
     def test_arms_that_differ_by_a_constant_stay_to_be_beaten(self):
         trained = fitted(heterogeneous(), degrees=(0.0, 3.0), max_epochs=40, batch_size=64)
@@ -592,7 +698,7 @@ def assert_same(first, second):
             other = getattr(second, part)[name]
             assert tensor.dtype == other.dtype == torch.float32, name
             assert torch.equal(tensor, other), name
-    for part in ("history", "validation_loss", "best_epoch"):
+    for part in ("history", "validation_loss", "best_epoch", "held_rows"):
         np.testing.assert_array_equal(getattr(first, part), getattr(second, part))
 
 

@@ -3,7 +3,8 @@
     theta[k] = scale * common + departure * emitted(arm k)
 
 ``scale`` is how strongly a network sees each input (1 for all but the first layer's weights), and
-is contained in ``departure``, how far the arms may depart from one another.
+is contained in ``departure``, how far the arms may depart from one another. A network whose arms
+share nothing has ``theta[k] = apart * own[k]`` instead.
 
 Every tensor has a leading axis of independent networks (ensemble members by degrees of sharing),
 so that all of them are one batched product. A `HyperNet` is only a shape; its tensors travel in
@@ -82,7 +83,7 @@ class HyperNet:
         ----------
         degrees : Tensor, shape (nets,)
             How far each network lets its arms depart from one another; 0 leaves them only their
-            intercepts.
+            intercepts, and infinity lets them share nothing.
         input_scale : Tensor, shape (nets, n_inputs)
             Factor of each input; 0 hides it.
         generator : torch.Generator
@@ -101,14 +102,16 @@ class HyperNet:
         scale[:, : first.bias_start] = input_scale.repeat_interleave(first.n_out, dim=1)
         intercept = torch.zeros(net.n_weights, **_CPU)
         intercept[-1] = 1.0
+        apart = scale * (1 + (INTERCEPT_DEPARTURE - 1) * intercept)
         if self.generation == "none":
-            params = {"own": normal(self.n_arms, net.n_weights, std=start_scale(net))}
-            return params, {"departure": scale * (1 + (INTERCEPT_DEPARTURE - 1) * intercept)}
+            own = normal(self.n_arms, net.n_weights, std=start_scale(net))
+            return {"own": own}, {"apart": apart}
 
+        shares = torch.isfinite(degrees)[:, None]
         departure = torch.where(
             intercept > 0,
             torch.tensor(INTERCEPT_DEPARTURE, **_CPU),
-            degrees[:, None] * departure_scale(net),
+            torch.where(shares, degrees[:, None], 0) * departure_scale(net),
         )
         params = {
             "common": normal(net.n_weights, std=start_scale(net)),
@@ -129,7 +132,10 @@ class HyperNet:
         share = self.hidden[-1] // self.n_heads
         segment = -(-self.pieces.piece_size // self.n_heads)
         params["heads"] = normal(self.n_heads, share, segment, std=share**-0.5)
-        buffers = {"departure": scale * departure, "scale": scale}
+        buffers = {"departure": shares * scale * departure, "scale": shares * scale}
+        if not shares.all():
+            params["own"] = normal(self.n_arms, net.n_weights, std=start_scale(net))
+            buffers["apart"] = ~shares * apart
         if self.spectral_norm:
             for name in self._matrices:
                 u = torch.randn(params[name].shape[:-1], generator=generator, **_CPU)
@@ -174,9 +180,8 @@ class HyperNet:
         -------
         Tensor, shape (nets, n_arms, n_weights)
         """
-        departure = buffers["departure"][:, None]
         if self.generation == "none":
-            return params["own"] * departure
+            return params["own"] * buffers["apart"][:, None]
         hidden = unit_rms(params["arms"]) @ self.matrix(params, buffers, "arm_matrix")
         hidden = hidden[:, :, None]
         if "pieces" in params:
@@ -196,4 +201,7 @@ class HyperNet:
             emitted = emitted * (1 + (segment / share) ** 0.5)
         emitted = emitted.unflatten(1, (self.n_arms, -1)).flatten(2)
         common = (buffers["scale"] * params["common"])[:, None]
-        return torch.addcmul(common, departure, self.pieces.assemble(emitted))
+        theta = torch.addcmul(common, buffers["departure"][:, None], self.pieces.assemble(emitted))
+        if "own" in params:
+            theta = torch.addcmul(theta, buffers["apart"][:, None], params["own"])
+        return theta

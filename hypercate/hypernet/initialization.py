@@ -16,8 +16,14 @@ START_SCALE = 0.3
 FIRST_DEPARTURE, LAST_DEPARTURE = 0.03, 1.0  # at the first and the last layer, degree 1
 INTERCEPT_DEPARTURE = 3.0
 
-DEGREES = {"intercept": 0.0, "strong": 0.1, "moderate": 1.0, "weak": 3.0}
-"""Degrees of sharing, as factors of every departure but the intercept's."""
+DEGREES = {
+    "intercept": 0.0,
+    "strong": 0.1,
+    "moderate": 1.0,
+    "weak": 3.0,
+    "independent": float("inf"),
+}
+"""Degrees of sharing, as factors of every departure but the intercept's; infinite: arms own all."""
 
 
 def start_scale(net: OutcomeNet) -> Tensor:
