@@ -3,7 +3,8 @@
 from importlib.metadata import version
 
 from hypercate.estimator import HyperCATE
+from hypercate.overlap import OverlapWarning, overlap_report
 
 __version__ = version("hypercate")
 
-__all__ = ["HyperCATE", "__version__"]
+__all__ = ["HyperCATE", "OverlapWarning", "__version__", "overlap_report"]

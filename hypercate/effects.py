@@ -91,22 +91,40 @@ def contrast(outcomes: np.ndarray, control: np.ndarray, treated: np.ndarray) -> 
 
 @dataclass(frozen=True)
 class EffectInference:
-    """Effects with their draws.
+    """Effects with their standard errors.
 
     Attributes
     ----------
-    point_estimate : ndarray, shape (n,) or (n, n_effects)
-    draws : ndarray, shape (n_samples, n) or (n_samples, n, n_effects)
+    point_estimate, stderr : ndarray, shape (n,) or (n, n_effects)
+    dof : float
+        Degrees of freedom of Student's t, by which quantiles are taken; infinite for the normal.
+    bound : float
+        No effect is larger in size: 1 for risk differences.
     index : Index, shape (n,)
         Index of the frame that the effects were asked for.
     arms : list
-        Label of the arm of each effect.
+        Label of the arm of each effect; empty where it differs by row.
     """
 
     point_estimate: np.ndarray
-    draws: np.ndarray
+    stderr: np.ndarray
+    dof: float
+    bound: float
     index: pd.Index
     arms: list
+
+    def interval(self, alpha: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
+        """Central interval of level 1 - alpha.
+
+        Raises
+        ------
+        ValueError
+            If alpha is not a number strictly between 0 and 1.
+        """
+        check_alpha(alpha)
+        half = stats.t.ppf(1 - alpha / 2, self.dof) * self.stderr
+        lower, upper = self.point_estimate - half, self.point_estimate + half
+        return np.maximum(lower, -self.bound), np.minimum(upper, self.bound)
 
     def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
         """Table of effects, with EconML's column names.
@@ -121,18 +139,16 @@ class EffectInference:
         DataFrame
             Columns ``point_estimate, stderr, zstat, pvalue, ci_lower, ci_upper`` on the index of
             the data; with several effects a second index level, ``arm``, names the treated arm.
-            ``stderr`` is the standard deviation of the draws, ``pvalue`` its normal two-sided
-            value for no effect, and the interval their quantiles.
+            ``pvalue`` is two-sided, for no effect.
         """
-        lower, upper = interval(self.draws, alpha)
-        stderr = self.draws.std(axis=0)
+        lower, upper = self.interval(alpha)
         with np.errstate(divide="ignore", invalid="ignore"):
-            zstat = self.point_estimate / stderr
+            zstat = self.point_estimate / self.stderr
         columns = {
             "point_estimate": self.point_estimate,
-            "stderr": stderr,
+            "stderr": self.stderr,
             "zstat": zstat,
-            "pvalue": 2 * stats.norm.sf(np.abs(zstat)),
+            "pvalue": 2 * stats.t.sf(np.abs(zstat), self.dof),
             "ci_lower": lower,
             "ci_upper": upper,
         }
@@ -150,9 +166,7 @@ class EffectInference:
         return pd.DataFrame({name: np.ravel(value) for name, value in columns.items()}, index=index)
 
 
-def interval(draws: np.ndarray, alpha: float) -> tuple[np.ndarray, np.ndarray]:
-    """Central interval of level 1 - alpha of the draws on the first axis."""
+def check_alpha(alpha: float) -> None:
+    """Refuse what is not a number strictly between 0 and 1, by a ValueError."""
     if not isinstance(alpha, Real) or not 0 < alpha < 1:
         raise ValueError(f"alpha={alpha!r} must be a number strictly between 0 and 1")
-    lower, upper = np.quantile(draws, [alpha / 2, 1 - alpha / 2], axis=0)
-    return lower, upper

@@ -1,8 +1,27 @@
-"""Draws of whole functions: ensemble members crossed with dropout of the hypernetwork."""
+"""How far potential outcomes may be from their prediction: random functions, and their scale.
+
+A prediction is the mean of the members. About it lie deviations: of members, or of networks drawn
+by dropout of the hypernetwork. A draw is the prediction plus a random mixture of the deviations,
+so it is a whole function of the covariates, and the deviations' root sum of squares at a row is
+its standard error.
+
+How wide they have to be is not seen in the members' spread alone, for they share most of their
+rows. But each was trained without its held-out fold, so that they are the replicates of a
+delete-a-group jackknife: ``(1 - f)^2 / f`` times their sample variance, f the held-out share, is
+an estimate of the prediction's (Shao & Wu, 1989, "A general theory for jackknife variance
+estimation", Annals of Statistics 17:1176-1197, for folds that do not overlap). Few replicates
+estimate each row's variance poorly, so it is shrunk to that of a typical row, which counts as
+`PRIOR_DOF` replicates, and quantiles are Student's t (Smyth, 2004, "Linear models and empirical
+Bayes methods", SAGMB 3:3).
+
+The assumption is that members differ as fits to other samples would. What is wrong alike in all
+of them, such as a step that each smooths, is not seen; what differs by their random starts only,
+and so cancels in the mean, is counted as if it did not.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -10,47 +29,161 @@ from torch import Tensor
 
 from hypercate.hypernet.hypernetwork import HyperNet, Tensors
 
-_DRAWS_AT_ONCE = 64
+SOURCES = ("members", "dropout", "both")
+PRIOR_DOF = 4
+_DROPPED_NETWORKS = 40
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What turns deviations into standard errors.
+
+    Attributes
+    ----------
+    scale : float
+        Factor of the deviations.
+    level : ndarray, shape (n_arms, n_arms)
+        Root of the covariance between the arms' errors at a typical row, after scaling: its rows
+        are deviations that are the same everywhere.
+    shrinkage : float in [0, 1]
+        Share of the typical row's variance in every row's.
+    dof : float
+        Degrees of freedom of Student's t; infinite if not calibrated.
+    """
+
+    scale: float
+    level: np.ndarray
+    shrinkage: float
+    dof: float
+
+    @classmethod
+    def none(cls, n_arms: int) -> Calibration:
+        """The deviations as they are, and normal quantiles."""
+        return cls(1.0, np.zeros((n_arms, n_arms)), 0.0, np.inf)
+
+
+def calibrate(deviations: np.ndarray, members: np.ndarray, held_share: float) -> Calibration:
+    """Scale deviations to the standard error that the members' jackknife gives a typical row.
+
+    Parameters
+    ----------
+    deviations : ndarray, shape (b, n, n_arms)
+        Of the source of draws, at some of the training rows.
+    members : ndarray, shape (n_members, n, n_arms)
+        Those of the members, at the same rows.
+    held_share : float
+        Share of the rows that each member held out.
+
+    Returns
+    -------
+    Calibration
+    """
+    jackknife = (1 - held_share) / held_share**0.5
+    needed, given = jackknife * _size(members).mean(), _size(deviations).mean()
+    scale = float(needed / given) if given > 0 else 1.0
+    dof = len(members) - 1
+    return Calibration(
+        scale,
+        scale * _typical(deviations),
+        PRIOR_DOF / (PRIOR_DOF + dof),
+        float(PRIOR_DOF + dof),
+    )
+
+
+def _size(deviations: np.ndarray) -> np.ndarray:
+    """Standard error of a row over all pairs of arms, shape (n,)."""
+    between = deviations - deviations.mean(axis=2, keepdims=True)
+    return np.sqrt(np.square(between).sum(axis=(0, 2)))
+
+
+def _typical(deviations: np.ndarray) -> np.ndarray:
+    """Root of a typical row's covariance between arms; a row counts by its share, not its size.
+
+    With two arms their difference has the squared mean of the rows' standard errors for variance.
+    """
+    between = deviations - deviations.mean(axis=2, keepdims=True)
+    size = _size(deviations)
+    share = np.divide(size.mean(), size, out=np.zeros_like(size), where=size > 0)
+    covariance = np.einsum("bnk,bnl,n->kl", between, between, share) / len(size)
+    values, vectors = np.linalg.eigh(covariance)
+    return (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
 
 
 @torch.no_grad()
-def draw_weights(
-    hypernet: HyperNet, params: Tensors, buffers: Tensors, n_samples: int, seed: int
-) -> Iterator[tuple[Tensor, np.ndarray]]:
-    """Draw sets of arms' networks, a bounded number at a time.
-
-    Members take equal turns in shuffled order. With dropout each draw has its own generator, a
-    member's with some hidden units dropped (in the manner of Gal & Ghahramani, 2016, "Dropout as
-    a Bayesian approximation", for the generator in place of the network).
+def networks(
+    hypernet: HyperNet, params: Tensors, buffers: Tensors, source: str, seed: int
+) -> tuple[Tensor, np.ndarray]:
+    """The networks to evaluate, and which combinations of them are deviations.
 
     Parameters
     ----------
     hypernet : HyperNet
     params, buffers : dict of Tensor
         Members on the leading axis.
+    source : {"members", "dropout", "both"}
+        ``"members"``: each member from their mean. ``"dropout"``: members with some hidden units of
+        their generator dropped (in the manner of Gal & Ghahramani, 2016, "Dropout as a Bayesian
+        approximation", for the generator in place of the network), each from itself without.
+        ``"both"``: these from the members' mean.
+    seed : int
+
+    Returns
+    -------
+    theta : Tensor, shape (m, n_arms, n_weights)
+        The members, and then the networks drawn, if any.
+    mixture : ndarray, shape (b, m)
+        The deviations are ``mixture @ f``, f the outcomes of these networks; the sum of their
+        squares is the variance.
+    """
+    theta = hypernet.generate(params, buffers)
+    n = len(theta)
+    from_mean = np.full((n, n), -1 / n) + np.eye(n)
+    if source == "members":
+        return theta, from_mean / max(n - 1, 1) ** 0.5
+    device = theta.device
+    member = np.arange(-(-_DROPPED_NETWORKS // n) * n) % n
+    chosen = torch.as_tensor(member, device=device)
+    mask = hypernet.draw_masks(len(member), torch.Generator().manual_seed(seed)).to(device)
+    dropped = hypernet.generate(
+        {name: tensor[chosen] for name, tensor in params.items()},
+        {name: tensor[chosen] for name, tensor in buffers.items()},
+        mask,
+    )
+    origin = np.eye(n)[member] if source == "dropout" else np.full((len(member), n), 1 / n)
+    mixture = np.hstack([-origin, np.eye(len(member))]) / len(member) ** 0.5
+    return torch.cat([theta, dropped]), mixture
+
+
+def spread(deviations: np.ndarray, calibration: Calibration) -> np.ndarray:
+    """Calibrated deviations, shape (b + n_arms, n, n_arms), from those of shape (b, n, n_arms).
+
+    The root of their sum of squares, of a contrast of arms, is its standard error.
+    """
+    own = (1 - calibration.shrinkage) ** 0.5 * calibration.scale * deviations
+    level = calibration.shrinkage**0.5 * calibration.level[:, None]
+    return np.concatenate([own, np.broadcast_to(level, (len(level), *own.shape[1:]))])
+
+
+def mix(
+    centre: np.ndarray, deviations: np.ndarray, dof: float, n_samples: int, seed: int
+) -> np.ndarray:
+    """Draws of functions: the centre plus mixtures of the deviations, jointly Student's t.
+
+    Parameters
+    ----------
+    centre : ndarray, shape (...)
+    deviations : ndarray, shape (b, ...)
+    dof : float
     n_samples, seed : int
 
-    Yields
-    ------
-    theta : Tensor, shape (m, n_arms, n_weights)
-        Distinct weights.
-    which : ndarray of int, shape (draws,)
-        Which of the m each of the next draws uses.
+    Returns
+    -------
+    ndarray, shape (n_samples, ...)
     """
-    n_members = len(buffers["departure"])
     rng = np.random.default_rng(seed)
-    member = rng.permutation(rng.permutation(n_members)[np.arange(n_samples) % n_members])
-    if not hypernet.dropout:
-        yield hypernet.generate(params, buffers), member
-        return
-    device = buffers["departure"].device
-    generator = torch.Generator().manual_seed(seed)
-    for start in range(0, n_samples, _DRAWS_AT_ONCE):
-        chosen = torch.as_tensor(member[start : start + _DRAWS_AT_ONCE], device=device)
-        mask = hypernet.draw_masks(len(chosen), generator).to(device)
-        theta = hypernet.generate(
-            {name: tensor[chosen] for name, tensor in params.items()},
-            {name: tensor[chosen] for name, tensor in buffers.items()},
-            mask,
-        )
-        yield theta, np.arange(len(chosen))
+    mixture = rng.standard_normal((n_samples, len(deviations)))
+    if np.isfinite(dof):
+        mixture *= np.sqrt(dof / rng.chisquare(dof, (n_samples, 1)))
+    draws = mixture @ deviations.reshape(len(deviations), -1)
+    draws += centre.ravel()
+    return draws.reshape(n_samples, *centre.shape)

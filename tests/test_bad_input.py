@@ -21,16 +21,22 @@ METHODS = {
     "sample_effects": lambda est, X: est.sample_effects(X),
     "effect_interval": lambda est, X: est.effect_interval(X),
     "effect_inference": lambda est, X: est.effect_inference(X),
+    "predict_outcome_interval": lambda est, X: est.predict_outcome_interval(X),
+    "individual_effect_interval": lambda est, X: est.individual_effect_interval(X),
+    "reject": lambda est, X: est.reject(X, 0.1),
     "ate": lambda est, X: est.ate(X),
     "ate_interval": lambda est, X: est.ate_interval(X),
+    "ate_inference": lambda est, X: est.ate_inference(X),
     "att": lambda est, X: est.att(X, data()["treatment"]),
+    "att_interval": lambda est, X: est.att_interval(X, data()["treatment"]),
+    "att_inference": lambda est, X: est.att_inference(X, data()["treatment"]),
     "score": lambda est, X: est.score(X, data()["y"], data()["treatment"]),
 }
 
 
 def tiny(**parameters):
     defaults = {"n_members": 2, "max_epochs": 2, "outcome_hidden": (4,), "sharing": "moderate"}
-    return HyperCATE(**{**defaults, "random_state": 0, **parameters})
+    return HyperCATE(**{**defaults, "inputs": "raw", "random_state": 0, **parameters})
 
 
 def data(**changes):
@@ -221,8 +227,9 @@ class TestFit:
 
 
 INTEGERS = ("n_chunks", "n_heads", "embedding_dim", "n_members", "max_epochs", "patience")
-NAMES = ("learner", "generation", "sharing", "inputs", "activation", "outcome")
+NAMES = ("learner", "generation", "sharing", "inputs", "activation", "outcome", "uncertainty")
 WIDTHS = ("hypernet_hidden", "outcome_hidden")
+FLAGS = ("spectral_norm", "calibrate", "verbose")
 BAD_PARAMETERS = [
     *((name, value) for name in INTEGERS for value in (0, -1, 2.5, "3", None, [2], True)),
     *((name, value) for name in NAMES for value in ("unknown", "", None, 1, True, ["t"])),
@@ -233,7 +240,7 @@ BAD_PARAMETERS = [
     *(("weight_decay", value) for value in (-1e-3, np.nan, np.inf, "0.1", None)),
     *(("validation_fraction", value) for value in (0, 1, -0.1, 1.5, np.nan, "0.2", None)),
     *(("batch_size", value) for value in (0, -5, 2.5, "large", None, True)),
-    *((name, value) for name in ("spectral_norm", "verbose") for value in ("yes", 1, None, 0.0)),
+    *((name, value) for name in FLAGS for value in ("yes", 1, None, 0.0)),
     *(("device", value) for value in ("nowhere", "cuda:99", "meta", 0, None, "")),
     *(("random_state", value) for value in (-1, 2**32, 0.5, "seed", np.random.default_rng(0))),
 ]
@@ -270,6 +277,15 @@ class TestParameters:
             "n_heads=4 must divide the last width of hypernet_hidden, 6",
         )
 
+    @pytest.mark.parametrize("source", ["dropout", "both"])
+    @pytest.mark.parametrize(
+        "others", [{}, {"hypernet_dropout": 0.2, "generation": "none"}], ids=str
+    )
+    def test_draws_by_dropout_need_dropout_and_a_generator(self, source, others):
+        message = f"uncertainty='{source}' draws by dropout.*hypernet_dropout above 0"
+        est = tiny(uncertainty=source, **others)
+        refused(est, lambda est: est.fit(**data()), ValueError, message)
+
     @pytest.mark.parametrize(
         "parameters",
         [
@@ -277,6 +293,7 @@ class TestParameters:
             {"hypernet_hidden": (np.int64(6),), "n_members": np.int32(2)},
             {"learning_rate": np.float32(0.01), "verbose": np.False_},
             {"weight_decay": 0, "hypernet_dropout": 0},
+            {"calibrate": np.False_, "uncertainty": "both", "hypernet_dropout": np.float32(0.5)},
             {"n_chunks": 10**6},
             {"device": torch.device("cpu")},
         ],
@@ -311,6 +328,20 @@ class TestPredict:
         message = "HyperCATE instance is not fitted yet"
         refused(tiny(), lambda est: METHODS[method](est, X), NotFittedError, message)
 
+    @pytest.mark.parametrize("name", ["ate", "att", "gate"])
+    @pytest.mark.parametrize("kind", ["", "_interval", "_inference"])
+    def test_averages_over_the_training_rows_before_fit(self, name, kind):
+        arguments = (["a"] * N,) if name == "gate" else ()
+        message = "HyperCATE instance is not fitted yet"
+        call = lambda est: getattr(est, name + kind)(*arguments)  # noqa: E731
+        refused(tiny(), call, NotFittedError, message)
+        call = lambda est: getattr(est, name + kind)(*arguments, T0="drug")  # noqa: E731
+        refused(tiny(), call, NotFittedError, message)
+
+    def test_heterogeneity_test_before_fit(self):
+        message = "HyperCATE instance is not fitted yet"
+        refused(tiny(), lambda est: est.heterogeneity_test(), NotFittedError, message)
+
     @pytest.mark.parametrize("name", BAD_FRAMES)
     def test_bad_frames_are_refused(self, name, fitted):
         frame, error, message = BAD_FRAMES[name]
@@ -334,6 +365,8 @@ class TestContrasts:
         lambda est, **arms: est.sample_effects(X, **arms),
         lambda est, **arms: est.effect_interval(X, **arms),
         lambda est, **arms: est.effect_inference(X, **arms),
+        lambda est, **arms: est.individual_effect_interval(X, **arms),
+        lambda est, **arms: est.reject(X, 0.1, **arms),
     )
 
     @pytest.mark.parametrize("call", calls)
@@ -363,6 +396,22 @@ class TestContrasts:
     )
     def test_labels_by_row_are_named_by_their_argument(self, labels, error, message, fitted):
         refused(fitted, lambda est: est.effect(X, T1=labels), error, message)
+        call = lambda est: est.individual_effect_interval(X, T1=labels)  # noqa: E731
+        refused(fitted, call, error, message)
+        call = lambda est: est.predict_outcome_interval(X, arm=labels)  # noqa: E731
+        refused(fitted, call, error, message.replace("T1", "arm"))
+
+    @pytest.mark.parametrize(
+        ("arm", "message"),
+        [
+            ("placebo", r"'placebo' is not an arm: the arms are \['control'"),
+            (0, "0 is not an arm"),
+            (T[:3], "arm has 3 rows, but X has 40"),
+        ],
+    )
+    def test_the_arm_of_an_outcome(self, arm, message, fitted):
+        call = lambda est: est.predict_outcome_interval(X, arm=arm)  # noqa: E731
+        refused(fitted, call, ValueError, message)
 
     @pytest.mark.parametrize(
         ("treatment", "error", "message"),
@@ -370,12 +419,49 @@ class TestContrasts:
             (T[:5], ValueError, "treatment has 5 rows, but X has 40"),
             (with_value(T, 3, "placebo"), ValueError, "treatment has unknown labels 'placebo'"),
             (with_value(T, 3, None), ValueError, "treatment is missing.* row 3 "),
-            (["control"] * N, ValueError, "no row received arm 'drug': its ATT is undefined"),
-            (None, (ValueError, TypeError), "treatment"),
+            (["control"] * N, ValueError, "had arm 'drug' needs at least 2 rows.*, not 0"),
+            (
+                with_value(["control", "drug"] * 20, 3, "surgery"),
+                ValueError,
+                "had arm 'surgery' needs at least 2 rows.*, not 1",
+            ),
+            (None, TypeError, r"pass the arm that each row received, att\(X, treatment\)"),
+            ("drug", TypeError, "treatment must have one value for each row"),
         ],
     )
     def test_att(self, treatment, error, message, fitted):
-        refused(fitted, lambda est: est.att(X, treatment), error, message)
+        for method in (fitted.att, fitted.att_interval, fitted.att_inference):
+            refused(fitted, lambda est, method=method: method(X, treatment), error, message)
+
+    def test_an_average_over_one_row(self, fitted):
+        refused(fitted, lambda est: est.ate(X[:1]), ValueError, "at least 2 rows, not 1")
+
+    @pytest.mark.parametrize("name", ["ate", "att", "gate", "heterogeneity_test"])
+    def test_an_average_against_no_arm(self, name, fitted):
+        arguments = (["a"] * N,) if name == "gate" else ()
+        call = lambda est: getattr(est, name)(*arguments, T0="placebo")  # noqa: E731
+        refused(fitted, call, ValueError, r"'placebo' is not an arm: the arms are \['control'")
+
+    @pytest.mark.parametrize(
+        ("groups", "error", "message"),
+        [
+            (["a"] * 5, ValueError, "groups has 5 rows, but X has 40"),
+            ("a", ValueError, "groups has 1 rows, but X has 40"),
+            (np.full((N, 2), "a"), ValueError, "1-dimensional"),
+            (with_value(["a"] * N, 7, None), ValueError, "misses 1 labels, the first at row 7:"),
+            (np.arange(N), ValueError, r"2 rows of every arm, but \d+ has .* of arm 'control'"),
+        ],
+    )
+    def test_groups(self, groups, error, message, fitted):
+        for method in (fitted.gate, fitted.gate_interval, fitted.gate_inference):
+            refused(fitted, lambda est, method=method: method(groups), error, message)
+
+    def test_a_group_missing_after_rows_of_weight_0_is_named_by_its_row(self):
+        weight = np.where(np.arange(N) < 5, 0.0, 1.0)
+        est = tiny().fit(**data(sample_weight=weight))
+        groups = with_value(["a"] * N, 9, None)
+        refused(est, lambda est: est.gate(groups), ValueError, "misses 1 labels, .* row 9:")
+        assert np.isfinite(est.gate(with_value(["a"] * N, 2, None))).all()
 
 
 class TestIntervalsAndDraws:
@@ -384,9 +470,23 @@ class TestIntervalsAndDraws:
         for call in (
             lambda est: est.effect_interval(X, alpha=alpha),
             lambda est: est.ate_interval(X, alpha=alpha),
+            lambda est: est.ate_interval(alpha=alpha),
+            lambda est: est.att_interval(X, T, alpha=alpha),
+            lambda est: est.gate_interval(["a"] * N, alpha=alpha),
             lambda est: est.effect_inference(X).summary_frame(alpha=alpha),
+            lambda est: est.effect_inference(X).interval(alpha),
+            lambda est: est.predict_outcome_interval(X, alpha=alpha),
+            lambda est: est.individual_effect_interval(X, alpha=alpha),
         ):
             refused(fitted, call, (ValueError, TypeError), "alpha=")
+
+    @pytest.mark.parametrize("share", [1, -0.1, 1.5, np.nan, np.inf, "0.1", None, [0.1]])
+    def test_share(self, share, fitted):
+        refused(fitted, lambda est: est.reject(X, share), ValueError, "share=.*at least 0")
+
+    @pytest.mark.parametrize("share", [True, False])
+    def test_a_boolean_is_no_share(self, share, fitted):
+        refused(fitted, lambda est: est.reject(X, share), (ValueError, TypeError), "share=")
 
     @pytest.mark.parametrize(
         ("n_samples", "error"),
@@ -405,12 +505,16 @@ class TestIntervalsAndDraws:
             "[Ss]eed",
         )
 
-    def test_one_member_has_no_draws(self):
-        est = tiny(n_members=1).fit(**data())
-        for method in ("sample_effects", "effect_interval", "effect_inference", "ate_interval"):
-            message = "n_members of 2 or more, or hypernet_dropout"
-            refused(est, lambda est, method=method: METHODS[method](est, X), ValueError, message)
+    @pytest.mark.parametrize("source", ["members", "both"])
+    @pytest.mark.parametrize(
+        "method", ["sample_effects", "effect_interval", "effect_inference", "reject"]
+    )
+    def test_one_member_has_no_draws(self, method, source):
+        est = tiny(n_members=1, hypernet_dropout=0.2, uncertainty=source).fit(**data())
+        message = "n_members of 2 or more, or with uncertainty='dropout'"
+        refused(est, lambda est: METHODS[method](est, X), ValueError, message)
         assert np.isfinite(est.predict(X)).all()
+        assert np.isfinite(est.predict_outcome_interval(X, alpha=0.9)).all()
 
 
 class TestScore:
@@ -480,11 +584,15 @@ class TestAnything:
         fits, messages = [], []
         words = ("column '", "treatment ", "arm ", "y ", "outcome ", "sample_weight ")
 
-        @settings(max_examples=300, deadline=None, derandomize=True, database=None)
-        @given(trials(), st.sampled_from(["chunk", "component", "once", "none"]))
-        def attempt(trial, generation):
+        @settings(max_examples=400, deadline=None, derandomize=True, database=None)
+        @given(
+            trials(),
+            st.sampled_from(["chunk", "component", "once", "none"]),
+            st.sampled_from(["raw", "raw", "raw", "auto"]),
+        )
+        def attempt(trial, generation, inputs):
             frame, y, treatment, weight = trial
-            est = tiny(generation=generation, max_epochs=1)
+            est = tiny(generation=generation, inputs=inputs, max_epochs=1)
             try:
                 est.fit(frame, y, treatment, sample_weight=weight)
             except (ValueError, TypeError) as error:
@@ -497,9 +605,12 @@ class TestAnything:
             assert outcomes.shape == shape
             assert np.isfinite(outcomes).all()
             assert np.isfinite(est.sample_effects(frame, n_samples=2)).all()
+            for interval in (est.effect_interval, est.predict_outcome_interval):
+                lower, upper = interval(frame, alpha=0.3)
+                assert (lower <= upper).all()
             assert np.isfinite(est.history_.to_numpy()).all()
             fits.append(frame)
 
         attempt()
-        assert len(fits) > 40
+        assert len(fits) > 60
         assert len(messages) > 60

@@ -1,4 +1,4 @@
-"""Effects from potential outcomes, their draws, intervals and table."""
+"""Effects from potential outcomes, their intervals and table."""
 
 import itertools
 
@@ -12,11 +12,15 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import stats
 
 from hypercate import effects
-from hypercate.effects import EffectInference, against, contrast, interval, potential_outcomes
-from hypercate.hypernet.hypernetwork import HyperNet
+from hypercate.effects import (
+    EffectInference,
+    against,
+    check_alpha,
+    contrast,
+    potential_outcomes,
+)
 from hypercate.learners import TLearner
 from hypercate.outcome_net import OutcomeNet
-from hypercate.uncertainty import draw_weights
 
 quick = settings(max_examples=40, deadline=None, derandomize=True)
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
@@ -126,57 +130,84 @@ class TestContrasts:
         np.testing.assert_array_equal(against(np.array([[1.0, 5.0, 2.0]])), [[4.0, 1.0]])
 
 
-draw_arrays = arrays(
-    np.float64, st.tuples(st.integers(2, 30), st.integers(1, 4)), elements=st.floats(-100, 100)
-)
-
-
-class TestIntervals:
-    @quick
-    @given(draw_arrays, st.floats(0.01, 0.99))
-    def test_ends_are_the_quantiles_of_the_draws(self, draws, alpha):
-        lower, upper = interval(draws, alpha)
-        assert lower.shape == upper.shape == draws.shape[1:]
-        for column, low, high in zip(np.sort(draws, axis=0).T, lower, upper, strict=True):
-            for end, level in ((low, alpha / 2), (high, 1 - alpha / 2)):
-                place = level * (len(column) - 1)
-                expected = np.interp(place, np.arange(len(column)), column)
-                assert end == pytest.approx(expected, abs=1e-9)
-
-    @quick
-    @given(draw_arrays, st.floats(0.01, 0.98))
-    def test_a_higher_level_holds_a_lower_one(self, draws, alpha):
-        outer, inner = interval(draws, alpha), interval(draws, alpha + 0.01)
-        assert (outer[0] <= inner[0] + 1e-9).all()
-        assert (inner[0] <= inner[1] + 1e-9).all()
-        assert (inner[1] <= outer[1] + 1e-9).all()
-
-    @quick
-    @given(draw_arrays, st.floats(0.01, 0.99))
-    def test_the_opposite_effect_has_the_mirrored_interval(self, draws, alpha):
-        lower, upper = interval(draws, alpha)
-        np.testing.assert_allclose(interval(-draws, alpha), (-upper, -lower), atol=1e-9)
-
-    @pytest.mark.parametrize("alpha", [0, 1, -0.1, 1.5, np.nan, np.inf, "0.05", None, True, [0.1]])
-    def test_a_bad_alpha_is_named(self, alpha):
-        with pytest.raises((ValueError, TypeError), match=r"alpha=.*between 0 and 1"):
-            interval(np.zeros((5, 2)), alpha)
-
-    @pytest.mark.parametrize("alpha", [np.float64(0.25), np.float32(0.25)])
-    def test_numpy_numbers_will_do(self, alpha):
-        draws = np.random.default_rng(0).normal(size=(20, 2))
-        np.testing.assert_array_equal(interval(draws, alpha), interval(draws, 0.25))
-
-
-def inference(n=4, n_effects=None, index=None, n_samples=50):
+def inference(n=4, n_effects=None, index=None, dof=8.0, bound=np.inf):
     rng = np.random.default_rng(0)
     shape = (n,) if n_effects is None else (n, n_effects)
     return EffectInference(
         point_estimate=rng.normal(size=shape),
-        draws=rng.normal(size=(n_samples, *shape)),
+        stderr=rng.exponential(size=shape),
+        dof=dof,
+        bound=bound,
         index=pd.RangeIndex(n) if index is None else index,
         arms=["drug", "placebo", "surgery"][: n_effects or 1],
     )
+
+
+def of_numbers(point, stderr, dof, bound=np.inf):
+    return EffectInference(
+        np.array(point), np.array(stderr), dof, bound, pd.RangeIndex(len(point)), ["drug"]
+    )
+
+
+numbers = st.lists(st.floats(-100, 100), min_size=3, max_size=3)
+sizes = st.lists(st.just(0.0) | st.floats(1e-6, 100), min_size=3, max_size=3)
+dofs = st.sampled_from([1.0, 5.0, 8.0, 40.0, np.inf])
+levels = st.floats(0.001, 0.999)
+
+
+class TestIntervals:
+    @quick
+    @given(numbers, sizes, dofs, levels)
+    def test_ends_are_quantiles_of_student_s_t_about_the_point(self, point, stderr, dof, alpha):
+        lower, upper = of_numbers(point, stderr, dof).interval(alpha)
+        law = stats.norm if np.isinf(dof) else stats.t(dof)
+        for p, s, low, high in zip(point, stderr, lower, upper, strict=True):
+            assert low == pytest.approx(p + s * law.ppf(alpha / 2), abs=1e-9, rel=1e-9)
+            assert high == pytest.approx(p + s * law.ppf(1 - alpha / 2), abs=1e-9, rel=1e-9)
+
+    def test_numbers_known_from_tables(self):
+        for dof, half in [(8.0, 2.306), (1.0, 12.706), (np.inf, 1.960)]:
+            lower, upper = of_numbers([1.0], [2.0], dof).interval()
+            assert lower[0] == pytest.approx(1 - 2 * half, abs=2e-3)
+            assert upper[0] == pytest.approx(1 + 2 * half, abs=2e-3)
+
+    @quick
+    @given(numbers, sizes, dofs, st.sampled_from([1.0, np.inf]), st.floats(0.01, 0.98))
+    def test_a_higher_level_holds_a_lower_one(self, point, stderr, dof, bound, alpha):
+        point = np.clip(point, -bound, bound)
+        result = of_numbers(point, stderr, dof, bound)
+        outer, inner = result.interval(alpha), result.interval(alpha + 0.01)
+        assert (outer[0] <= inner[0]).all()
+        assert (inner[0] <= point).all()
+        assert (point <= inner[1]).all()
+        assert (inner[1] <= outer[1]).all()
+
+    @quick
+    @given(numbers, sizes, dofs, st.sampled_from([1.0, np.inf]), levels)
+    def test_the_opposite_effect_has_the_mirrored_interval(self, point, stderr, dof, bound, alpha):
+        lower, upper = of_numbers(point, stderr, dof, bound).interval(alpha)
+        mirrored = of_numbers(np.negative(point), stderr, dof, bound).interval(alpha)
+        np.testing.assert_array_equal(mirrored, (-upper, -lower))
+
+    def test_what_cannot_be_is_cut_off(self):
+        lower, upper = of_numbers([0.9, -0.8, 0.0], [0.2, 0.4, 0.1], np.inf, 1.0).interval()
+        np.testing.assert_allclose(lower, [0.508, -1, -0.196], atol=1e-3)
+        np.testing.assert_allclose(upper, [1, -0.016, 0.196], atol=1e-3)
+
+    def test_the_shape_is_that_of_the_effects(self):
+        for n_effects, shape in ((None, (4,)), (3, (4, 3))):
+            lower, upper = inference(n_effects=n_effects).interval()
+            assert lower.shape == upper.shape == shape
+
+    @pytest.mark.parametrize("alpha", [0, 1, -0.1, 1.5, np.nan, np.inf, "0.05", None, True, [0.1]])
+    def test_a_bad_alpha_is_named(self, alpha):
+        for call in (check_alpha, inference().interval, inference().summary_frame):
+            with pytest.raises(ValueError, match=r"alpha=.*between 0 and 1"):
+                call(alpha)
+
+    @pytest.mark.parametrize("alpha", [np.float64(0.25), np.float32(0.25)])
+    def test_numpy_numbers_will_do(self, alpha):
+        np.testing.assert_array_equal(inference().interval(alpha), inference().interval(0.25))
 
 
 class TestSummaryFrame:
@@ -200,7 +231,7 @@ class TestSummaryFrame:
             for j, arm in enumerate(["drug", "placebo", "surgery"]):
                 row = frame.loc[(person, arm)]
                 assert row["point_estimate"] == result.point_estimate[i, j]
-                assert row["stderr"] == pytest.approx(result.draws[:, i, j].std())
+                assert row["stderr"] == result.stderr[i, j]
 
     def test_several_effects_on_an_index_of_several_levels(self):
         index = pd.MultiIndex.from_product([["a", "b"], [1, 2]], names=["site", "person"])
@@ -210,119 +241,31 @@ class TestSummaryFrame:
 
     @pytest.mark.parametrize("n_effects", [None, 3])
     @pytest.mark.parametrize("alpha", [0.05, 0.3])
-    def test_columns_are_what_they_say(self, n_effects, alpha):
-        result = inference(n_effects=n_effects)
+    @pytest.mark.parametrize("dof", [5.0, np.inf])
+    def test_columns_are_what_they_say(self, n_effects, alpha, dof):
+        result = inference(n_effects=n_effects, dof=dof)
         frame = result.summary_frame(alpha)
-        lower, upper = interval(result.draws, alpha)
+        lower, upper = result.interval(alpha)
         np.testing.assert_array_equal(frame["ci_lower"], lower.ravel())
         np.testing.assert_array_equal(frame["ci_upper"], upper.ravel())
-        z = result.point_estimate.ravel() / result.draws.std(axis=0).ravel()
+        np.testing.assert_array_equal(frame["stderr"], result.stderr.ravel())
+        z = result.point_estimate.ravel() / result.stderr.ravel()
         np.testing.assert_allclose(frame["zstat"], z)
-        np.testing.assert_allclose(frame["pvalue"], 2 * (1 - stats.norm.cdf(np.abs(z))))
+        law = stats.norm if np.isinf(dof) else stats.t(dof)
+        np.testing.assert_allclose(frame["pvalue"], 2 * (1 - law.cdf(np.abs(z))), atol=1e-12)
 
-    def test_draws_without_spread_give_no_warning(self):
-        still = EffectInference(np.array([1.0, 0.0]), np.zeros((5, 2)), pd.RangeIndex(2), ["drug"])
-        frame = still.summary_frame()
+    @quick
+    @given(numbers, sizes, dofs, levels)
+    def test_the_interval_leaves_out_0_where_the_p_value_is_below_alpha(
+        self, point, stderr, dof, alpha
+    ):
+        frame = of_numbers(point, stderr, dof).summary_frame(alpha)
+        clear = (frame["pvalue"] - alpha).abs() > 1e-6
+        outside = (frame["ci_lower"] > 0) | (frame["ci_upper"] < 0)
+        assert (outside == (frame["pvalue"] < alpha))[clear].all()
+
+    def test_effects_without_error_give_no_warning(self):
+        frame = of_numbers([1.0, 0.0], [0.0, 0.0], 8.0).summary_frame()
         assert frame["pvalue"][0] == 0
         assert np.isnan(frame["pvalue"][1])
-
-    def test_a_bad_alpha_is_named(self):
-        with pytest.raises(ValueError, match="alpha=2"):
-            inference().summary_frame(2)
-
-
-def ensemble(dropout, n_members=3, device="cpu"):
-    """Members whose weights lie 1000 apart, so that a draw tells whose it is."""
-    hypernet = HyperNet(NET, 2, "chunk", 4, 2, 4, (8, 8), dropout, False)
-    generator = torch.Generator().manual_seed(0)
-    params, buffers = hypernet.init(
-        torch.ones(n_members), torch.ones(n_members, NET.n_inputs), generator
-    )
-    params["common"] += 1000 * torch.arange(n_members)[:, None]
-    return (
-        hypernet,
-        {k: v.to(device) for k, v in params.items()},
-        {k: v.to(device) for k, v in buffers.items()},
-    )
-
-
-def drawn(members, n_samples, seed=0):
-    """Weights of every draw, in order."""
-    parts = [theta[which] for theta, which in draw_weights(*members, n_samples, seed)]
-    return torch.cat(parts).cpu()
-
-
-def owner(theta):
-    return (theta.mean(dim=(1, 2)) / 1000).round().int().tolist()
-
-
-@pytest.mark.parametrize("dropout", [0.0, 0.4])
-class TestDraws:
-    @pytest.mark.parametrize("device", DEVICES)
-    @pytest.mark.parametrize("n_samples", [1, 2, 63, 64, 65, 200])
-    def test_members_take_equal_turns_in_mixed_order(self, dropout, n_samples, device):
-        theta = drawn(ensemble(dropout, device=device), n_samples)
-        assert theta.shape == (n_samples, 2, NET.n_weights)
-        turns = np.bincount(owner(theta), minlength=3)
-        assert np.ptp(turns) <= 1
-        assert n_samples < 60 or owner(theta) != sorted(owner(theta))
-        assert n_samples < 60 or owner(theta) != [i % 3 for i in range(n_samples)]
-
-    def test_a_seed_gives_the_same_draws_and_global_state_is_left_alone(self, dropout):
-        members = ensemble(dropout)
-        state = torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()  # noqa: NPY002
-        first, again, other = (drawn(members, 70, seed) for seed in (0, 0, 1))
-        after = torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()  # noqa: NPY002
-        assert after == state
-        assert torch.equal(first, again)
-        assert not torch.equal(first, other)
-
-    def test_a_row_alone_gets_the_draws_it_gets_among_others(self, dropout):
-        members, x = ensemble(dropout), rows(9)
-
-        def outcomes(x):
-            return np.concatenate(
-                [
-                    potential_outcomes(NET, theta, x, CONTINUOUS)[which]
-                    for theta, which in draw_weights(*members, 100, 3)
-                ]
-            )
-
-        together = outcomes(x)
-        assert together.shape == (100, 9, 2)
-        for at in (0, 8):
-            np.testing.assert_allclose(outcomes(x[[at]]), together[:, [at]], rtol=1e-4)
-        np.testing.assert_allclose(outcomes(x[::-1].copy()), together[:, ::-1], rtol=1e-4)
-
-    def test_only_a_bounded_number_of_networks_is_held_at_once(self, dropout):
-        assert max(len(theta) for theta, _ in draw_weights(*ensemble(dropout), 500, 0)) <= 64
-
-    def test_draws_carry_no_gradient(self, dropout):
-        hypernet, params, buffers = ensemble(dropout)
-        params = {name: tensor.requires_grad_() for name, tensor in params.items()}
-        assert not drawn((hypernet, params, buffers), 3).requires_grad
-
-
-class TestDropoutDraws:
-    def test_without_dropout_a_draw_is_a_member(self):
-        members = ensemble(0.0)
-        theta, whole = drawn(members, 10), members[0].generate(*members[1:])
-        for draw, member in zip(theta, owner(theta), strict=True):
-            assert torch.equal(draw, whole[member])
-
-    def test_each_draw_is_a_generator_with_some_units_dropped(self):
-        members = ensemble(0.4, n_members=1)
-        theta = drawn(members, 200)
-        assert len(theta.unique(dim=0)) > 100
-        masks = torch.tensor(list(itertools.product([0.0, 1 / 0.6], repeat=8)))
-        possible = torch.cat([members[0].generate(*members[1:], mask) for mask in masks[:, None]])
-        for draw in theta[::20]:
-            assert (draw - possible).abs().amax(dim=(1, 2)).min() < 1e-5
-
-    def test_draws_centre_on_the_generator_without_dropout(self):
-        members = ensemble(0.4, n_members=1)
-        theta = drawn(members, 4000)
-        centre = members[0].generate(*members[1:])[0]
-        error = (theta.mean(0) - centre).abs() / (theta.std(0) / 4000**0.5)
-        assert theta.std(0).min() > 0
-        assert error.max() < 6
+        assert frame["ci_lower"].tolist() == frame["ci_upper"].tolist() == [1, 0]

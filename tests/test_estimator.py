@@ -8,9 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import stats
 from sklearn.base import clone
 
-from hypercate import HyperCATE
+from hypercate import HyperCATE, estimator
+from hypercate.candidates import TRIED_DEGREES
 from hypercate.learners import TLearner
 
 
@@ -81,7 +83,7 @@ def three():
 @pytest.fixture(scope="module")
 def dropped():
     X, y, arm, _ = trial(n_arms=3)
-    return tiny(max_epochs=20, hypernet_dropout=0.2).fit(X, y, arm), X
+    return tiny(max_epochs=20, hypernet_dropout=0.2, uncertainty="both").fit(X, y, arm), X
 
 
 @pytest.fixture(params=["two", "three"])
@@ -140,6 +142,7 @@ class TestKnownEffects:
             {"hypernet_hidden": (16, 8)},
             {"n_chunks": 1},
             {"sharing": "weak"},
+            {"sharing": "independent"},
         ],
         ids=str,
     )
@@ -312,7 +315,10 @@ class TestInvariance:
         np.testing.assert_array_equal(mirrored.predict(X), -est.predict(X))
         np.testing.assert_array_equal(mirrored.sample_effects(X), -est.sample_effects(X))
         lower, upper = est.effect_interval(X)
-        np.testing.assert_allclose(mirrored.effect_interval(X), (-upper, -lower), atol=1e-12)
+        np.testing.assert_array_equal(mirrored.effect_interval(X), (-upper, -lower))
+        lower, upper = est.individual_effect_interval(X)
+        np.testing.assert_array_equal(mirrored.individual_effect_interval(X), (-upper, -lower))
+        np.testing.assert_array_equal(mirrored.reject(X, 0.3), est.reject(X, 0.3))
         assert mirrored.ate(X) == -est.ate(X)
 
     def test_reordered_columns_predict_the_same_to_the_bit(self):
@@ -498,21 +504,156 @@ class TestAnswers:
         )
         assert (est.effect(X, T0=labels, T1=labels) == 0).all()
 
-    def test_averages_are_means_of_effects(self, three):
-        est, X, _, labels = three
-        effects = est.predict(X)
-        np.testing.assert_allclose(est.ate(X), effects.mean(axis=0), rtol=1e-12)
-        np.testing.assert_allclose(
-            est.att(X, labels),
-            [effects[labels == "a", 0].mean(), effects[labels == "c", 1].mean()],
-            rtol=1e-12,
-        )
-        assert np.abs(est.att(X, labels) - est.ate(X)).min() > 1e-3
 
-    def test_att_of_two_arms_is_the_mean_over_the_treated(self, two):
-        est, X, _, arm = two
-        assert est.att(X, arm) == pytest.approx(est.predict(X)[arm == 1].mean(), rel=1e-12)
-        assert est.att(X, np.ones_like(arm)) == pytest.approx(est.ate(X), rel=1e-12)
+def outcome_correction(fit):
+    """Mean error of each arm's out-of-fold predictions, weighted by one over the propensity."""
+    inverse = (fit.arm[:, None] == np.arange(fit.n_arms)) / fit.propensity
+    residual = fit.y[:, None] - fit.outcomes
+    return (inverse * residual).sum(axis=0) / inverse.sum(axis=0)
+
+
+class TestAverages:
+    def test_of_new_rows_it_is_the_mean_effect_and_the_average_error_out_of_fold(self, three):
+        est, X, *_ = three
+        correction = outcome_correction(est._crossfit.covered())
+        for T0, k in ((None, 0), ("b", 0), ("a", 1), ("c", 2)):
+            expected = est.effect(X[:70], T0=T0).mean(axis=0)
+            expected += np.delete(correction - correction[k], k)
+            np.testing.assert_allclose(est.ate(X[:70], T0=T0), expected, rtol=1e-9)
+        assert np.abs(correction[1:] - correction[0]).min() > 1e-3
+
+    def test_of_the_training_rows_it_is_the_same_with_their_out_of_fold_outcomes(self, three):
+        est, *_ = three
+        fit = est._crossfit.covered()
+        outcomes = fit.outcomes.mean(axis=0) + outcome_correction(fit)
+        np.testing.assert_allclose(est.ate(), outcomes[1:] - outcomes[0], rtol=1e-9)
+        np.testing.assert_allclose(est.ate(T0="c"), (outcomes - outcomes[2])[:2], rtol=1e-9)
+
+    def test_on_the_treated_it_is_the_control_outcomes_error_weighted_by_the_odds(self, three):
+        est, X, _, labels = three
+        fit = est._crossfit.covered()
+        residual = fit.y - fit.outcomes[:, 0]
+        for k, arm in ((1, "a"), (2, "c")):
+            odds = (fit.propensity[:, k] / fit.propensity[:, 0])[fit.arm == 0]
+            untreated = np.average(residual[fit.arm == 0], weights=odds)
+            on_treated = residual[fit.arm == k].mean() - untreated
+            assert est.att()[k - 1] == pytest.approx(on_treated)
+            mine = fit.arm == k
+            out_of_fold = (fit.outcomes[mine, k] - fit.outcomes[mine, 0]).mean()
+            new = est.effect(X[:90], T1=arm)[labels[:90] == arm].mean() + on_treated - out_of_fold
+            assert est.att(X[:90], labels[:90])[k - 1] == pytest.approx(new)
+
+    def test_shapes_and_labels(self, fitted):
+        est, X, _, arm = fitted
+        several = len(est.arms_) > 2
+        for given, of_treated in (((), ()), ((X,), (X, arm))):
+            for T0 in (None, *est.arms_.tolist()):
+                others = [label for label in est.arms_.tolist() if label != (T0 or est.arms_[0])]
+                for name, arguments in (("ate", given), ("att", of_treated)):
+                    inference = getattr(est, f"{name}_inference")(*arguments, T0=T0)
+                    assert inference.index.tolist() == others
+                    point = getattr(est, name)(*arguments, T0=T0)
+                    lower, upper = getattr(est, f"{name}_interval")(*arguments, T0=T0, alpha=0.2)
+                    frame = inference.summary_frame(0.2)
+                    for value, column in (
+                        (point, "point_estimate"),
+                        *((lower, "ci_lower"), (upper, "ci_upper")),
+                    ):
+                        assert isinstance(value, np.ndarray if several else float)
+                        np.testing.assert_array_equal(np.atleast_1d(value), frame[column])
+                    assert (frame["ci_lower"] < frame["ci_upper"]).all()
+
+    def test_against_another_arm_averages_and_intervals_mirror(self, three):
+        est, X, *_ = three
+        for rows in ((), (X,)):
+            table = {T0: est.ate_inference(*rows, T0=T0).summary_frame() for T0 in "abc"}
+            for T0, T1 in (("a", "b"), ("a", "c"), ("b", "c")):
+                forth, back = table[T0].loc[T1], table[T1].loc[T0]
+                assert forth["point_estimate"] == pytest.approx(-back["point_estimate"])
+                assert forth["ci_lower"] == pytest.approx(-back["ci_upper"])
+
+    def test_intervals_are_nested_in_alpha(self, fitted):
+        est, X, _, arm = fitted
+        groups = np.arange(len(X)) % 2
+        for method, arguments in (
+            *((est.ate_interval, ()), (est.ate_interval, (X,)), (est.att_interval, ())),
+            *((est.att_interval, (X, arm)), (est.gate_interval, (groups,))),
+        ):
+            narrow, wide = (method(*arguments, alpha=alpha) for alpha in (0.5, 0.01))
+            assert np.all((wide[0] < narrow[0]) & (narrow[1] < wide[1]))
+            np.testing.assert_array_equal(method(*arguments), method(*arguments, alpha=0.05))
+
+    def test_groups_are_named_and_each_is_its_rows_average(self, three):
+        est, X, *_ = three
+        groups = pd.Series(np.where(X[:, 0] > 0, "old", "new"), name="site")
+        gate = est.gate(groups)
+        assert gate.index.names == ["site", "arm"]
+        assert gate.index.tolist() == [("new", "a"), ("new", "c"), ("old", "a"), ("old", "c")]
+        lower, upper = est.gate_interval(groups, alpha=0.3)
+        assert ((lower < gate) & (gate < upper)).all()
+        pd.testing.assert_frame_equal(
+            pd.DataFrame({"point_estimate": gate, "ci_lower": lower, "ci_upper": upper}),
+            est.gate_inference(groups).summary_frame(0.3)[
+                ["point_estimate", "ci_lower", "ci_upper"]
+            ],
+        )
+        everyone = est.gate(np.zeros(len(X)))
+        np.testing.assert_allclose(everyone, est.ate(), rtol=1e-12)
+        from_a = est.gate(groups, T0="a")
+        assert from_a["old", "b"] == pytest.approx(-gate["old", "a"])
+
+    def test_of_two_arms_groups_are_rows_of_the_table(self, two):
+        est, X, *_ = two
+        grades = pd.Categorical(np.where(X[:, 0] > 0, "low", "high"), ["low", "high"])
+        assert est.gate(grades).index.tolist() == ["low", "high"]
+        in_order = est.gate(list(grades))
+        assert in_order.index.tolist() == ["high", "low"]
+        assert in_order.index.name == "group"
+        np.testing.assert_array_equal(in_order.iloc[::-1], est.gate(grades))
+
+    @pytest.mark.parametrize("index", ["range", "reversed", "dates"])
+    def test_groups_go_with_the_rows_by_position_also_of_weight_0(self, index):
+        X, y, arm, _ = trial()
+        out = np.arange(len(X)) % 5 == 3
+        groups = np.where(X[:, 0] > 0, "b", "a").astype(object)
+        groups[out] = "nowhere"
+        groups[3] = None
+        labels = {
+            "range": None,
+            "reversed": np.arange(len(X))[::-1],
+            "dates": pd.date_range("2020", periods=len(X)),
+        }[index]
+        est = tiny(inputs="raw").fit(X, y, arm, sample_weight=(~out).astype(float))
+        without = tiny(inputs="raw").fit(X[~out], y[~out], arm[~out])
+        pd.testing.assert_series_equal(
+            est.gate(pd.Series(groups, index=labels)), without.gate(groups[~out])
+        )
+        assert est.ate() == without.ate()
+        assert est.att() == without.att()
+
+    def test_one_member_answers_for_the_rows_that_it_held_out(self):
+        X, y, arm, _ = trial()
+        est = tiny(n_members=1, inputs="raw").fit(X, y, arm)
+        assert est.ate_inference().n_rows == pytest.approx(0.2 * len(X), abs=2)
+        lower, upper = est.ate_interval()
+        assert lower < est.ate() < upper
+        assert np.isfinite(est.att(X, arm))
+
+    def test_heterogeneity_is_seen_where_there_is_some(self):
+        X, y, arm, _ = trial(n_arms=3)
+        settings = {"inputs": "raw", "max_epochs": 60, "learning_rate": 0.02, "n_members": 5}
+        est = tiny(**settings, control=1).fit(X, y, arm)
+        table = est.heterogeneity_test()
+        assert table.index.get_level_values("arm").unique().tolist() == [0, 2]
+        assert (table["pvalue"] < 1e-3).all()
+        np.testing.assert_allclose(table["coefficient"], 1, atol=0.5)
+        other = est.heterogeneity_test(T0=0)
+        assert other.index.get_level_values("arm").unique().tolist() == [1, 2]
+        pd.testing.assert_frame_equal(
+            other.loc[[1]].reset_index(), table.loc[[0]].reset_index().assign(arm=1)
+        )
+        flat = tiny(**settings, sharing="intercept").fit(X, y, arm).heterogeneity_test()
+        assert (flat.xs("differential_prediction", level="term")["pvalue"] == 1).all()
 
 
 class TestDraws:
@@ -524,12 +665,14 @@ class TestDraws:
         assert not np.array_equal(est.sample_effects(X, 9, 2), draws)
         np.testing.assert_array_equal(est.sample_effects(X, 9), est.sample_effects(X, 9))
 
-    def test_a_draw_without_dropout_is_a_member(self, two):
+    def test_draws_without_dropout_are_mixtures_of_the_members_and_a_constant(self, two):
         est, X, *_ = two
-        draws = est.sample_effects(X, n_samples=30, random_state=0)
-        members, times = np.unique(draws, axis=0, return_counts=True)
-        assert times.tolist() == [10, 10, 10]
-        np.testing.assert_allclose(members.mean(axis=0), est.predict(X), atol=1e-9)
+        draws = est.sample_effects(X, n_samples=30, random_state=0) - est.predict(X)
+        sizes = np.linalg.svd(draws, compute_uv=False)
+        assert sizes[2] > 1e-3 * sizes[0]
+        assert sizes[3] < 1e-9 * sizes[0]
+        with_constant = np.vstack([draws, np.ones(len(X))])
+        assert np.linalg.matrix_rank(with_constant, tol=1e-6) == 3
 
     def test_with_dropout_there_are_many_more_functions_than_members(self, dropped):
         est, X = dropped
@@ -555,10 +698,10 @@ class TestDraws:
         between = est.sample_effects(X, n_samples=20, T0=1, T1=2)
         np.testing.assert_allclose(between, draws[..., 1] - draws[..., 0], atol=1e-9)
 
-    def test_every_member_may_be_drawn_however_few_the_draws(self, two):
+    def test_one_draw_at_a_time_is_another_for_every_seed(self, two):
         est, X, *_ = two
         singles = [est.sample_effects(X[:1], 1, random_state=seed)[0, 0] for seed in range(30)]
-        assert len(set(singles)) == 3
+        assert len(set(singles)) == 30
 
     def test_asking_does_not_change_the_answers(self, dropped):
         est, X = dropped
@@ -570,16 +713,15 @@ class TestDraws:
 
 class TestIntervals:
     @pytest.mark.parametrize("model", ["two", "three", "dropped"])
-    def test_bounds_are_quantiles_of_the_draws(self, model, request):
+    def test_bounds_are_student_s_quantiles_about_the_effect(self, model, request):
         est, X, *_ = request.getfixturevalue(model)
-        draws = est.sample_effects(X)
-        assert len(draws) == 200
-        np.testing.assert_allclose(
-            est.effect_interval(X, alpha=0.2), np.quantile(draws, [0.1, 0.9], axis=0)
-        )
-        np.testing.assert_allclose(
-            est.effect_interval(X), np.quantile(draws, [0.025, 0.975], axis=0)
-        )
+        effects, stderr = est.predict(X), est.effect_inference(X).stderr
+        for alpha in (0.05, 0.2):
+            half = stats.t(est.calibration_.dof).ppf(1 - alpha / 2) * stderr
+            np.testing.assert_allclose(
+                est.effect_interval(X, alpha=alpha), (effects - half, effects + half), atol=1e-5
+            )
+        np.testing.assert_array_equal(est.effect_interval(X), est.effect_interval(X, alpha=0.05))
 
     def test_bounds_are_ordered_and_nested_in_alpha(self, dropped):
         est, X = dropped
@@ -588,8 +730,7 @@ class TestIntervals:
             lower, upper = est.effect_interval(X, alpha=alpha)
             assert (lower < upper).all()
             if before is not None:
-                assert ((lower <= before[0]) & (upper >= before[1])).all()
-                assert (upper - lower > before[1] - before[0]).mean() > 0.9
+                assert ((lower < before[0]) & (upper > before[1])).all()
             before = lower, upper
 
     def test_bounds_follow_the_contrast(self, dropped):
@@ -597,25 +738,223 @@ class TestIntervals:
         lower, upper = est.effect_interval(X, T0=1, T1=2)
         np.testing.assert_allclose(est.effect_interval(X, T0=2, T1=1), (-upper, -lower))
         point = est.effect(X, T0=1, T1=2)
-        assert ((lower < point) & (point < upper)).mean() > 0.9
-
-    def test_bounds_of_the_average_are_quantiles_of_the_draws_averages(self, fitted):
-        est, X, *_ = fitted
-        averages = est.sample_effects(X).mean(axis=1)
-        np.testing.assert_allclose(
-            est.ate_interval(X, alpha=0.3), np.quantile(averages, [0.15, 0.85], axis=0)
-        )
-        lower, upper = est.ate_interval(X)
-        assert np.all((lower <= est.ate(X)) & (est.ate(X) <= upper))
-        wide, narrow = est.ate_interval(X, alpha=0.01), est.ate_interval(X, alpha=0.5)
-        assert np.all((wide[0] <= narrow[0]) & (narrow[1] <= wide[1]))
+        assert ((lower < point) & (point < upper)).all()
 
     @pytest.mark.parametrize("alpha", [np.float32(0.1), np.float64(0.1)])
     def test_alpha_may_be_any_real_number(self, two, alpha):
         est, X, *_ = two
         np.testing.assert_allclose(
-            est.effect_interval(X, alpha=alpha), est.effect_interval(X, alpha=0.1), rtol=1e-6
+            est.effect_interval(X, alpha=alpha), est.effect_interval(X, alpha=0.1), atol=1e-6
         )
+
+
+def shifted_trial(n, seed):
+    """Confounded, with both outcomes of everyone; noise is larger under treatment."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 3))
+    arm = (rng.random(n) < 1 / (1 + np.exp(-X[:, 0] - 0.7 * X[:, 1]))).astype(int)
+    both = X[:, [0]] + np.array([0, 1]) * (1 + X[:, [1]]) + rng.normal(size=(n, 2)) * [0.5, 1]
+    return X, both, arm
+
+
+@pytest.fixture(scope="module")
+def fits():
+    """Fits to confounded trials, with their rows and others of the same population."""
+    found = []
+    for seed in range(16):
+        X, both, arm = shifted_trial(250, seed)
+        settings = {"n_members": 5, "inputs": "raw", "learning_rate": 0.02, "max_epochs": 40}
+        est = tiny(**settings, random_state=seed).fit(X, both[np.arange(250), arm], arm)
+        found.append((est, X, shifted_trial(400, 100 + seed)))
+    return found
+
+
+class TestCoverageOfAverages:
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def frames(fits):
+        """Each question's answers, and what is true of the population."""
+        X, both, arm = shifted_trial(200_000, 10**6)
+        naive = both[arm == 1, 1].mean() - both[arm == 0, 0].mean()
+        effect = 1 + X[:, 1]
+        on_treated = effect[arm == 1].mean()
+        half = np.sqrt(2 / np.pi)  # mean of a half-normal
+        answers = {"ate": 1, "new": 1, "att": on_treated, "new att": on_treated}
+        answers |= {"low": 1 - half, "high": 1 + half}
+        rows = []
+        for est, X, (new, _, new_arm) in fits:
+            found = [
+                *(est.ate_inference(), est.ate_inference(new)),
+                *(est.att_inference(), est.att_inference(new, new_arm)),
+                est.gate_inference(X[:, 1] > 0),
+            ]
+            rows.append(pd.concat([part.summary_frame() for part in found]).set_axis([*answers]))
+        return rows, pd.Series(answers), naive
+
+    def test_confounding_that_misleads_the_difference_of_means_is_adjusted_for(self, frames):
+        rows, truth, naive = frames
+        assert naive - truth["att"] > 0.5
+        error = np.mean([frame["point_estimate"] - truth for frame in rows], axis=0)
+        assert (np.abs(error) < 0.12).all()
+
+    def test_intervals_hold_the_truth_at_their_rate(self, frames):
+        rows, truth, _ = frames
+        held = [(frame["ci_lower"] <= truth) & (truth <= frame["ci_upper"]) for frame in rows]
+        assert np.mean(held, axis=0).min() >= 0.75  # 12 of 16
+        assert 0.89 <= np.mean(held) <= 0.99
+
+    def test_standard_errors_are_the_spread_of_the_estimates(self, frames):
+        rows, truth, _ = frames
+        error = np.sqrt(np.mean([(f["point_estimate"] - truth) ** 2 for f in rows], axis=0))
+        stated = np.sqrt(np.mean([frame["stderr"] ** 2 for frame in rows], axis=0))
+        assert ((0.5 < error / stated) & (error / stated < 1.6)).all()
+
+
+class TestIntervalsOfPersons:
+    def test_outcomes_and_effects_of_new_persons_are_held_at_the_rate_stated(self, fits):
+        outcome, effect, width = [], [], []
+        for est, _, (new, truth, _) in fits[:10]:
+            for k in (0, 1):
+                lower, upper = est.predict_outcome_interval(new, arm=k, alpha=0.2)
+                outcome.append(((lower <= truth[:, k]) & (truth[:, k] <= upper)).mean())
+                width.append(np.median(upper - lower))
+            lower, upper = est.individual_effect_interval(new, alpha=0.2)
+            own = truth[:, 1] - truth[:, 0]
+            effect.append(((lower <= own) & (own <= upper)).mean())
+        assert 0.78 < np.mean(outcome) < 0.9
+        assert np.mean(effect) > 0.8
+        assert np.mean(width[::2]) < 0.75 * np.mean(width[1::2])
+
+    def test_shapes_and_labels_of_outcomes(self, three):
+        est, X, _, labels = three
+        n = len(X)
+        each = {arm: est.predict_outcome_interval(X, arm=arm, alpha=0.2) for arm in "abc"}
+        outcomes = dict(zip(est.arms_.tolist(), est.predict_outcomes(X).T, strict=True))
+        for arm, (lower, upper) in each.items():
+            assert lower.shape == upper.shape == (n,)
+            np.testing.assert_allclose((lower + upper) / 2, outcomes[arm], atol=1e-6)
+        np.testing.assert_array_equal(est.predict_outcome_interval(X, alpha=0.2), each["b"])
+        for given in (labels, pd.Series(labels, index=np.arange(n)[::-1]), pd.Categorical(labels)):
+            found = est.predict_outcome_interval(X, arm=given, alpha=0.2)
+            for arm in "abc":
+                mine = labels == arm
+                np.testing.assert_array_equal(
+                    np.array(found)[:, mine], np.array(each[arm])[:, mine]
+                )
+
+    def test_shapes_and_labels_of_effects(self, three):
+        est, X, _, labels = three
+        interval, n = est.individual_effect_interval, len(X)
+        for T0, others in ((None, "ac"), ("b", "ac"), ("a", "bc"), ("c", "ba")):
+            lower, upper = interval(X, T0=T0, alpha=0.3)
+            assert lower.shape == upper.shape == (n, 2)
+            for k, T1 in enumerate(others):
+                one = interval(X, T0=T0, T1=T1, alpha=0.3)
+                np.testing.assert_array_equal(one, (lower[:, k], upper[:, k]))
+        low, high = interval(X, T0="a", T1="c", alpha=0.3)
+        assert low.shape == (n,)
+        np.testing.assert_array_equal(interval(X, T0="c", T1="a", alpha=0.3), (-high, -low))
+        own = np.array(interval(X, T0=labels, T1="c", alpha=0.3))
+        np.testing.assert_array_equal(
+            own[:, labels == "a"], np.array([low, high])[:, labels == "a"]
+        )
+        assert (own[:, labels == "c"] == 0).all()
+
+    def test_with_two_arms_there_is_one_effect(self, two):
+        est, X, *_ = two
+        lower, upper = est.individual_effect_interval(X, alpha=0.2)
+        assert lower.shape == upper.shape == (len(X),)
+        effects = est.predict(X)
+        assert ((lower < effects) & (effects < upper)).all()
+        np.testing.assert_array_equal(
+            est.individual_effect_interval(X, T0=1, alpha=0.2), (-upper, -lower)
+        )
+
+    def test_they_are_nested_in_alpha(self, fitted):
+        est, X, *_ = fitted
+        for method in (est.predict_outcome_interval, est.individual_effect_interval):
+            before = None
+            for alpha in (0.9, 0.5, 0.2, 0.05):
+                lower, upper = method(X, alpha=alpha)
+                assert (lower <= upper).all()
+                if before is not None:
+                    assert ((lower <= before[0]) & (before[1] <= upper)).all()
+                    assert (upper - lower > before[1] - before[0]).any()
+                before = lower, upper
+            np.testing.assert_array_equal(method(X), before)
+
+    def test_a_row_alone_gets_what_it_gets_among_others(self, fitted):
+        est, X, *_ = fitted
+        for method in (est.predict_outcome_interval, est.individual_effect_interval):
+            together = np.array(method(X, alpha=0.2))
+            for row in (0, 17, len(X) - 1):
+                alone = np.array(method(X[[row]], alpha=0.2))
+                np.testing.assert_allclose(alone[:, 0], together[:, row], atol=1e-5)
+
+    def test_relabelled_arms_have_the_same(self):
+        X, y, arm, _ = trial(n_arms=3)
+        first, labels = tiny().fit(X, y, arm), np.array(["z", "x", "y"])
+        second = tiny(control="y").fit(X, y, labels[arm])
+        for T0, T1 in ((0, 1), (1, 2), (2, 0)):
+            np.testing.assert_array_equal(
+                second.predict_outcome_interval(X, arm=labels[T0], alpha=0.2),
+                first.predict_outcome_interval(X, arm=T0, alpha=0.2),
+            )
+            np.testing.assert_array_equal(
+                second.individual_effect_interval(X, T0=labels[T0], T1=labels[T1], alpha=0.3),
+                first.individual_effect_interval(X, T0=T0, T1=T1, alpha=0.3),
+            )
+
+    def test_nothing_is_known_of_an_arm_of_few_rows(self):
+        X, y, arm, _ = trial()
+        arm = np.where(np.arange(len(arm)) < 4, 2, arm)
+        est = tiny().fit(X, y, arm)
+        lower, upper = est.predict_outcome_interval(X, arm=2)
+        assert (lower == -np.inf).all()
+        assert (upper == np.inf).all()
+        assert np.isfinite(est.predict_outcome_interval(X, arm=1, alpha=0.2)).all()
+        lower, upper = est.individual_effect_interval(X, alpha=0.2)
+        assert np.isfinite(upper - lower).all(axis=0).tolist() == [True, False]
+
+    def test_a_binary_outcome_has_classes_and_their_differences(self):
+        X, y, arm, _ = trial()
+        est = tiny(max_epochs=30).fit(X, np.where(y > 2, "yes", "no"), arm)
+        for arm in (0, 1):
+            lower, upper = est.predict_outcome_interval(X, arm=arm, alpha=0.2)
+            assert {*zip(lower, upper, strict=True)} <= {(0, 0), (0, 1), (1, 1)}
+            likelier = est.predict_outcomes(X)[:, arm] >= 0.5
+            assert np.where(likelier, upper == 1, lower == 0).all()
+        lower, upper = est.individual_effect_interval(X, alpha=0.2)
+        assert {*lower, *upper} <= {-1, 0, 1}
+        assert (lower <= upper).all()
+
+
+class TestReject:
+    def test_the_share_asked_for_is_rejected_and_it_is_the_least_certain(self, fitted):
+        est, X, *_ = fitted
+        stderr = est.effect_inference(X).stderr.reshape(len(X), -1).max(axis=1)
+        before = np.zeros(len(X), dtype=bool)
+        for share in (0, 0.001, 0.1, 1 / 3, 0.5, np.float32(0.75), 0.999):
+            rejected = est.reject(X, share)
+            assert rejected.dtype == bool
+            assert rejected.shape == (len(X),)
+            assert rejected.sum() == int(share * len(X))
+            assert not rejected.any() or stderr[rejected].min() >= stderr[~rejected].max()
+            assert not (before & ~rejected).any()
+            before = rejected
+
+    def test_it_follows_the_contrast(self, three):
+        est, X, *_ = three
+        for arms in ({"T0": "a"}, {"T0": "a", "T1": "c"}, {"T1": "c"}):
+            stderr = est.effect_inference(X, **arms).stderr.reshape(len(X), -1).max(axis=1)
+            expected = stderr > np.sort(stderr)[-31]
+            np.testing.assert_array_equal(est.reject(X, 0.1, **arms), expected)
+        forth, back = (est.reject(X, 0.2, T0=a, T1=b) for a, b in ("ac", "ca"))
+        np.testing.assert_array_equal(forth, back)
+
+    def test_of_equal_rows_later_ones_are_rejected(self, two):
+        est, X, *_ = two
+        assert est.reject(X[[3] * 8], 0.5).tolist() == [False] * 4 + [True] * 4
 
 
 class TestSummaryFrame:
@@ -628,12 +967,11 @@ class TestSummaryFrame:
         table = est.effect_inference(frame).summary_frame(alpha=0.1)
         assert tuple(table) == self.columns
         pd.testing.assert_index_equal(table.index, index)
-        draws = est.sample_effects(X)
-        np.testing.assert_array_equal(table["point_estimate"], est.predict(X))
-        np.testing.assert_allclose(table["stderr"], draws.std(axis=0))
+        np.testing.assert_allclose(table["point_estimate"], est.predict(X), rtol=1e-12)
+        np.testing.assert_array_equal(table["stderr"], est.effect_inference(X).stderr)
         np.testing.assert_allclose(table["zstat"], table["point_estimate"] / table["stderr"])
-        np.testing.assert_allclose(
-            table[["ci_lower", "ci_upper"]].T, np.quantile(draws, [0.05, 0.95], axis=0)
+        np.testing.assert_array_equal(
+            table[["ci_lower", "ci_upper"]].T, est.effect_interval(X, alpha=0.1)
         )
         assert table["pvalue"].between(0, 1).all()
         order = np.argsort(-table["zstat"].abs().to_numpy(), kind="stable")
@@ -655,8 +993,8 @@ class TestSummaryFrame:
         for k, arm in enumerate(arms):
             of_arm = table.xs(arm, level="arm")
             pd.testing.assert_index_equal(of_arm.index, index)
-            np.testing.assert_array_equal(of_arm["point_estimate"], est.effect(X, T0=T0)[:, k])
-            np.testing.assert_array_equal(of_arm["point_estimate"], est.effect(X, T0, arm))
+            for effects in (est.effect(X, T0=T0)[:, k], est.effect(X, T0, arm)):
+                np.testing.assert_allclose(of_arm["point_estimate"], effects, atol=1e-12)
 
     def test_levels_of_the_index_are_kept_beside_the_arm(self, three):
         est, X, *_ = three
@@ -672,7 +1010,7 @@ class TestSummaryFrame:
         for T1 in ("c", labels):
             table = est.effect_inference(X, T0="a", T1=T1).summary_frame()
             assert len(table) == len(X)
-            np.testing.assert_array_equal(table["point_estimate"], est.effect(X, "a", T1))
+            np.testing.assert_allclose(table["point_estimate"], est.effect(X, "a", T1), atol=1e-12)
             np.testing.assert_allclose(
                 table[["ci_lower", "ci_upper"]].T, est.effect_interval(X, T0="a", T1=T1)
             )
@@ -770,7 +1108,7 @@ class TestFittedAttributes:
     def test_sharing_reports_each_members_best_held_out_loss(self):
         X, y, arm, _ = trial()
         est = tiny(n_members=3, max_epochs=30, sharing="auto").fit(X, y, arm)
-        degrees, ways = ["intercept", "moderate", "weak"], ["raw", "boosted"]
+        degrees, ways = [*TRIED_DEGREES], ["raw", "boosted"]
         assert list(est.sharing_) == [*degrees, "chosen"]
         assert list(est.inputs_) == [*ways, "chosen"]
         assert est.sharing_.index.tolist() == est.inputs_.index.tolist() == [0, 1, 2]
@@ -780,7 +1118,7 @@ class TestFittedAttributes:
         np.testing.assert_allclose(best, est.sharing_[degrees].min(axis=1), rtol=1e-6)
         np.testing.assert_allclose(best, est.inputs_[ways].min(axis=1), rtol=1e-6)
 
-    @pytest.mark.parametrize("sharing", ["intercept", "strong", "moderate", "weak"])
+    @pytest.mark.parametrize("sharing", ["intercept", "strong", "moderate", "weak", "independent"])
     def test_a_degree_that_is_named_is_the_only_one(self, sharing):
         X, y, arm, _ = trial()
         est = tiny(sharing=sharing).fit(X, y, arm)
@@ -818,8 +1156,12 @@ class TestFittedAttributes:
         chunks = tiny(generation="chunk", n_chunks=10, **layout).fit(X, y, arm).n_parameters_
         assert chunks["generated"] == n_arms * weights
         assert chunks["trained"] < counts["trained"]
-        own = tiny(generation="none").fit(X, y, arm).n_parameters_
-        assert own == {"trained": n_arms * weights, "generated": n_arms * weights}
+        own = {"trained": n_arms * weights, "generated": n_arms * weights}
+        assert tiny(generation="none").fit(X, y, arm).n_parameters_ == own
+        assert tiny(sharing="independent", **layout).fit(X, y, arm).n_parameters_ == own
+        either = tiny(generation="once", sharing="auto", max_epochs=20, **layout).fit(X, y, arm)
+        assert (either.sharing_["chosen"] != "independent").all()
+        assert either.n_parameters_ == counts
 
     @pytest.mark.parametrize(
         "change",
@@ -833,6 +1175,7 @@ class TestFittedAttributes:
             {"hypernet_dropout": 0.3},
             {"spectral_norm": True},
             {"sharing": "weak"},
+            {"sharing": "independent"},
             {"outcome_hidden": (8,)},
             {"activation": "relu"},
             {"n_members": 3},
@@ -870,6 +1213,51 @@ def odd_threads():
     torch.set_num_threads(threads + 1)
     yield
     torch.set_num_threads(threads)
+
+
+class TestIndependentArms:
+    def test_they_do_as_well_as_arms_without_a_generator(self):
+        X, y, arm, _ = trial(n=600)
+        new, _, _, truth = trial(seed=1)
+        errors = {}
+        for ablated in ({"sharing": "independent"}, {"generation": "none"}):
+            settings = {"inputs": "raw", "max_epochs": 60, "n_members": 4}
+            est = able(**settings, **ablated).fit(X, y, arm)
+            errors[str(ablated)] = rmse(est.predict(new), truth) / truth.std()
+        independent, none = errors.values()
+        assert independent < 0.25
+        assert 0.6 < independent / none < 1.6
+
+    def test_an_arm_is_not_told_of_the_others(self):
+        X, y, arm, _ = trial(n_arms=3)
+        settings = {"sharing": "independent", "inputs": "raw"}
+        before = tiny(**settings).fit(X, y, arm).predict_outcomes(X)
+        other = np.where(arm == 1, y[::-1], y)
+        other[arm == 1] *= (y[arm == 1]).std() / other[arm == 1].std()
+        moved = y.copy()
+        moved[arm == 1] = y[arm == 1][::-1]  # of the same mean and spread
+        after = tiny(**settings).fit(X, moved, arm).predict_outcomes(X)
+        np.testing.assert_allclose(after[:, [0, 2]], before[:, [0, 2]], atol=1e-5)
+        assert np.abs(after[:, 1] - before[:, 1]).max() > 0.01
+
+    @pytest.mark.parametrize("labels", [["a", "b", "c"], ["c", "a", "b"]])
+    def test_relabelled_they_have_the_same_effects_to_the_bit(self, labels):
+        X, y, arm, _ = trial(n_arms=3)
+        settings = {"sharing": "independent", "inputs": "raw"}
+        expected = tiny(**settings).fit(X, y, arm)
+        est = tiny(**settings, control=labels[0]).fit(X, y, np.array(labels)[arm])
+        for k in (1, 2):
+            np.testing.assert_array_equal(est.effect(X, T1=labels[k]), expected.effect(X, T1=k))
+
+    def test_draws_by_dropout_never_rest_on_them(self):
+        X, y, arm, _ = trial()
+        settings = {"hypernet_dropout": 0.2, "max_epochs": 20, "inputs": "raw", "sharing": "auto"}
+        est = tiny(**settings, uncertainty="dropout").fit(X, y, arm)
+        assert list(est.sharing_) == [*TRIED_DEGREES[:-1], "chosen"]
+        assert est.calibration_.scale < 100
+        assert "independent" in tiny(**settings, uncertainty="both").fit(X, y, arm).sharing_
+        with pytest.raises(ValueError, match="sharing other than 'independent'"):
+            tiny(**settings | {"sharing": "independent"}, uncertainty="both").fit(X, y, arm)
 
 
 class TestReproducibility:
@@ -961,6 +1349,22 @@ class TestReproducibility:
         np.testing.assert_array_equal(est.fit(X, y, arm).predict(X), expected)
 
 
+def answers(est, X):
+    """Everything that depends on how sure the fit is."""
+    return {
+        "draws": est.sample_effects(X, 9),
+        "interval": est.effect_interval(X),
+        "outcome": est.predict_outcome_interval(X, alpha=0.3),
+        "individual": est.individual_effect_interval(X, alpha=0.3),
+        "averages": [est.ate(), est.ate(X), est.att(), *est.ate_interval(), *est.att_interval()],
+        "groups": est.gate_inference(np.arange(len(est._used)) % 2).summary_frame(),
+        "heterogeneity": est.heterogeneity_test(),
+        "rejected": est.reject(X, 0.3),
+        "level": est.calibration_.level,
+        "numbers": [est.calibration_.scale, est.calibration_.shrinkage, est.calibration_.dof],
+    }
+
+
 class TestCopies:
     @pytest.mark.parametrize(
         "copied",
@@ -975,11 +1379,13 @@ class TestCopies:
     )
     def test_copies_answer_to_the_bit(self, copied):
         frame, y, arm, _ = mixed_frame(100)
-        est = tiny(hypernet_dropout=0.1, spectral_norm=True).fit(frame, y, arm)
+        settings = {"hypernet_dropout": 0.1, "spectral_norm": True, "uncertainty": "both"}
+        est = tiny(**settings).fit(frame, y, arm)
         other = copied(est)
         assert other.get_params() == est.get_params()
         np.testing.assert_array_equal(other.predict(frame), est.predict(frame))
-        np.testing.assert_array_equal(other.sample_effects(frame), est.sample_effects(frame))
+        for name, answer in answers(est, frame).items():
+            np.testing.assert_array_equal(answers(other, frame)[name], answer, err_msg=name)
         assert other.score(frame, y, arm) == est.score(frame, y, arm)
         pd.testing.assert_frame_equal(other.history_, est.history_)
 
@@ -995,13 +1401,15 @@ class TestCopies:
         other = clone(est)
         assert not hasattr(other, "arms_")
         np.testing.assert_array_equal(other.fit(X, y, arm).predict(X), est.predict(X))
+        for name, answer in answers(est, X).items():
+            np.testing.assert_array_equal(answers(other, X)[name], answer, err_msg=name)
 
-    def test_no_number_of_a_row_is_in_the_pickle(self):
+    def test_no_number_of_a_rows_covariates_is_in_the_pickle(self):
+        """Outcomes and propensities of the rows are, for averages and outcomes' intervals."""
         X, y, arm, _ = trial(n=200)
-        weight = np.random.default_rng(5).uniform(1, 2, len(y))
         frame = pd.DataFrame(X, columns=list("abcd"))
         frame.iloc[::7, 0] = np.nan
-        est = tiny().fit(frame, y, arm, sample_weight=weight)
+        est = tiny().fit(frame, y, arm)
         data = pickle.dumps(est)
 
         def found(values):
@@ -1014,7 +1422,11 @@ class TestCopies:
 
         assert len(found([est.learning_rate])) == 1
         assert len(found(est.history_["train_loss"])) == len(est.history_)
-        assert not found(np.concatenate([X.ravel(), y, weight]))
+        assert not found(X.ravel())
+        encoded = est._features.transform(frame)
+        continuous = [len(np.unique(column)) > 100 for column in encoded.T]
+        assert sum(continuous) == 4
+        assert not found(np.setdiff1d(encoded[:, continuous], 0))
 
     def test_no_string_of_a_single_row_is_in_the_pickle_among_many(self):
         X, y, arm, _ = trial(n=200)
@@ -1024,13 +1436,15 @@ class TestCopies:
         assert not [name for name in frame["id"] if name.encode() in data]
 
     @pytest.mark.parametrize("inputs", ["raw", "boosted"])
-    def test_the_size_of_the_pickle_does_not_grow_with_the_rows(self, inputs):
+    def test_the_pickle_grows_by_some_numbers_a_row_and_arm_whatever_the_covariates(self, inputs):
         """Trees of little data may be smaller, but not by much."""
         sizes = []
         for n in (100, 3000):
             frame, y, arm, _ = mixed_frame(n)
             sizes.append(len(pickle.dumps(tiny(inputs=inputs).fit(frame, y, arm))))
-        assert abs(sizes[1] - sizes[0]) < (200 if inputs == "raw" else 0.1 * sizes[0])
+        a_row = 8 * (3 + 3 * 3) + 8  # three numbers, and three an arm
+        trees = 0 if inputs == "raw" else 0.1 * sizes[0]
+        assert 0 < sizes[1] - sizes[0] < 2900 * a_row + trees
 
 
 class TestFailedFits:
@@ -1064,6 +1478,40 @@ class TestFailedFits:
         np.testing.assert_array_equal(est.predict(X), effects)
         assert global_state() == state
         np.testing.assert_array_equal(unfitted.fit(X, y, arm).predict(X), effects)
+
+    @pytest.mark.parametrize(
+        "step",
+        [
+            *("fit_propensity", "train", "held_out_losses", "held_out_outcomes"),
+            *("warn_of_poor_support", "networks", "calibrate"),
+        ],
+    )
+    def test_an_interrupt_at_any_step_leaves_every_answer_as_it_was(self, step, monkeypatch):
+        def interrupted(*args, **kwargs):
+            raise KeyboardInterrupt
+
+        X, y, arm, _ = trial(n=60)
+        unfitted, est = tiny(), tiny().fit(X, y, arm)
+        before, names, expected = dict(vars(est)), set(vars(unfitted)), answers(est, X)
+        with monkeypatch.context() as patched:
+            patched.setattr(estimator, step, interrupted)
+            for model in (unfitted, est):
+                with pytest.raises(KeyboardInterrupt):
+                    model.fit(X[:, :2], -y, arm.astype(str))
+        assert set(vars(unfitted)) == names
+        assert vars(est).keys() == before.keys()
+        assert all(value is before[name] for name, value in vars(est).items())
+        for name, answer in answers(est, X).items():
+            np.testing.assert_array_equal(answer, expected[name], err_msg=name)
+
+    def test_parameters_changed_after_a_fit_wait_for_the_next(self):
+        X, y, arm, _ = trial(n=60)
+        est = tiny(hypernet_dropout=0.2).fit(X, y, arm)
+        before = answers(est, X)
+        est.set_params(uncertainty="dropout", calibrate=False, hypernet_dropout=0.5)
+        for name, answer in answers(est, X).items():
+            np.testing.assert_array_equal(answer, before[name], err_msg=name)
+        assert not np.array_equal(est.fit(X, y, arm).sample_effects(X, 9), before["draws"])
 
     def test_an_interrupt_while_the_tables_are_made_leaves_the_estimator_as_it_was(
         self, monkeypatch

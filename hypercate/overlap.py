@@ -1,0 +1,309 @@
+"""Overlap: which rows could have received which arm, and how alike weighting makes the arms."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import _num_samples
+
+from hypercate.encoding import ArmEncoder, FeatureEncoder, check_rows, check_sample_weight
+from hypercate.propensity import fit_propensity
+
+RELATIVE_LIMIT = 0.2  # of an arm's share: 0.1 in a trial of two equal arms
+POOR_SHARE = 0.3
+NO_SPREAD = 1e-6  # of encoded covariates, whose standard deviation is about 1
+_ADVICE = (
+    "Look at hypercate.overlap_report(X, treatment), and keep to the rows of its common_support, "
+    "or drop the arm"
+)
+
+
+class OverlapWarning(UserWarning):
+    """An arm is hardly ever given to many of the rows that effects are asked for."""
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class OverlapReport:
+    """How far the arms overlap; `print` shows it in short.
+
+    Attributes
+    ----------
+    propensity : DataFrame, shape (n, n_arms)
+        Probability of each arm given the covariates, by models that did not see the row, on the
+        index of X; control first.
+    received : Series, shape (n,)
+        Arm that each row received.
+    common_support : Series of bool, shape (n,)
+        Rows inside the support of every arm, as ``X[report.common_support]`` keeps them.
+    arms : DataFrame, a row an arm
+        ``rows``; ``effective_rows`` that weights ``1 / propensity`` leave of them, ``sum(w) ** 2 /
+        sum(w ** 2)`` (Kish, 1965, "Survey sampling"); ``limit`` of the propensity, below which a
+        row is outside the arm's support; the share ``outside`` it of the other arms' rows, to
+        which the arm is extrapolated; ``smallest`` propensity; and whether support is ``poor``,
+        more than 30 % being outside.
+    balance : DataFrame, a row for each arm but control and each encoded covariate
+        Standardised mean difference from control ``before`` and ``after`` weighting by
+        ``1 / propensity``; infinite where a covariate differs but varies in neither arm.
+
+    Notes
+    -----
+    A row is outside an arm's support if its propensity is below 0.2 of the arm's share of all
+    rows. With two equal arms that is the rule of Crump et al. (2009), to keep to propensities
+    between 0.1 and 0.9; in units of the share it also serves rare arms, and more than two.
+
+    Rows of weight 0 count nowhere, but have a propensity.
+
+    References
+    ----------
+    Crump, Hotz, Imbens & Mitnik (2009), "Dealing with limited overlap in estimation of average
+    treatment effects", Biometrika 96:187-199.
+    Austin (2009), "Balance diagnostics for comparing the distribution of baseline covariates
+    between treatment groups in propensity-score matched samples", Statistics in Medicine
+    28:3083-3107; differences above 0.1 are commonly held to be imbalance.
+    """
+
+    propensity: pd.DataFrame
+    received: pd.Series
+    common_support: pd.Series
+    arms: pd.DataFrame
+    balance: pd.DataFrame
+
+    def __str__(self) -> str:
+        percent = "{:.1%}".format
+        table = self.arms.drop(columns="poor").to_string(
+            formatters={
+                "effective_rows": "{:.1f}".format,
+                "limit": "{:.3g}".format,
+                "outside": percent,
+                "smallest": "{:.2g}".format,
+            }
+        )
+        lines = [
+            f"Overlap of {len(self.arms)} arms in {self.arms['rows'].sum()} rows, of which "
+            f"{percent(self.common_support.mean())} are in common support",
+            "",
+            table,
+            "",
+            "Largest standardised mean difference from control, before and after weighting:",
+        ]
+        for label in self.arms.index[1:]:
+            differences = self.balance.xs(label, level="arm").abs()
+            worst = [f"{part.max():.2f} ({part.idxmax()})" for _, part in differences.items()]
+            lines.append(f"  {label}: {' -> '.join(worst)}")
+        poor = self.arms[self.arms["poor"].to_numpy()]
+        for label, share in zip(poor.index.tolist(), poor["outside"], strict=True):
+            lines += ["", _describe(label, share)]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def overlap_report(
+    X: Any,
+    treatment: Any,
+    *,
+    control: Any = None,
+    sample_weight: Any = None,
+    random_state: int = 0,
+) -> OverlapReport:
+    """Ask of data, before a fit, whether the arms can be compared at all.
+
+    Parameters
+    ----------
+    X : DataFrame or array-like, shape (n, n_features)
+        As in ``HyperCATE.fit``.
+    treatment : array-like, shape (n,)
+        Arm that each row received, any labels.
+    control : label, optional
+        The control arm; the first in sorted order by default.
+    sample_weight : array-like, shape (n,), optional
+    random_state : int, default=0
+        Of the propensity model's folds.
+
+    Returns
+    -------
+    OverlapReport
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the data cannot be used; the message names the column, arm or row.
+    """
+    if not isinstance(random_state, Integral):
+        raise TypeError(f"random_state={random_state!r} must be an integer")
+    features = FeatureEncoder().fit(X)
+    arms = ArmEncoder().fit(treatment, control)
+    n = _num_samples(X)
+    check_rows(n, treatment=treatment)
+    weight = check_sample_weight(sample_weight, n)
+    used = weight > 0
+    if not used.all():
+        features.fit(_safe_indexing(X, np.flatnonzero(used)))
+    arm = arms.transform(treatment)
+    rows = np.bincount(arm[used], minlength=len(arms.arms_))
+    if rows.min() < 2:
+        raise ValueError(
+            f"arm {arms.arms_[rows.argmin()].item()!r} has {rows.min()} row(s) of positive weight, "
+            "but its propensity needs at least 2, one to fit and one to predict: drop the arm or "
+            "merge it with another"
+        )
+    x = features.transform(X)
+    model = fit_propensity(x[used], arm[used], weight[used], int(random_state), n_jobs=1)
+    propensity = np.empty((n, len(rows)))
+    propensity[used] = model.cross_fitted
+    if not used.all():
+        propensity[~used] = model.predict(x[~used])
+    return _report(X, x, arm, weight, propensity, arms.arms_, features.output_names)
+
+
+def outside_support(propensity: np.ndarray, arm: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Share of the other arms' rows that are outside each arm's support.
+
+    A row is outside if its propensity of the arm is below 0.2 of the arm's share of all rows: see
+    `OverlapReport`.
+
+    Parameters
+    ----------
+    propensity : ndarray, shape (n, n_arms)
+        Cross-fitted.
+    arm : ndarray of int, shape (n,)
+        Every arm is there.
+    weight : ndarray, shape (n,)
+
+    Returns
+    -------
+    ndarray, shape (n_arms,)
+    """
+    of_others = weight[:, None] * (arm[:, None] != np.arange(propensity.shape[1]))
+    outside = propensity < _limit(arm, weight)
+    return (of_others * outside).sum(axis=0) / of_others.sum(axis=0)
+
+
+def poor_support(propensity: np.ndarray, arm: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Whether more than 30 % of the other arms' rows are outside an arm's support.
+
+    Few effective rows alone are not taken as poor support: one unlikely row makes them few, and
+    arms that are wholly apart have the most.
+
+    Parameters
+    ----------
+    propensity, arm, weight
+        As in `outside_support`.
+
+    Returns
+    -------
+    ndarray of bool, shape (n_arms,)
+    """
+    return outside_support(propensity, arm, weight) > POOR_SHARE
+
+
+def warn_of_poor_support(
+    propensity: np.ndarray,
+    arm: np.ndarray,
+    weight: np.ndarray,
+    labels: np.ndarray,
+    stacklevel: int = 2,
+) -> None:
+    """Name each arm of poor support and what to do.
+
+    Parameters
+    ----------
+    propensity, arm, weight
+        As in `outside_support`.
+    labels : ndarray, shape (n_arms,)
+    stacklevel : int
+        As of `warnings.warn`, seen from the caller.
+
+    Warns
+    -----
+    OverlapWarning
+    """
+    outside = outside_support(propensity, arm, weight)
+    for label, share in zip(labels.tolist(), outside, strict=True):
+        if share > POOR_SHARE:
+            message = f"{_describe(label, share)}. {_ADVICE}"
+            warnings.warn(message, OverlapWarning, stacklevel=stacklevel + 1)
+
+
+def _report(
+    X: Any,
+    x: np.ndarray,
+    arm: np.ndarray,
+    weight: np.ndarray,
+    propensity: np.ndarray,
+    labels: np.ndarray,
+    covariates: list[str],
+) -> OverlapReport:
+    index = X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(arm))
+    names = pd.Index(labels, name="arm")
+    received = arm[:, None] == np.arange(len(labels))
+    plain = weight[:, None] * received
+    weighted = plain / propensity
+    limit = _limit(arm, weight)
+    arms = pd.DataFrame(
+        {
+            "rows": ((weight > 0)[:, None] & received).sum(axis=0),
+            "effective_rows": weighted.sum(axis=0) ** 2 / (weighted**2).sum(axis=0),
+            "limit": limit,
+            "outside": outside_support(propensity, arm, weight),
+            "smallest": propensity[weight > 0].min(axis=0),
+            "poor": poor_support(propensity, arm, weight),
+        },
+        index=names,
+    )
+    return OverlapReport(
+        propensity=pd.DataFrame(propensity, index=index, columns=names),
+        received=pd.Series(labels[arm], index=index, name="received"),
+        common_support=pd.Series(
+            (propensity >= limit).all(axis=1), index=index, name="common_support"
+        ),
+        arms=arms,
+        balance=_balance(x.astype(np.float64), arm, plain, weighted, names, covariates),
+    )
+
+
+def _balance(
+    x: np.ndarray,
+    arm: np.ndarray,
+    plain: np.ndarray,
+    weighted: np.ndarray,
+    labels: pd.Index,
+    covariates: list[str],
+) -> pd.DataFrame:
+    """Differences of the arms' means, in the same unit before and after weighting.
+
+    The unit is the root mean of the two arms' unweighted variances, so that what changes is the
+    difference alone.
+    """
+    share = plain / plain.sum(axis=0)
+    mean = share.T @ x
+    variance = share.T @ (x - mean[arm]) ** 2
+    unit = np.sqrt((variance[1:] + variance[0]) / 2)
+    columns = {}
+    for name, means in (("before", mean), ("after", (weighted / weighted.sum(axis=0)).T @ x)):
+        difference = means[1:] - means[0]
+        difference[np.abs(difference) < NO_SPREAD] = 0.0
+        apart = np.where(difference == 0, 0.0, np.copysign(np.inf, difference))
+        spread = unit > NO_SPREAD
+        columns[name] = np.where(spread, difference / np.where(spread, unit, 1.0), apart).ravel()
+    rows = pd.MultiIndex.from_product([labels[1:], covariates], names=["arm", "covariate"])
+    return pd.DataFrame(columns, index=rows)
+
+
+def _limit(arm: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Propensity below which a row is outside each arm's support."""
+    return RELATIVE_LIMIT * np.bincount(arm, weight) / weight.sum()
+
+
+def _describe(label: Any, share: float) -> str:
+    return (
+        f"arm {label!r} has poor support: {share:.0%} of the other arms' rows are of a kind that "
+        "hardly ever receives it, so what is said of it there is extrapolated"
+    )

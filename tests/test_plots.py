@@ -1,0 +1,533 @@
+"""What the pictures promise: the right numbers, readable labels, nothing changed but the axes."""
+
+import sys
+from importlib.metadata import metadata
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from sklearn.exceptions import NotFittedError
+
+matplotlib = pytest.importorskip("matplotlib", reason="pictures need matplotlib")
+matplotlib.use("Agg")
+
+from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.colors import to_hex  # noqa: E402
+
+from hypercate import HyperCATE, plots  # noqa: E402
+from hypercate.effects import EffectInference  # noqa: E402
+from hypercate.metrics import sqrt_pehe  # noqa: E402
+from hypercate.overlap import overlap_report  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+@pytest.fixture(autouse=True)
+def nothing_but_axes_changes(monkeypatch):
+    """No figure is shown, no global setting changed, in any test."""
+    before = matplotlib.rcParams.copy()
+    backend = matplotlib.get_backend()
+    monkeypatch.setattr(plt, "show", lambda *_, **__: pytest.fail("a figure was shown"))
+    yield
+    changed = {key for key in before if matplotlib.rcParams[key] != before[key]}
+    plt.close("all")
+    assert not changed
+    assert matplotlib.get_backend() == backend
+
+
+def inference(n=60, n_effects=None, seed=0, index=None, arms=None):
+    """Effects with standard errors, those of each next arm 10 above the last."""
+    rng = np.random.default_rng(seed)
+    point, stderr = rng.normal(1, 1, n), rng.uniform(0.2, 1.5, n)
+    if n_effects:
+        point, stderr = (
+            point[:, None] + 10 * np.arange(n_effects),
+            np.tile(stderr[:, None], n_effects),
+        )
+    return EffectInference(
+        point_estimate=point,
+        stderr=stderr,
+        dof=20.0,
+        bound=np.inf,
+        index=pd.RangeIndex(n) if index is None else index,
+        arms=arms or [f"dose {k}" for k in range(n_effects or 1)],
+    )
+
+
+def line(ax, label):
+    (found,) = [each for each in ax.lines if each.get_label().startswith(label)]
+    return np.column_stack(found.get_data()).astype(float)
+
+
+def legend(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def segments(ax):
+    """Ends of all straight strokes, sorted: (m, 2, 2)."""
+    ends = np.concatenate([np.array(each.get_segments()) for each in ax.collections])
+    return ends[np.lexsort((ends[:, 0, 1], ends[:, 0, 0]))]
+
+
+def ticks(axis):
+    return [label.get_text() for label in axis.get_ticklabels()]
+
+
+def overlapping_texts(ax):
+    """Pairs of tick labels of an axis that overlap in the drawn picture."""
+    ax.figure.canvas.draw()
+    pairs = []
+    for axis in (ax.xaxis, ax.yaxis):
+        shown = [label for label in axis.get_ticklabels() if label.get_text()]
+        boxes = [label.get_window_extent() for label in shown]
+        pairs += [
+            (shown[i].get_text(), shown[i + 1].get_text())
+            for i in range(len(boxes) - 1)
+            if boxes[i].overlaps(boxes[i + 1])
+        ]
+    return pairs
+
+
+@pytest.fixture(scope="module")
+def report():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(400, 3)), columns=["age", "dose", "size"])
+    return overlap_report(X, np.where(X["age"] + rng.normal(size=400) > 0, "drug", "control"))
+
+
+@pytest.fixture(scope="module")
+def report_of_three():
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(150, 3)), columns=["age", "dose", "size"])
+    return overlap_report(X, rng.choice(["a", "b", "c"], 150))
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    rng = np.random.default_rng(0)
+    X, treatment = rng.normal(size=(80, 2)), np.arange(80) % 2
+    return HyperCATE(
+        n_members=2, max_epochs=6, outcome_hidden=(8,), inputs="raw", random_state=0
+    ).fit(X, X[:, 0] + treatment, treatment)
+
+
+class TestEffects:
+    def test_effects_rise_with_their_own_intervals(self):
+        result = inference()
+        ax = plots.plot_effects(result, alpha=0.2)
+        frame = result.summary_frame(0.2).sort_values("point_estimate")
+        points = np.concatenate([line(ax, "interval excludes"), line(ax, "interval holds")])
+        points = points[np.argsort(points[:, 0])]
+        np.testing.assert_allclose(points[:, 1], frame["point_estimate"])
+        np.testing.assert_allclose(points[:, 0], 100 * (np.arange(60) + 0.5) / 60)
+        bars = segments(ax)
+        np.testing.assert_allclose(bars[:, 0, 1], frame["ci_lower"])
+        np.testing.assert_allclose(bars[:, 1, 1], frame["ci_upper"])
+
+    def test_those_that_exclude_0_are_told_apart(self):
+        result = inference()
+        ax = plots.plot_effects(result)
+        frame = result.summary_frame(0.1)
+        excludes = (frame["ci_lower"] > 0) | (frame["ci_upper"] < 0)
+        assert 0 < excludes.mean() < 1
+        drawn = line(ax, "interval excludes")[:, 1]
+        np.testing.assert_allclose(drawn, np.sort(frame["point_estimate"][excludes]))
+        assert f"interval excludes 0: {excludes.mean():.0%} of rows" in legend(ax)
+
+    def test_the_mean_is_that_of_all_rows_though_few_are_drawn(self):
+        result = inference(n=5000)
+        ax = plots.plot_effects(result)
+        assert len(segments(ax)) == plots.MOST_ROWS
+        np.testing.assert_allclose(line(ax, "mean effect")[:, 1], result.point_estimate.mean())
+
+    def test_one_of_several_arms(self):
+        result = inference(n_effects=3)
+        ax = plots.plot_effects(result, arm="dose 1")
+        drawn = np.sort(line(ax, "interval excludes")[:, 1])
+        np.testing.assert_allclose(drawn, np.sort(result.point_estimate[:, 1]))
+        assert ax.get_ylabel() == "effect of dose 1 (units of the outcome)"
+
+    def test_a_fitted_models_effects(self, fitted):
+        X = np.random.default_rng(1).normal(size=(30, 2))
+        ax = plots.plot_effects(fitted.effect_inference(X))
+        drawn = np.concatenate([each.get_ydata() for each in ax.lines if each.get_marker() == "."])
+        np.testing.assert_allclose(np.sort(drawn), np.sort(fitted.predict(X)))
+
+    def test_one_contrast_among_several_arms_needs_no_name(self):
+        result = inference(arms=["low", "high"])
+        ax = plots.plot_effects(result)
+        assert ax.get_ylabel() == "effect (units of the outcome)"
+        assert len(segments(ax)) == 60
+        with pytest.raises(ValueError, match="effects of one contrast: leave out arm="):
+            plots.plot_effects(result, arm="low")
+
+    def test_the_title_states_the_level(self):
+        assert "95% intervals" in plots.plot_effects(inference(), alpha=0.05).get_title("left")
+
+
+class TestEffectByCovariate:
+    def test_bins_of_a_number_hold_means_of_rows_and_of_interval_ends(self):
+        result = inference(n=600)
+        covariate = pd.Series(np.random.default_rng(1).normal(50, 10, 600), name="age")
+        ax = plots.plot_effect_by(result, covariate, alpha=0.2)
+        means = np.column_stack(ax.lines[1].get_data())
+        assert len(means) == plots.N_BINS
+        frame = result.summary_frame(0.2)
+        groups = np.array_split(np.argsort(covariate.to_numpy()), plots.N_BINS)
+        expected = [
+            [covariate.iloc[rows].mean(), frame["point_estimate"].iloc[rows].mean()]
+            for rows in groups
+        ]
+        np.testing.assert_allclose(means, expected, rtol=1e-12)
+        band = ax.collections[0].get_paths()[0].vertices
+        for name in ("ci_lower", "ci_upper"):
+            for (at, _), rows in zip(expected, groups, strict=True):
+                ends = band[np.isclose(band[:, 0], at), 1]
+                assert np.isclose(ends, frame[name].iloc[rows].mean()).any()
+        assert ax.get_xlabel() == "age"
+
+    def test_few_values_are_bins_of_their_own(self):
+        children = np.arange(60) % 4
+        ax = plots.plot_effect_by(inference(), children)
+        assert ax.lines[1].get_xdata().tolist() == [0, 1, 2, 3]
+
+    def test_missing_numbers_are_left_out_and_counted(self):
+        result, covariate = inference(), np.linspace(0, 1, 60)
+        covariate[:7] = np.nan
+        ax = plots.plot_effect_by(result, covariate)
+        assert ax.get_xlabel() == "covariate (7 missing, not shown)"
+        assert len(ax.lines[0].get_xdata()) == 53
+
+    @pytest.mark.parametrize("dtype", ["object", "category", "string"])
+    def test_categories_have_their_means_and_missing_is_one(self, dtype):
+        result = inference()
+        site = pd.Series(["north", "south", None] * 20, name="site", dtype=dtype)
+        ax = plots.plot_effect_by(result, site)
+        assert ticks(ax.xaxis) == ["north", "south", "missing"]
+        frame = result.summary_frame(0.1).groupby(np.arange(60) % 3).mean()
+        np.testing.assert_allclose(ax.lines[1].get_ydata(), frame["point_estimate"])
+        np.testing.assert_allclose(segments(ax)[:, :, 1], frame[["ci_lower", "ci_upper"]])
+
+    @pytest.mark.parametrize(
+        ("values", "labels"),
+        [
+            ([True, False], ["False", "True"]),
+            ([1, 0], ["0", "1"]),
+            ([1.0, np.nan], ["1", "missing"]),
+        ],
+    )
+    def test_two_values_are_categories(self, values, labels):
+        ax = plots.plot_effect_by(inference(), values * 30)
+        assert ticks(ax.xaxis) == labels
+
+    def test_ordered_categories_keep_their_order(self):
+        grade = pd.Categorical(["low", "mid", "high"] * 20, ["low", "mid", "high", "none"])
+        assert ticks(plots.plot_effect_by(inference(), grade).xaxis) == ["low", "mid", "high"]
+
+    def test_a_series_in_another_order_is_matched_by_its_index(self):
+        result = inference(index=pd.Index([f"row {i}" for i in range(60)]))
+        age = pd.Series(np.linspace(20, 80, 60), index=result.index, name="age")
+        expected, moved = (
+            plots.plot_effect_by(result, each) for each in (age, age.sample(frac=1, random_state=0))
+        )
+        np.testing.assert_array_equal(moved.lines[1].get_data(), expected.lines[1].get_data())
+
+    def test_an_index_with_repeats_is_taken_as_it_comes(self):
+        result = inference(index=pd.Index([0, 1] * 30))
+        age = pd.Series(np.linspace(20, 80, 60), index=result.index)
+        ax = plots.plot_effect_by(result, age)
+        assert ax.lines[1].get_xdata()[0] < 25
+
+    def test_one_of_several_arms(self):
+        result = inference(n_effects=2)
+        ax = plots.plot_effect_by(result, np.arange(60) % 3, arm="dose 1")
+        assert ax.lines[1].get_ydata().min() > 9
+
+    def test_many_category_names_do_not_overlap(self):
+        names = [f"a long name of a place {i}" for i in range(20)] * 3
+        assert not overlapping_texts(plots.plot_effect_by(inference(), names))
+
+
+class TestCalibration:
+    def test_coverage_is_the_share_of_true_effects_inside(self):
+        result = inference(n=200)
+        true = result.point_estimate + np.random.default_rng(1).normal(size=200)
+        ax = plots.plot_calibration(true, result, levels=[0.5, 0.9], label="ours")
+        tables = [result.summary_frame(alpha) for alpha in (0.5, 0.1)]
+        inside = [(table["ci_lower"] <= true) & (true <= table["ci_upper"]) for table in tables]
+        expected = [100 * rows.mean() for rows in inside]
+        np.testing.assert_allclose(line(ax, "ours"), np.column_stack([[50, 90], expected]))
+        np.testing.assert_allclose(line(ax, "as stated"), [[0, 0], [100, 100]])
+
+    @pytest.mark.parametrize("n_effects", [None, 3])
+    def test_inference_function_and_draws_agree(self, n_effects):
+        result = inference(n_effects=n_effects)
+        true = result.point_estimate + 0.3
+        even = (np.arange(1, 2000) / 2000).reshape(-1, *[1] * true.ndim)
+        draws = result.point_estimate + result.stderr * stats.t.ppf(even, result.dof)
+        first, *others = (
+            plots.plot_calibration(true, each, levels=[0.1, 0.5, 0.9]).lines[1].get_ydata()
+            for each in (result, result.interval, draws)
+        )
+        assert first[0] < first[-1]
+        for other in others:
+            np.testing.assert_allclose(other, first)
+
+    def test_draws_from_the_truth_lie_on_the_line(self):
+        draws = np.random.default_rng(0).normal(size=(201, 2000))
+        ax = plots.plot_calibration(draws[0], draws[1:])
+        assert np.abs(line(ax, "intervals") @ [1, -1]).max() < 3
+
+    def test_several_models_share_axes_and_differ_in_colour(self):
+        result, ax = inference(), plt.figure().add_subplot()
+        for label in ("ours", "forest"):
+            assert plots.plot_calibration(result.point_estimate, result, label=label, ax=ax) is ax
+        assert legend(ax) == ["as stated", "ours", "forest"]
+        assert len({to_hex(each.get_color()) for each in ax.lines}) == 3
+
+
+class TestOverlap:
+    def test_bars_are_shares_of_the_rows_that_received_each_arm(self, report):
+        ax = plots.plot_overlap(report)
+        assert ax.get_xlabel() == "propensity of drug"
+        for received, patch in zip(("control", "drug"), ax.patches, strict=True):
+            rows = report.propensity.loc[report.received == received, "drug"]
+            assert patch.get_label() == f"received {received} ({len(rows)} rows)"
+            at, height = patch.get_xy().T
+            edges = np.unique(at)
+            expected = np.histogram(rows, edges)[0] * 100 / len(rows)
+            assert expected.sum() == pytest.approx(100)
+            for low, high, share in zip(edges[:-1], edges[1:], expected, strict=True):
+                assert np.isclose(height[np.isclose(at, low)], share).any()
+                assert np.isclose(height[np.isclose(at, high)], share).any()
+
+    def test_the_limit_of_support_is_marked(self, report):
+        ax = plots.plot_overlap(report)
+        assert set(line(ax, "limit of support")[:, 0]) == {report.arms.loc["drug", "limit"]}
+
+    def test_every_received_arm_has_its_histogram(self, report_of_three):
+        ax = plots.plot_overlap(report_of_three, arm="a")
+        assert [label.split(" (")[0] for label in legend(ax)[:3]] == [
+            "received a",
+            "received b",
+            "received c",
+        ]
+        assert len({to_hex(patch.get_edgecolor()) for patch in ax.patches}) == 3
+
+    def test_balance_shows_each_covariate_before_and_after(self, report):
+        ax = plots.plot_balance(report)
+        balance = report.balance.loc["drug"].abs().sort_values("before")
+        assert ticks(ax.yaxis) == balance.index.tolist()
+        np.testing.assert_allclose(line(ax, "before")[:, 0], balance["before"])
+        np.testing.assert_allclose(line(ax, "after")[:, 0], balance["after"])
+
+    def test_balance_of_many_covariates_shows_the_worst(self):
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(80, 40))
+        wide = overlap_report(X, rng.permutation(np.arange(80) % 2))
+        ax = plots.plot_balance(wide, most=12)
+        worst = wide.balance["before"].abs().nlargest(12)
+        np.testing.assert_allclose(line(ax, "before")[::-1, 0], worst)
+        assert "12 of 40 covariates" in ax.get_title("left")
+        assert not overlapping_texts(plots.plot_balance(wide))
+
+    def test_an_infinite_difference_is_marked_and_inside_the_axes(self):
+        received = np.arange(60) % 2
+        X = pd.DataFrame({"noise": np.random.default_rng(0).normal(size=60), "drug": received})
+        ax = plots.plot_balance(overlap_report(X, received))
+        assert ticks(ax.yaxis) == ["noise", "drug (infinite)"]
+        assert line(ax, "before")[:, 0].max() < ax.get_xlim()[1]
+
+
+class TestGroups:
+    frame = pd.DataFrame(
+        {"point_estimate": [1.0, 2.0, 3.0], "ci_lower": [0.5, 1, 2], "ci_upper": [2.0, 4, 5]},
+        index=pd.Index(["north", "south", "west"], name="site"),
+    )
+
+    def test_groups_come_from_top_to_bottom_with_their_intervals(self):
+        ax = plots.plot_group_effects(self.frame)
+        assert ticks(ax.yaxis) == ["north", "south", "west"]
+        estimate, height = ax.lines[0].get_data()
+        np.testing.assert_allclose(estimate, [1, 2, 3])
+        assert (np.diff(height) < 0).all()
+        bars = {ends[0, 1]: ends[:, 0].tolist() for ends in segments(ax)}
+        assert [bars[at] for at in height] == [[0.5, 2], [1, 4], [2, 5]]
+        assert ax.get_ylabel() == "site"
+
+    def test_all_arms_or_one(self):
+        both = pd.concat({"low": self.frame, "high": self.frame + 1}, names=["arm"]).swaplevel()
+        assert len(ticks(plots.plot_group_effects(both).yaxis)) == 6
+        ax = plots.plot_group_effects(both, arm="high")
+        assert ticks(ax.yaxis) == ["north", "south", "west"]
+        np.testing.assert_allclose(ax.lines[0].get_xdata(), [2, 3, 4])
+        assert ax.get_xlabel() == "effect of high (units of the outcome)"
+
+    def test_many_groups_do_not_overlap(self):
+        many = pd.concat([self.frame] * 10)
+        assert not overlapping_texts(plots.plot_group_effects(many))
+
+
+class TestHistory:
+    def test_each_member_has_its_losses_and_the_epoch_it_kept(self, fitted):
+        ax = plots.plot_history(fitted)
+        assert legend(ax) == ["member 0", "member 1"]
+        for member, epochs in fitted.history_.groupby("member"):
+            train, held_out, kept = ax.lines[3 * member : 3 * member + 3]
+            np.testing.assert_array_equal(train.get_ydata(), epochs["train_loss"])
+            np.testing.assert_array_equal(held_out.get_ydata(), epochs["validation_loss"])
+            np.testing.assert_array_equal(held_out.get_xdata(), epochs["epoch"])
+            assert kept.get_ydata()[0] == epochs["validation_loss"].min()
+
+    def test_an_estimator_that_is_not_fitted(self):
+        with pytest.raises(NotFittedError):
+            plots.plot_history(HyperCATE())
+
+
+class TestRejection:
+    def test_error_is_sqrt_pehe_of_the_rows_kept(self):
+        rng = np.random.default_rng(0)
+        true, pred, doubt = rng.normal(size=(3, 50))
+        ax = plots.plot_rejection(true, pred, doubt)
+        drawn = line(ax, "least certain first")
+        order = np.argsort(-doubt)
+        for rejected in (0, 1, 10, 45):
+            kept = order[rejected:]
+            np.testing.assert_allclose(
+                drawn[rejected], [2 * rejected, sqrt_pehe(true[kept], pred[kept])]
+            )
+        assert drawn[-1, 0] == 90
+        assert set(line(ax, "at random")[:, 1].round(12)) == {round(sqrt_pehe(true, pred), 12)}
+
+    def test_an_oracles_uncertainty_is_the_oracle_and_none_is_chance(self):
+        rng = np.random.default_rng(0)
+        true, pred = rng.normal(size=(2, 80))
+        ax = plots.plot_rejection(true, pred, np.abs(true - pred), label="knows")
+        np.testing.assert_allclose(line(ax, "knows"), line(ax, "oracle"))
+        assert (line(ax, "oracle")[1:, 1] < line(ax, "at random")[1:, 1]).all()
+        ax = plots.plot_rejection(true, pred, np.full(80, 3.0), label="knows nothing")
+        np.testing.assert_allclose(line(ax, "knows nothing"), line(ax, "at random"))
+
+    def test_several_effects_count_by_their_mean_square(self):
+        rng = np.random.default_rng(0)
+        true, pred = rng.normal(size=(2, 40, 3))
+        ax = plots.plot_rejection(true, pred, np.arange(40))
+        drawn = line(ax, "least certain first")
+        np.testing.assert_allclose(drawn[10, 1], sqrt_pehe(true[:30], pred[:30]))
+
+    def test_several_models_on_the_same_axes_are_all_in_view(self):
+        rng, ax = np.random.default_rng(0), plt.figure().add_subplot()
+        true, pred = rng.normal(size=(2, 60))
+        plots.plot_rejection(true, pred, rng.random(60), label="ours", ax=ax)
+        plots.plot_rejection(true, 9 * pred, rng.random(60), label="forest", ax=ax)
+        assert legend(ax) == ["ours", "at random", "oracle", "forest"]
+        assert ax.get_ylim()[0] == 0
+        assert ax.get_ylim()[1] > max(each.get_ydata().max() for each in ax.lines)
+
+    def test_a_perfect_prediction_draws_too(self):
+        ax = plots.plot_rejection(np.ones(9), np.ones(9), np.arange(9))
+        assert not line(ax, "least certain first")[:, 1].any()
+
+
+def every_plot(report):
+    result = inference()
+    point = result.point_estimate
+    yield plots.plot_effects, (result,)
+    yield plots.plot_effect_by, (result, np.linspace(0, 1, 60))
+    yield plots.plot_effect_by, (result, ["a", "b"] * 30)
+    yield plots.plot_calibration, (point, result)
+    yield plots.plot_overlap, (report,)
+    yield plots.plot_balance, (report,)
+    yield plots.plot_group_effects, (TestGroups.frame,)
+    yield plots.plot_rejection, (point, point + 1, point)
+
+
+class TestAxes:
+    def test_the_axes_given_are_drawn_on_and_no_figure_is_opened(self, report):
+        figure = matplotlib.figure.Figure()
+        for draw, arguments in every_plot(report):
+            ax = figure.add_subplot()
+            assert draw(*arguments, ax=ax) is ax
+        assert not plt.get_fignums()
+
+    def test_without_axes_each_opens_one_figure(self, report):
+        for draw, arguments in every_plot(report):
+            ax = draw(*arguments)
+            assert isinstance(ax, Axes)
+            assert len(plt.get_fignums()) == 1
+            plt.close(ax.figure)
+
+    def test_axes_are_labelled_and_labels_do_not_overlap(self, report):
+        for draw, arguments in every_plot(report):
+            ax = draw(*arguments)
+            assert ax.get_xlabel()
+            assert ax.get_ylabel() or ticks(ax.yaxis)
+            assert not overlapping_texts(ax)
+            plt.close(ax.figure)
+
+    def test_all_is_in_the_public_list(self, report):
+        assert {draw.__name__ for draw, _ in every_plot(report)} | {"plot_history"} == set(
+            plots.__all__
+        )
+
+    def test_without_matplotlib_the_extra_is_named(self, report, monkeypatch):
+        monkeypatch.setitem(sys.modules, "matplotlib", None)
+        for draw, arguments in every_plot(report):
+            with pytest.raises(ImportError, match=r'pip install "hypercate\[\w+\]"') as caught:
+                draw(*arguments)
+        extra = str(caught.value).split("[")[1].split("]")[0]
+        assert extra in metadata("hypercate").get_all("Provides-Extra")
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        "draw",
+        [plots.plot_effects, lambda result, **kind: plots.plot_effect_by(result, [1] * 60, **kind)],
+    )
+    def test_several_arms_need_a_name_and_a_known_one(self, draw):
+        result = inference(n_effects=2)
+        with pytest.raises(ValueError, match=r"several arms, \['dose 0', 'dose 1'\]: pass"):
+            draw(result)
+        with pytest.raises(ValueError, match=r"arm='dose 9' is not an arm: the arms are \['dose 0"):
+            draw(result, arm="dose 9")
+        with pytest.raises(ValueError, match=r"alpha=1\.5"):
+            draw(result, arm="dose 0", alpha=1.5)
+
+    @pytest.mark.parametrize("draw", [plots.plot_overlap, plots.plot_balance])
+    def test_reports_of_several_arms_need_a_name(self, draw, report_of_three):
+        with pytest.raises(ValueError, match="several arms"):
+            draw(report_of_three)
+        with pytest.raises(ValueError, match="arm='z' is not an arm"):
+            draw(report_of_three, arm="z")
+
+    def test_a_covariate_of_another_length(self):
+        with pytest.raises(ValueError, match="covariate has 59 rows, but X has 60"):
+            plots.plot_effect_by(inference(), np.arange(59))
+
+    def test_a_covariate_of_too_many_categories(self):
+        with pytest.raises(ValueError, match="covariate name has 60 categories, more than 30"):
+            plots.plot_effect_by(inference(), pd.Series(map(str, range(60)), name="name"))
+
+    def test_a_covariate_of_times(self):
+        with pytest.raises(TypeError, match="covariate holds times"):
+            plots.plot_effect_by(inference(), pd.date_range("2020", periods=60))
+
+    def test_intervals_of_another_shape(self):
+        with pytest.raises(ValueError, match=r"effect_true has shape \(3,\).*\(60,\)"):
+            plots.plot_calibration(np.ones(3), inference())
+
+    def test_a_table_that_is_not_of_effects(self):
+        with pytest.raises(ValueError, match="frame has no column ci_lower, ci_upper"):
+            plots.plot_group_effects(TestGroups.frame[["point_estimate"]])
+        with pytest.raises(ValueError, match="no rows"):
+            plots.plot_group_effects(TestGroups.frame.iloc[:0])
+        with pytest.raises(ValueError, match="no level 'arm'"):
+            plots.plot_group_effects(TestGroups.frame, arm="drug")
+
+    def test_rejection_of_shapes_that_differ_or_values_that_lack(self):
+        with pytest.raises(ValueError, match=r"uncertainty \(4,\)"):
+            plots.plot_rejection(np.ones(5), np.ones(5), np.ones(4))
+        with pytest.raises(ValueError, match="uncertainty is missing or infinite in row 1"):
+            plots.plot_rejection(np.ones(3), np.ones(3), [1, np.nan, 2])
