@@ -8,14 +8,15 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hypercate.benchmark.studies import Study
 
 INTERRUPTED = 130
-DATASETS = ["ihdp", "acic", "jobs", "twins", "lalonde", "arms"]
-OPTIONS = ["source", "treated", "rows", "arms", "share"]
+DATASETS = ["ihdp", "acic", "jobs", "twins", "lalonde", "arms", "simulated"]
+OPTIONS = ["source", "treated", "rows", "arms", "share", "design"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--learners",
         default="panel",
         metavar="LIST",
-        help="names as in the table, or the groups panel (default), generation, options",
+        help="names as in the table, or the groups panel (default), generation, options; with "
+        "--intervals the group panel",
     )
     benchmark.add_argument(
         "--treated",
@@ -57,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--rows",
         type=positive,
         metavar="N",
-        help="acic: training rows (default: all 3802)",
+        help="training rows; acic: all 3802 by default; simulated: 500 by default",
     )
     benchmark.add_argument(
         "--arms", type=positive, metavar="K", help="arms: number of arms (default: 5)"
@@ -66,6 +68,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--share",
         choices=["much", "little", "nothing"],
         help="arms: what their surfaces have in common (default: much)",
+    )
+    benchmark.add_argument(
+        "--design",
+        choices=["smooth", "stepped", "few", "randomised", "null"],
+        help="simulated: a smooth effect (default), one in steps, few treated, treated at random, "
+        "or no effect; all but randomised are confounded",
+    )
+    benchmark.add_argument(
+        "--intervals",
+        action="store_true",
+        help="judge intervals of the effect instead, where the true effect is known: coverage, "
+        "width, interval score, rejection",
     )
     benchmark.add_argument(
         "--jobs", type=positive, default=1, metavar="N", help="worker processes (default: 1)"
@@ -87,12 +101,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run_benchmark(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Run what is missing, then write and print the report; the exit code."""
-    from hypercate.benchmark import harness, panel, report
+    from hypercate.benchmark import harness, interval_report, intervals, panel, report
     from hypercate.benchmark.studies import STUDIES
 
     datasets = DATASETS if options.dataset == "all" else [options.dataset]
+    protocol = intervals.INTERVALS if options.intervals else harness.EFFECTS
+    reporter: ModuleType = interval_report if options.intervals else report
+    table, page, picture = (
+        ("intervals.csv", "intervals.md", "{}-intervals.png")
+        if options.intervals
+        else ("results.csv", "report.md", "{}.png")
+    )
+    if options.intervals and options.dataset == "all":
+        datasets = [name for name in DATASETS if STUDIES[name].effect_known]
     try:
-        learners = panel.select(options.learners)
+        learners = panel.select(options.learners, protocol.learners, protocol.groups)
         settings = {name: study_settings(name, options, STUDIES[name]) for name in datasets}
     except ValueError as error:
         parser.error(str(error))
@@ -110,14 +133,14 @@ def run_benchmark(options: argparse.Namespace, parser: argparse.ArgumentParser) 
     ]
     if not tasks:
         parser.error(f"{options.learners} has no meaning for {options.dataset}")
-    path = options.out / "results.csv"
+    path = options.out / table
     code = 0
     try:
         options.out.mkdir(parents=True, exist_ok=True)
-        results = harness.run(tasks, path, options.jobs)
+        results = harness.run(tasks, path, options.jobs, protocol)
     except KeyboardInterrupt:
         print(f"interrupted: {path} keeps what is done, the same command resumes", file=sys.stderr)
-        results, code = harness.collect(tasks, path), INTERRUPTED
+        results, code = harness.collect(tasks, path, protocol), INTERRUPTED
     except (ImportError, OSError, ValueError) as error:
         print(f"hypercate benchmark: {error}", file=sys.stderr)
         return 1
@@ -127,12 +150,12 @@ def run_benchmark(options: argparse.Namespace, parser: argparse.ArgumentParser) 
         if len(rows):
             title = describe(STUDIES[name].title, settings[name])
             heading = f"## {title}\n\n" if options.dataset == "all" else ""
-            sections.append(f"{heading}{report.to_markdown(rows)}\n")
-            report.draw(rows, title, options.out / f"{name}.png")
+            sections.append(f"{heading}{reporter.to_markdown(rows)}\n")
+            reporter.draw(rows, title, options.out / picture.format(name))
     if sections:
         text = "\n".join(sections)
         print(text, end="")
-        (options.out / "report.md").write_text(text, encoding="utf-8")
+        (options.out / page).write_text(text, encoding="utf-8")
     return code
 
 
@@ -142,9 +165,14 @@ def study_settings(name: str, options: argparse.Namespace, study: Study) -> dict
     Raises
     ------
     ValueError
-        If an option or replication is given that the study has not; with ``all`` an option goes
-        to the studies that have it.
+        If an option or replication is given that the study has not, or intervals are to be judged
+        where the true effect is unknown; with ``all`` an option goes to the studies that have it.
     """
+    if options.intervals and not study.effect_known:
+        raise ValueError(
+            f"--intervals does not apply to {name}: the true effects are not known, so whether an "
+            "interval holds one cannot be seen"
+        )
     given = {key: getattr(options, key) for key in OPTIONS if getattr(options, key) is not None}
     foreign = [key for key in given if key not in study.options]
     if foreign and options.dataset != "all":
@@ -158,7 +186,7 @@ def study_settings(name: str, options: argparse.Namespace, study: Study) -> dict
 def describe(title: str, settings: Mapping[str, Any]) -> str:
     """A heading such as ``IHDP (npci, treated 30)``."""
     shown = [
-        str(value) if key == "source" else f"{key} {value}"
+        str(value) if key in ("source", "design") else f"{key} {value}"
         for key, value in settings.items()
         if value is not None
     ]

@@ -526,7 +526,7 @@ class TestFailures:
 def results(**out):
     """Results of learners whose errors are given a list each, NaN for a failure."""
     rows = [
-        dict.fromkeys(harness.COLUMNS, np.nan)
+        dict.fromkeys(harness.EFFECTS.columns, np.nan)
         | dict(zip(harness.KEY, Task("ihdp", "npci", None, replication, learner).key, strict=True))
         | dict.fromkeys(FIGURES, 2 * value)
         | {"pehe_out": value, "effect_sd": float(replication)}
@@ -661,7 +661,7 @@ class TestCommand:
         assert "4/4" in captured.err
         assert {path.name for path in out.iterdir()} == {"results.csv", "report.md", "ihdp.png"}
         table = pd.read_csv(out / "results.csv")
-        assert table.columns.tolist() == harness.COLUMNS
+        assert table.columns.tolist() == harness.EFFECTS.columns
         assert report.to_markdown(table) + "\n" == captured.out
 
     def test_published_replications_are_read_from_the_data_folder(self, tmp_path):

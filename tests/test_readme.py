@@ -21,7 +21,11 @@ from hypercate import cli
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
-PUBLISHED = [f"ihdp/ihdp_npci_1-25.{part}.npz" for part in ("train", "test")]
+BENCHMARKS = (ROOT / "benchmarks/README.md").read_text()
+FILES = {
+    "published": [f"ihdp/ihdp_npci_1-25.{part}.npz" for part in ("train", "test")],
+    "acic": ["acic2016/x.csv", "acic2016/zymu_1.csv"],
+}
 
 
 def blocks(language, text=README):
@@ -38,9 +42,9 @@ def commands(block):
     return [shlex.split(line) for line in block.strip().splitlines()]
 
 
-def benchmark_commands():
+def benchmark_commands(text=README):
     """Arguments of every ``hypercate benchmark DATASET`` that the README shows."""
-    lines = [line for block in blocks("bash") for line in commands(block)]
+    lines = [line for block in blocks("bash", text) for line in commands(block)]
     return [
         line[1:]
         for line in lines
@@ -63,6 +67,14 @@ def option(arguments, name, default=None):
     return arguments[arguments.index(name) + 1] if name in arguments else default
 
 
+def skip_without_data(arguments):
+    """Skip where the data folder lacks the files of the first replication."""
+    folder = os.environ.get("HYPERCATE_DATA", "")
+    for word in set(arguments) & set(FILES):
+        if not all(Path(folder, name).exists() for name in FILES[word]):
+            pytest.skip(f"HYPERCATE_DATA does not name a folder with the files of {word}")
+
+
 @pytest.fixture(scope="module", autouse=True)
 def one_thread():
     """Here and in subprocesses: on busy cores, threads that wait for one another take minutes."""
@@ -83,7 +95,7 @@ def after():
         with contextlib.redirect_stdout(printed):
             exec(compile(block, "README.md", "exec"), names)
         states.append((dict(names), printed.getvalue()))
-    assert len(states) == 3
+    assert len(states) == 4
     return states
 
 
@@ -101,19 +113,36 @@ class TestPythonBlocks:
         assert np.sqrt(np.mean(error**2)) < 0.35
         assert abs(names["est"].ate(names["X"]) - 2 * names["north"].mean()) < 0.3
 
-    def test_the_output_shown_is_the_output_printed(self, after):
-        shown, printed = blocks("text")[0].splitlines(), after[0][1].splitlines()
-        assert len(shown) == len(printed) == 7
-        assert shown[0].split() == printed[0].split()
-        for expected, line in zip(shown[1:], printed[1:], strict=True):
+    @pytest.mark.parametrize(("place", "n_lines"), [(0, 7), (1, 16)])
+    def test_the_output_shown_is_the_output_printed(self, after, place, n_lines):
+        shown, printed = blocks("text")[place].splitlines(), after[place][1].splitlines()
+        assert len(shown) == len(printed) == n_lines
+        for expected, line in zip(shown, printed, strict=True):
             for left, right in zip(expected.split(), line.split(), strict=True):
                 try:
-                    assert abs(float(left) - float(right)) < 0.3
+                    assert float(left) == pytest.approx(float(right), rel=0.1, abs=0.15)
                 except ValueError:
                     assert left == right
 
-    def test_the_example_of_three_arms_has_the_arms_and_shapes_that_it_says(self, after):
+    def test_the_averages_of_the_example_hold_what_its_data_have(self, after):
         names, _ = after[1]
+        groups = names["groups"]
+        held = (groups["ci_lower"] < [2, 0, 1]) & (groups["ci_upper"] > [2, 0, 1])
+        assert groups.index.tolist() == ["north", "south", "unknown"]
+        assert held.all()
+        lower, upper = names["est"].ate_interval()
+        assert lower < 2 * names["north"].mean() < upper
+
+    def test_the_example_shows_that_a_person_is_less_certain_than_an_effect(self, after):
+        names, _ = after[1]
+        widths = {
+            what: np.mean(upper - lower) for what, (lower, upper) in names["intervals"].items()
+        }
+        # outcomes have noise of sd 1: 95 % of them lie within 3.9
+        assert widths["effect at x"] < 1.5 < 3 < widths["own outcome"] < widths["own effect"]
+
+    def test_the_example_of_three_arms_has_the_arms_and_shapes_that_it_says(self, after):
+        names, _ = after[2]
         est, X = names["est"], names["X"]
         assert est.arms_.tolist() == ["placebo", "drug", "surgery"]
         assert est.classes_.tolist() == ["ill", "recovered"]
@@ -126,7 +155,7 @@ class TestPythonBlocks:
         assert est.ate(X)[1] == pytest.approx(0.4, abs=0.12)
 
     def test_the_search_finds_that_effects_differ_between_sites(self, after):
-        names, printed = after[2]
+        names, printed = after[3]
         assert names["search"].best_params_ == {"hypercate__sharing": "weak"}
         assert names["search"].best_score_ > 0
         assert "weak" in printed
@@ -238,7 +267,8 @@ class TestOtherCommands:
         text = capsys.readouterr().out
         used = {word for line in benchmark_commands() for word in line if word.startswith("--")}
         assert used == {
-            *("--source", "--replications", "--learners", "--treated", "--rows", "--jobs", "--out")
+            *("--source", "--replications", "--learners", "--treated", "--rows", "--jobs", "--out"),
+            *("--design", "--intervals"),
         }
         assert all(name in text for name in used)
 
@@ -253,12 +283,14 @@ class TestOtherCommands:
         folders = [option(line, "--out") for line in benchmark_commands()]
         assert len(set(folders)) == len(folders)
 
-    @pytest.mark.parametrize("line", benchmark_commands()[1:], ids=lambda line: line[-1])
+    @pytest.mark.parametrize(
+        "line",
+        [line for line in benchmark_commands()[1:] if "--intervals" not in line],
+        ids=lambda line: line[-1],
+    )
     def test_commands_of_the_results_run(self, line, tmp_path, capsys):
         pytest.importorskip("econml")
-        folder = os.environ.get("HYPERCATE_DATA", "")
-        if not all(Path(folder, name).exists() for name in PUBLISHED):
-            pytest.skip("HYPERCATE_DATA does not name a folder with the published IHDP files")
+        skip_without_data(line)
         quick = with_option(
             line, replications="1", learners="T Lasso,zero effect", jobs="1", out=str(tmp_path)
         )
@@ -268,24 +300,72 @@ class TestOtherCommands:
         assert set(results["treated"]) == {option(line, "--treated", "all")}
         assert capsys.readouterr().out == (tmp_path / "report.md").read_text()
 
+    @pytest.mark.parametrize(
+        "line",
+        [
+            line
+            for line in benchmark_commands() + benchmark_commands(BENCHMARKS)
+            if "--intervals" in line
+        ],
+        ids=lambda line: line[-1],
+    )
+    def test_commands_of_intervals_run(self, line, tmp_path, capsys):
+        pytest.importorskip("econml")
+        skip_without_data(line)
+        quick = with_option(line, replications="1", learners="LinearDML", out=str(tmp_path))
+        assert cli.main(quick) == 0
+        results = pd.read_csv(tmp_path / "intervals.csv", keep_default_na=False, na_values=[""])
+        assert results["coverage_90"].between(0, 1).all()
+        assert results["dataset"].tolist() == [line[1]]
+        if "--design" in line:
+            assert results["design"].tolist() == [option(line, "--design")]
+        assert capsys.readouterr().out == (tmp_path / "intervals.md").read_text()
+
     def test_scripts_shown_exist_and_write_where_git_does_not_look(self):
-        lines = [line for block in blocks("bash") for line in commands(block)]
+        lines = [
+            line
+            for text in (README, BENCHMARKS)
+            for block in blocks("bash", text)
+            for line in commands(block)
+        ]
         scripts = [line[1:] for line in lines if line[0] == "python"]
         assert {script for script, *_ in scripts} == {
-            str(path.relative_to(ROOT)) for path in (ROOT / "tutorials").glob("*.py")
+            path.relative_to(ROOT).as_posix()
+            for folder in ("tutorials", "benchmarks")
+            for path in (ROOT / folder).glob("*.py")
         }
         ignored = (ROOT / ".gitignore").read_text().split()
         assert "/results/" in ignored
-        folders = [option(line, "--out") for line in [*scripts, *benchmark_commands()]]
+        folders = [
+            option(line, "--out")
+            for line in [*scripts, *benchmark_commands(), *benchmark_commands(BENCHMARKS)]
+        ]
         assert all(folder.startswith("results/") for folder in folders)
+
+    def test_scripts_of_benchmarks_have_the_options_that_are_shown(self):
+        for _, script, *arguments in (
+            line
+            for block in blocks("bash", BENCHMARKS)
+            for line in commands(block)
+            if line[0] == "python"
+        ):
+            help_text = subprocess.run(
+                [sys.executable, ROOT / script, "--help"],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+            assert all(word in help_text for word in arguments if word.startswith("--"))
 
 
 class TestLinks:
-    @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+    @pytest.mark.parametrize(
+        "name", ["README.md", "CONTRIBUTING.md", "benchmarks/README.md", "datasets/README.md"]
+    )
     def test_every_file_linked_is_there(self, name):
         links = re.findall(r"\]\(([^)]+)\)", (ROOT / name).read_text())
         local = [link for link in links if not link.startswith("http")]
-        absent = [link for link in local if not (ROOT / link).exists()]
+        absent = [link for link in local if not ((ROOT / name).parent / link).exists()]
         assert local
         assert not absent
 

@@ -9,11 +9,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import roc_auc_score
 
 from hypercate import cli
-from hypercate.benchmark import harness, panel, report
+from hypercate.benchmark import harness, panel, peers, report
 from hypercate.benchmark.harness import Task, run_task
 from hypercate.benchmark.studies import FIGURES, STUDIES, Predictions
 from hypercate.datasets import (
     draw_arms_study,
+    draw_interval_study,
     load_acic2016,
     load_ihdp,
     load_jobs,
@@ -58,7 +59,7 @@ def task(dataset, learner="zero effect", replication=1, **options):
 def made_up(dataset, headline, errors, effect_sd=np.nan):
     """Results with the errors given, by learner and in the order of replications."""
     rows = [
-        dict.fromkeys(harness.COLUMNS, np.nan)
+        dict.fromkeys(harness.EFFECTS.columns, np.nan)
         | {"dataset": dataset, "learner": learner, "replication": number, "error": ""}
         | {"effect_sd": effect_sd, "fit_seconds": 1.0, "predict_seconds": 1.0}
         | {f"{headline}_out": error}
@@ -76,6 +77,7 @@ class TestFigures:
             ("acic", load_acic2016),
             ("twins", load_twins),
             ("arms", draw_arms_study),
+            ("simulated", draw_interval_study),
         ],
     )
     def test_no_effect_for_all_errs_by_the_size_of_the_effect(self, data, dataset, load):
@@ -157,6 +159,12 @@ class TestOptions:
         pd.testing.assert_frame_equal(split.train.X, expected.train.X)
         np.testing.assert_array_equal(split.test.mu, expected.test.mu)
 
+    def test_design_and_rows_of_the_simulated(self):
+        split = task("simulated", design="stepped", rows=60, replication=7).load()
+        expected = draw_interval_study("stepped", 60, 7)
+        pd.testing.assert_frame_equal(split.train.X, expected.train.X)
+        np.testing.assert_array_equal(split.test.mu, expected.test.mu)
+
     def test_treated_are_thinned_and_controls_kept(self):
         whole, thinned = task("ihdp").load(), task("ihdp", treated=30).load()
         counts = np.bincount(whole.train.treatment)
@@ -173,6 +181,7 @@ class TestOptions:
                 for arms in (3, 5)
                 for share in ("much", "little")
             ),
+            *(task("simulated", design=design) for design in ("smooth", "null")),
         ]
         assert len({each.key for each in tasks}) == len(tasks)
 
@@ -209,11 +218,11 @@ class TestPanel:
         np.testing.assert_array_equal(learned(new), learned(unknown))
 
     def test_gaussian_processes_see_a_sample_of_many_rows(self, monkeypatch):
-        monkeypatch.setattr(panel, "_GAUSSIAN_PROCESS_ROWS", 25)
+        monkeypatch.setattr(peers, "_GAUSSIAN_PROCESS_ROWS", 25)
         rng = np.random.default_rng(0)
         x, y = rng.normal(size=(60, 2)), rng.normal(size=60)
         for n_rows, kept in ((60, 25), (20, 20)):
-            process = panel._gaussian_process(0)
+            process = peers.gaussian_process(0)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", ConvergenceWarning)
                 process.fit(x[:n_rows], y[:n_rows])
@@ -247,7 +256,7 @@ class TestResults:
 
     def test_nothing_done_yet_is_an_empty_table(self, tmp_path):
         found = harness.collect([task("ihdp")], tmp_path / "results.csv")
-        assert list(found.columns) == harness.COLUMNS
+        assert list(found.columns) == harness.EFFECTS.columns
         assert len(found) == 0
 
 
@@ -311,10 +320,11 @@ class TestCommandLine:
             "## Twins",
             "## LaLonde with CPS controls",
             "## Many arms (treated 30, arms 5, share much)",
+            "## Simulated (smooth, rows 300)",
         ]
         assert all((tmp_path / f"{name}.png").exists() for name in STUDIES)
         results = pd.read_csv(tmp_path / "results.csv")
-        assert len(results) == 11
+        assert len(results) == 13
         assert results["error"].isna().all()
 
     @pytest.mark.parametrize(
@@ -323,6 +333,8 @@ class TestCommandLine:
             (["ihdp", "--rows", "300"], "--rows does not apply to ihdp"),
             (["acic", "--share", "much"], "--share does not apply to acic"),
             (["jobs", "--source", "npci"], "--source does not apply to jobs"),
+            (["ihdp", "--design", "few"], "--design does not apply to ihdp"),
+            (["simulated", "--treated", "30"], "--treated does not apply to simulated"),
             (["arms", "--rows", "30"], "--rows does not apply to arms"),
             (["jobs", "--replications", "9-11"], "jobs has replications 1 to 10 only"),
             (["lalonde", "--learners", "true ATE"], "true ATE has no meaning for lalonde"),

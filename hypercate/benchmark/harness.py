@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
@@ -15,12 +16,14 @@ import torch
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from hypercate.benchmark.panel import LEARNERS, Outcomes
+from hypercate.benchmark.panel import GROUPS, LEARNERS, Learner, Outcomes
 from hypercate.benchmark.studies import FIGURES, STUDIES, Predictions
 from hypercate.datasets import CausalSample, CausalSplit
 
-KEY = ["dataset", "source", "treated", "rows", "arms", "share", "replication", "learner"]
-COLUMNS = [*KEY, *FIGURES, "error"]
+KEY = [
+    *("dataset", "source", "design", "treated", "rows", "arms", "share"),
+    *("replication", "learner"),
+]
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,8 @@ class Task:
     Attributes
     ----------
     dataset, learner : str
-        A key of `STUDIES` and one of `LEARNERS`.
-    source, rows, arms, share : optional
+        A key of `STUDIES`, and the name of a learner of the protocol that it is run by.
+    source, design, rows, arms, share : optional
         The study's options; None for those it has not.
     treated : int or None
         Number of treated training rows; None for all.
@@ -45,12 +48,14 @@ class Task:
     rows: int | None = None
     arms: int | None = None
     share: str | None = None
+    design: str | None = None
 
     @property
-    def key(self) -> tuple[str, str, str, str, str, str, int, str]:
+    def key(self) -> tuple[str | int, ...]:
         return (
             self.dataset,
             self.source or "-",
+            self.design or "-",
             str(self.treated or "all"),
             str(self.rows or "all"),
             str(self.arms or "-"),
@@ -86,27 +91,66 @@ def thin_treated(sample: CausalSample, n_treated: int, seed: int) -> CausalSampl
     return replace(sample.take(rows), X=sample.X.iloc[rows])
 
 
-def run_task(task: Task) -> dict[str, object]:
-    """Fit, predict and measure on one thread; a learner's failure is a row that says so."""
-    row: dict[str, object] = dict.fromkeys(COLUMNS, np.nan)
+@dataclass(frozen=True)
+class Protocol:
+    """What is asked of a learner, and kept of its answers.
+
+    Attributes
+    ----------
+    learners : dict
+        Learners by name.
+    groups : dict
+        Names that stand for several learners.
+    figures : list of str
+        Of which a study has some.
+    measure : callable ``(task, split, learner) -> figures``
+    """
+
+    learners: Mapping[str, Any]
+    groups: Mapping[str, list[str]]
+    figures: list[str]
+    measure: Callable[[Task, CausalSplit, Any], Mapping[str, float]]
+
+    @property
+    def columns(self) -> list[str]:
+        """Of a file of results."""
+        return [*KEY, *self.figures, "error"]
+
+
+def measure(task: Task, split: CausalSplit, learner: Learner) -> dict[str, float]:
+    """Fit, predict, and judge the effects by the study's figures."""
+    start = time.perf_counter()
+    effect = learner(split.train, task.replication)
+    fitted = time.perf_counter()
+    inside, outside = effect(split.train.X), effect(split.test.X)
+    predicted = time.perf_counter()
+    outcomes = effect.outcomes(split.test.X) if isinstance(effect, Outcomes) else None
+    return STUDIES[task.dataset].measure(split, Predictions(inside, outside, outcomes)) | {
+        "fit_seconds": fitted - start,
+        "predict_seconds": predicted - fitted,
+    }
+
+
+EFFECTS = Protocol(LEARNERS, GROUPS, FIGURES, measure)
+"""What ``hypercate benchmark`` asks of each learner."""
+
+
+def run_task(task: Task, protocol: Protocol = EFFECTS) -> dict[str, object]:
+    """Measure on one thread; a learner's failure is a row that says so."""
+    row: dict[str, object] = dict.fromkeys(protocol.columns, np.nan)
     row |= dict(zip(KEY, task.key, strict=True)) | {"error": ""}
     split = task.load()
     with _one_thread():
         try:
-            start = time.perf_counter()
-            effect = LEARNERS[task.learner](split.train, task.replication)
-            fitted = time.perf_counter()
-            inside, outside = effect(split.train.X), effect(split.test.X)
-            predicted = time.perf_counter()
-            outcomes = effect.outcomes(split.test.X) if isinstance(effect, Outcomes) else None
-            row |= STUDIES[task.dataset].measure(split, Predictions(inside, outside, outcomes))
-            row |= {"fit_seconds": fitted - start, "predict_seconds": predicted - fitted}
+            row |= protocol.measure(task, split, protocol.learners[task.learner])
         except Exception as error:
             row["error"] = f"{type(error).__name__}: {' '.join(str(error).split())}"
     return row
 
 
-def run(tasks: list[Task], results: Path, n_jobs: int = 1) -> pd.DataFrame:
+def run(
+    tasks: list[Task], results: Path, n_jobs: int = 1, protocol: Protocol = EFFECTS
+) -> pd.DataFrame:
     """Run what is not yet in the file `results`, and give all rows of `tasks` that are there.
 
     Parameters
@@ -116,6 +160,7 @@ def run(tasks: list[Task], results: Path, n_jobs: int = 1) -> pd.DataFrame:
         A CSV to which each finished task is appended.
     n_jobs : int
         Worker processes; each task runs on one thread.
+    protocol : Protocol
 
     Raises
     ------
@@ -124,32 +169,34 @@ def run(tasks: list[Task], results: Path, n_jobs: int = 1) -> pd.DataFrame:
     OSError
         If the data cannot be read or downloaded.
     """
-    done = set() if not results.exists() else set(map(tuple, _read(results)[KEY].to_numpy()))
+    done = (
+        set() if not results.exists() else set(map(tuple, _read(results, protocol)[KEY].to_numpy()))
+    )
     missing = [task for task in tasks if task.key not in done]
     finished = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)(
-        joblib.delayed(run_task)(task) for task in missing
+        joblib.delayed(run_task)(task, protocol) for task in missing
     )
     with tqdm(total=len(tasks), initial=len(tasks) - len(missing), unit="fit") as progress:
         for row in finished:
             pd.DataFrame([row]).to_csv(results, mode="a", header=not results.exists(), index=False)
             progress.set_postfix_str(f"{row['learner']}, replication {row['replication']}")
             progress.update()
-    return collect(tasks, results)
+    return collect(tasks, results, protocol)
 
 
-def collect(tasks: list[Task], results: Path) -> pd.DataFrame:
+def collect(tasks: list[Task], results: Path, protocol: Protocol = EFFECTS) -> pd.DataFrame:
     """Rows of `tasks` that the file holds."""
     wanted = {task.key for task in tasks}
-    table = _read(results)
+    table = _read(results, protocol)
     return table[np.array([key in wanted for key in map(tuple, table[KEY].to_numpy())], dtype=bool)]
 
 
-def _read(results: Path) -> pd.DataFrame:
+def _read(results: Path, protocol: Protocol) -> pd.DataFrame:
     if not results.exists():
-        return pd.DataFrame(columns=COLUMNS)
+        return pd.DataFrame(columns=protocol.columns)
     text = dict.fromkeys([name for name in KEY if name != "replication"] + ["error"], str)
-    table = pd.read_csv(results, dtype=text)
-    if list(table.columns) != COLUMNS:
+    table = pd.read_csv(results, dtype=text, keep_default_na=False, na_values=[""])
+    if list(table.columns) != protocol.columns:
         raise ValueError(f"{results} is of another version: move it, or choose another folder")
     return table.drop_duplicates(KEY)
 

@@ -7,25 +7,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hypercate.benchmark import tables
 from hypercate.benchmark.panel import OURS
-from hypercate.benchmark.studies import STUDIES, Study
+from hypercate.benchmark.tables import NO_SPREAD, numbers, with_error
 
-_NO_SPREAD = 1e-9
+OUR_COLOUR, THEIR_COLOUR = "#c2410c", "#64748b"
 _LEAST_SHOWN = 1e-4
-
-
-def study_of(results: pd.DataFrame) -> Study:
-    """The one study that all rows are of.
-
-    Raises
-    ------
-    ValueError
-        If there is none, or more than one.
-    """
-    names = results["dataset"].unique()
-    if len(names) != 1:
-        raise ValueError(f"a report is of one data set, got {', '.join(names) or 'none'}")
-    return STUDIES[names[0]]
 
 
 def summarise(results: pd.DataFrame) -> pd.DataFrame:
@@ -46,14 +33,11 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
         Statistics are over the replications in which the learner did not fail; what is not
         measured is NaN.
     """
-    study = study_of(results)
+    study = tables.study_of(results)
     outside, inside = f"{study.headline}_out", f"{study.headline}_in"
-    ours = results[results["learner"] == OURS].set_index("replication")[outside]
     rows = {}
     for learner, runs in results.groupby("learner", sort=False):
         ran = runs[runs[outside].notna()]
-        paired = ran.set_index("replication")[outside]
-        theirs, reference = paired.align(ours.dropna(), join="inner")
         spread = ran["effect_sd"].mean()
         rows[learner] = {
             "out mean": ran[outside].mean(),
@@ -63,12 +47,10 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
             "in s.e.": ran[inside].sem(),
             "in median": ran[inside].median(),
             **{heading: ran[figure].mean() for heading, figure in study.further.items()},
-            "over sd": ran[outside].mean() / spread if spread > _NO_SPREAD else np.nan,
+            "over sd": ran[outside].mean() / spread if spread > NO_SPREAD else np.nan,
             "fit s": ran["fit_seconds"].median(),
             "predict ms": 1e3 * ran["predict_seconds"].median(),
-            "won against us": np.nan
-            if learner == OURS or not len(theirs)
-            else (theirs < reference).mean(),
+            "won against us": tables.wins(results, learner, outside),
             "n": len(ran),
             "failed": len(runs) - len(ran),
         }
@@ -77,44 +59,25 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
 
 def to_markdown(results: pd.DataFrame) -> str:
     """The summary as a markdown table, with a line for each learner that failed."""
-    study = study_of(results)
+    study = tables.study_of(results)
     summary = summarise(results)
 
-    def column(name: str, decimals: int) -> pd.Series:
-        return summary[name].map(lambda value: "" if np.isnan(value) else f"{value:.{decimals}f}")
-
     def mean(part: str) -> pd.Series:
-        shown = (
-            column(f"{part} mean", study.decimals) + " ± " + column(f"{part} s.e.", study.decimals)
-        )
-        return shown.str.removesuffix(" ± ")
+        return with_error(summary[f"{part} mean"], summary[f"{part} s.e."], study.decimals)
 
-    table = {
-        "learner": summary.index.to_series().replace(OURS, f"**{OURS}**"),
+    cells = {
         "out: mean ± s.e.": mean("out"),
-        "median": column("out median", study.decimals),
+        "median": numbers(summary["out median"], study.decimals),
         "in: mean ± s.e.": mean("in"),
-        "median ": column("in median", study.decimals),
-        **{heading: column(heading, study.decimals) for heading in study.further},
-        "out / sd": column("over sd", 3),
-        "fit s": column("fit s", 2),
-        "predict ms": column("predict ms", 1),
-        "won against us": summary["won against us"].map(
-            lambda share: "" if np.isnan(share) else f"{share:.0%}"
-        ),
-        "n": column("n", 0),
+        "median ": numbers(summary["in median"], study.decimals),
+        **{heading: numbers(summary[heading], study.decimals) for heading in study.further},
+        "out / sd": numbers(summary["over sd"], 3),
+        "fit s": numbers(summary["fit s"], 2),
+        "predict ms": numbers(summary["predict ms"], 1),
+        "won against us": tables.shares(summary["won against us"]),
+        "n": numbers(summary["n"], 0),
     }
-    measured = {heading: cells for heading, cells in table.items() if (cells != "").any()}
-    lines = [
-        f"| {' | '.join(map(str.strip, measured))} |",
-        "|" + " --- |" * len(measured),
-        *(f"| {' | '.join(cells)} |" for cells in zip(*measured.values(), strict=True)),
-    ]
-    failures = results[results[f"{study.headline}_out"].isna()]
-    for learner, runs in failures.groupby("learner", sort=False):
-        total = (results["learner"] == learner).sum()
-        lines.append(f"\n{learner} failed {len(runs)} of {total}: {runs['error'].iloc[0]}")
-    return "\n".join(lines)
+    return tables.to_markdown(cells) + tables.failures(results, f"{study.headline}_out")
 
 
 def draw(results: pd.DataFrame, title: str, path: Path) -> None:
@@ -122,7 +85,7 @@ def draw(results: pd.DataFrame, title: str, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    study = study_of(results)
+    study = tables.study_of(results)
     figure_name = f"{study.headline}_out"
     summary = summarise(results).dropna(subset="out mean")
     least = _LEAST_SHOWN * results[figure_name].max() if study.log_scale else -np.inf
@@ -132,7 +95,7 @@ def draw(results: pd.DataFrame, title: str, path: Path) -> None:
     jitter = np.random.default_rng(0)
     for place, learner in enumerate(summary.index[::-1]):
         values = results.loc[results["learner"] == learner, figure_name].dropna().clip(lower=least)
-        colour = "#c2410c" if learner == OURS else "#64748b"
+        colour = OUR_COLOUR if learner == OURS else THEIR_COLOUR
         height = place + jitter.uniform(-0.16, 0.16, len(values))
         axes.scatter(values, height, s=14, color=colour, alpha=0.45, linewidths=0, zorder=2)
         axes.plot(

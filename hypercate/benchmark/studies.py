@@ -13,6 +13,7 @@ from hypercate.datasets import (
     CausalSample,
     CausalSplit,
     draw_arms_study,
+    draw_interval_study,
     load_acic2016,
     load_ihdp,
     load_jobs,
@@ -92,6 +93,11 @@ class Study:
     left_out: tuple[str, ...] = ()
     thinned: bool = True
 
+    @property
+    def effect_known(self) -> bool:
+        """Whether the true effect of each row is known, so that intervals can be judged."""
+        return self.headline == "pehe"
+
 
 def _effects(split: CausalSplit, predictions: Predictions) -> dict[str, float]:
     train, test = split.train.effect, split.test.effect
@@ -150,6 +156,10 @@ def _arms(replication: int, treated: int, arms: int, share: str) -> CausalSplit:
     return draw_arms_study(arms, treated, share, replication)
 
 
+def _simulated(replication: int, design: str, rows: int) -> CausalSplit:
+    return draw_interval_study(design, rows, replication)
+
+
 STUDIES: dict[str, Study] = {
     "ihdp": Study("IHDP", load_ihdp, _effects, {"source": "npci", "treated": None}),
     "acic": Study("ACIC 2016", _acic, _effects, {"rows": None, "treated": None}),
@@ -190,6 +200,9 @@ STUDIES: dict[str, Study] = {
         _effects,
         {"treated": 30, "arms": 5, "share": "much"},
         thinned=False,
+    ),
+    "simulated": Study(
+        "Simulated", _simulated, _effects, {"design": "smooth", "rows": 500}, thinned=False
     ),
 }
 """Every data set by its name on the command line.

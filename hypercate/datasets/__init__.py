@@ -11,13 +11,14 @@ from hypercate.datasets.ihdp import load_ihdp
 from hypercate.datasets.jobs import load_jobs
 from hypercate.datasets.lalonde import load_lalonde
 from hypercate.datasets.samples import CausalSample, CausalSplit
-from hypercate.datasets.synthetic import draw_arms_study
+from hypercate.datasets.synthetic import draw_arms_study, draw_interval_study
 from hypercate.datasets.twins import load_twins
 
 __all__ = [
     "CausalSample",
     "CausalSplit",
     "draw_arms_study",
+    "draw_interval_study",
     "load_acic2016",
     "load_ihdp",
     "load_jobs",

@@ -1,8 +1,9 @@
-"""Studies of our own with many arms, whose surfaces share much, little or nothing."""
+"""Studies of our own: many arms that share much, little or nothing; and two, to judge intervals."""
 
 import numpy as np
 import pandas as pd
-from scipy.special import softmax
+from scipy.optimize import brentq
+from scipy.special import expit, softmax
 
 from hypercate.datasets.samples import CausalSample, CausalSplit, check_count
 
@@ -15,6 +16,13 @@ RANK = 2
 SHARED = {"much": 0.9, "little": 0.5, "nothing": 0.0}
 NOISE_SD = np.sqrt(3 / 7)
 OVERSAMPLING = 8
+DESIGNS = ("smooth", "stepped", "few", "randomised", "null")
+TREATED_SHARE = 0.5
+FEW_TREATED_SHARE = 0.05
+LEAST_ROWS = 40
+EFFECT_MEAN = 0.5
+EFFECT_SD = 0.5
+N_STEPS = 4
 
 
 def draw_arms_study(
@@ -92,6 +100,96 @@ def draw_arms_study(
         train=people.take(np.sort(np.concatenate(train))),
         test=people.take(np.arange(TEST_ROWS)),
     )
+
+
+def draw_interval_study(
+    design: str = "smooth", rows: int = 500, replication: int = 1
+) -> CausalSplit:
+    """Draw a study of two arms with a known effect, to judge intervals of the effect on.
+
+    Covariates, and random surfaces f and h of mean 0 and variance 1, are those of
+    :func:`draw_arms_study`. The outcome is
+
+        mu_0(x) = f(x)    mu_1(x) = f(x) + tau(x)    y = mu_t(x) + N(0, 3/7)
+
+    and a row is treated with probability ``expit(c + f(x))``: the higher the outcome without
+    treatment, the likelier the treatment. The designs are, each unlike the first in one thing:
+
+    - ``"smooth"``: confounded, ``tau = 0.5 + 0.5 h``, and c such that half are treated;
+    - ``"stepped"``: ``h = sum_m a_m [z_m > c_m]`` instead, standardised, with four random columns
+      m, c_m ~ U(-1, 1) and a_m ~ N(0, 1);
+    - ``"few"``: c such that 5 % are treated;
+    - ``"randomised"``: treated with probability 1/2, whoever they are;
+    - ``"null"``: ``tau = 0``.
+
+    The training sample has exactly the share of treated rows that the population has.
+
+    Parameters
+    ----------
+    design : {"smooth", "stepped", "few", "randomised", "null"}, default "smooth"
+    rows : int, default 500
+        Training rows, at least 40.
+    replication : int, default 1
+        Any integer >= 1: the seed.
+
+    Returns
+    -------
+    CausalSplit
+        `rows` training rows and 1000 test rows, with ``mu`` known.
+
+    Raises
+    ------
+    TypeError
+        If a number is not an integer.
+    ValueError
+        If a number is out of range or `design` is unknown.
+    """
+    if design not in DESIGNS:
+        raise ValueError(f"design must be one of {', '.join(DESIGNS)}, got {design!r}")
+    rows = check_count("rows", rows, first=LEAST_ROWS)
+    replication = check_count("replication", replication)
+    rng = np.random.default_rng(replication)
+    share = FEW_TREATED_SHARE if design == "few" else TREATED_SHARE
+    n_treated = round(share * rows)
+    n_people = TEST_ROWS + OVERSAMPLING * rows
+    X, z = _covariates(rng, n_people)
+    control = _random_surface(rng, z)
+    confounding = np.zeros(n_people) if design == "randomised" else control
+    treatment = (rng.uniform(size=n_people) < _propensity(confounding, share)).astype(int)
+    mu = np.column_stack([control, control + _effect(rng, z, design)])
+    y = mu[np.arange(n_people), treatment] + rng.normal(0, NOISE_SD, size=n_people)
+    people = CausalSample(X, treatment, y, mu, randomized=None)
+    train = [
+        TEST_ROWS + np.flatnonzero(treatment[TEST_ROWS:] == arm)[:count]
+        for arm, count in enumerate((rows - n_treated, n_treated))
+    ]
+    return CausalSplit(
+        f"simulated-{design}-{rows}",
+        replication,
+        train=people.take(np.sort(np.concatenate(train))),
+        test=people.take(np.arange(TEST_ROWS)),
+    )
+
+
+def _propensity(confounding: np.ndarray, share: float) -> np.ndarray:
+    """Probabilities ``expit(c + confounding)`` with the mean given."""
+    c = brentq(lambda c: expit(c + confounding).mean() - share, -20, 20)
+    return expit(c + confounding)
+
+
+def _effect(rng: np.random.Generator, z: np.ndarray, design: str) -> np.ndarray:
+    """True effects (n,) of a design."""
+    if design == "null":
+        return np.zeros(len(z))
+    surface = _step_surface(rng, z) if design == "stepped" else _random_surface(rng, z)
+    return EFFECT_MEAN + EFFECT_SD * surface
+
+
+def _step_surface(rng: np.random.Generator, z: np.ndarray) -> np.ndarray:
+    """A surface (n,) of mean 0 and variance 1: a step in each of four columns."""
+    columns = rng.choice(N_COLUMNS, N_STEPS, replace=False)
+    steps = z[:, columns] > rng.uniform(-1, 1, size=N_STEPS)
+    return _standardise(steps @ rng.normal(size=N_STEPS))
 
 
 def _covariates(rng: np.random.Generator, n_rows: int) -> tuple[pd.DataFrame, np.ndarray]:

@@ -1,0 +1,424 @@
+"""The scripts of `benchmarks/`: what they measure is what they say, and they run end to end."""
+
+import importlib
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+pytest.importorskip("econml", reason="the benchmark needs its extra")
+
+from hypercate.datasets import CausalSample
+from hypercate.hypernet import hypernetwork, initialization
+from hypercate.outcome_net import OutcomeNet
+
+SCRIPTS = Path(__file__).parents[1] / "benchmarks"
+FAST = {"n_members": 2, "max_epochs": 3, "inputs": "raw"}
+HAS_PROC = Path("/proc/self/clear_refs").exists()
+
+
+@pytest.fixture(scope="module")
+def speed():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPTS)
+        yield importlib.import_module("speed")
+
+
+@pytest.fixture(scope="module")
+def ablation():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPTS)
+        yield importlib.import_module("ablation")
+
+
+def run(script, *arguments):
+    """What the script prints, run as a user runs it."""
+    finished = subprocess.run(
+        [sys.executable, SCRIPTS / script, *map(str, arguments)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def table_rows(text):
+    """Cells of every table row, without headings."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+class TestTheSampleOfTheSpeedScript:
+    def test_treatment_is_confounded_as_documented_and_the_truth_is_known(self, speed):
+        X, y, t, effect = speed.draw(200_000, 5, 0)
+        propensity = 0.1 + 0.8 / (1 + np.exp(-X[:, 0] - X[:, 1]))
+        naive = y[t == 1].mean() - y[t == 0].mean()
+        weighted = (y * t / propensity - y * (1 - t) / (1 - propensity)).mean()
+        assert weighted == pytest.approx(effect.mean(), abs=0.05)
+        assert naive > effect.mean() + 0.5
+        assert effect.mean() == pytest.approx(2, abs=0.02)
+        assert effect.std() == pytest.approx(np.sqrt(1.25), abs=0.02)
+
+    def test_the_effect_has_a_step(self, speed):
+        X, _, _, effect = speed.draw(5000, 7, 0)
+        step = effect - 1 - X[:, 1] / 2
+        np.testing.assert_allclose(step[X[:, 4] > 0], 2)
+        np.testing.assert_allclose(step[X[:, 4] <= 0], 0, atol=1e-12)
+
+
+class TestMemory:
+    @pytest.mark.skipif(not HAS_PROC, reason="the peak is read from /proc")
+    def test_only_what_was_allocated_inside_counts(self, speed):
+        """Neither a larger peak before, nor what is still held from before."""
+        np.ones(200 * 2**17)
+        held = np.ones(30 * 2**17)
+        with speed.watched() as seen:
+            np.ones(64 * 2**17)
+        assert len(held)
+        assert seen["peak_mib"] == pytest.approx(64, abs=8)
+        assert seen["seconds"] > 0
+
+
+class TestOperations:
+    def test_they_are_those_of_the_products_counted_by_hand(self, speed):
+        net = OutcomeNet(3, (4,), "silu")
+        theta, x = torch.randn(2, net.n_weights), torch.randn(2, 5, 3)
+        evaluate = OutcomeNet.__call__
+        with speed.counted() as seen:
+            net(theta, x)
+        assert seen["operations"] == 2 * 5 * 2 * (3 * 4 + 4)
+        with speed.counted() as seen:
+            net(theta.requires_grad_(), x)
+        assert seen["operations"] == 2 * 5 * (4 * 3 * 4 + 6 * 4)
+        assert OutcomeNet.__call__ is evaluate
+
+    def test_rows_that_all_networks_see_count_for_each(self, speed):
+        net = OutcomeNet(3, (4,), "silu")
+        with speed.counted() as seen:
+            net(torch.randn(7, net.n_weights), torch.randn(5, 3))
+        assert seen["operations"] == 7 * 5 * 2 * (3 * 4 + 4)
+
+
+class TestWhatIsSkipped:
+    @pytest.mark.parametrize(
+        ("seconds", "expected"),
+        [
+            ({}, 0),
+            ({100: 2.0}, 20),
+            ({10: 1.0, 100: 2.0}, 20),
+            ({10: 1.0, 100: 100.0}, 10_000),
+        ],
+        ids=["nothing known", "one size", "slower than the rows", "their square"],
+    )
+    def test_a_fit_is_expected_to_grow_as_it_has_and_at_least_with_the_rows(
+        self, speed, seconds, expected
+    ):
+        assert speed.expected_seconds(seconds, 1000) == pytest.approx(expected)
+
+    def test_a_fit_that_fails_says_why(self, speed, monkeypatch):
+        for name in speed.THREAD_VARIABLES:
+            monkeypatch.setenv(name, "1")
+        case = speed.Case("HyperCATE", 100, 5, 1, "abacus", 1)
+        answer = speed.in_fresh_process(case, 60)
+        assert answer["note"].startswith("failed: ValueError: device='abacus'")
+
+
+class TestSpeed:
+    learners = ("HyperCATE", "T histogram boosting")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def arguments(cls, tmp_path_factory):
+        """A limit that the first size passes, for want of a smaller one, and the second fails."""
+        out = tmp_path_factory.mktemp("speed")
+        line = ["--rows", "150,3e2", "--columns", "5", "--repeats", "1", "--threads", "1"]
+        return [*line, "--limit", "0.001", "--learners", ",".join(cls.learners), "--out", str(out)]
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def printed(cls, arguments):
+        return run("speed.py", *arguments)
+
+    @pytest.fixture
+    def results(self, printed, arguments):
+        return pd.read_csv(Path(arguments[-1], "speed.csv"))
+
+    def test_what_was_fitted_has_sane_figures(self, results):
+        fitted = results[results["rows"] == 150].set_index("learner")
+        assert fitted.index.tolist() == list(self.learners)
+        assert (fitted["data_mib"] == 150 * 5 * 8 / 2**20).all()
+        assert fitted["fit_seconds"].between(1e-3, 60).all()
+        assert fitted["predict_seconds"].between(1e-5, 10).all()
+        assert (fitted["predicted_rows"] == 150).all()
+        assert (fitted["pehe"] / fitted["effect_sd"]).between(0.05, 3).all()
+        if HAS_PROC:
+            assert fitted.loc["HyperCATE", "fit_peak_mib"] > fitted["data_mib"].iloc[0]
+            assert fitted["fit_peak_mib"].between(0, 1000).all()
+
+    def test_the_arithmetic_of_our_fit_is_a_part_of_it(self, results, speed):
+        ours = results.set_index(["learner", "rows"]).loc[("HyperCATE", 150)]
+        stages = ours[list(speed.STAGES)]
+        assert (stages > 0).all()
+        assert stages.sum() <= ours["fit_seconds"]
+        assert 1e8 < ours["product_rate"] < 1e13
+        assert 0 < ours["operations"] / ours["product_rate"] < ours["training_seconds"]
+        theirs = results.set_index(["learner", "rows"]).loc[("T histogram boosting", 150)]
+        assert np.isnan(theirs["operations"])
+
+    def test_what_takes_longer_than_the_limit_is_skipped_and_says_so(self, results, printed):
+        skipped = results[results["rows"] == 300]
+        assert skipped["learner"].tolist() == list(self.learners)
+        assert skipped["fit_seconds"].isna().all()
+        assert skipped["note"].str.match(r"skipped: about \d+ s expected, the limit is 0 s").all()
+        said = [row[2] for row in table_rows(printed) if row[0] == "300"]
+        assert said == skipped["note"].tolist()
+
+    def test_table_and_picture_are_written(self, printed, arguments):
+        from matplotlib.image import imread
+
+        out = Path(arguments[-1])
+        assert {path.name for path in out.iterdir()} == {"speed.csv", "speed.md", "speed.png"}
+        assert printed.endswith(f"\n{(out / 'speed.md').read_text()}")
+        ours = next(row for row in table_rows(printed) if row[1] == "**HyperCATE**")
+        assert ours[3] == "1.00"
+        pixels = imread(out / "speed.png")
+        assert (np.abs(pixels[..., :3] - np.array([0xC2, 0x41, 0x0C]) / 255) < 0.01).all(-1).any()
+
+    def test_the_same_command_measures_nothing_again(
+        self, printed, arguments, results, speed, monkeypatch, capsys
+    ):
+        monkeypatch.delattr(speed, "in_fresh_process")
+        speed.main(arguments)
+        assert capsys.readouterr().out.endswith(Path(arguments[-1], "speed.md").read_text())
+        again = speed.read(Path(arguments[-1], "speed.csv"))
+        pd.testing.assert_frame_equal(
+            again.sort_values(speed.KEY, ignore_index=True),
+            results.sort_values(speed.KEY, ignore_index=True),
+        )
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--rows", "many"], "--rows many: expected numbers"),
+            (["--rows", "50"], "at least 100 rows and 5 columns"),
+            (["--columns", "3"], "at least 100 rows and 5 columns"),
+            (["--learners", "nobody"], "unknown learner 'nobody'"),
+            (["--repeats", "0"], "--repeats and --threads are at least 1"),
+        ],
+    )
+    def test_bad_arguments_are_refused(self, speed, arguments, message, capsys):
+        with pytest.raises(SystemExit, match="2"):
+            speed.parse(arguments)
+        assert message in capsys.readouterr().err
+
+
+def figures(ablation, study="ihdp", **errors):
+    """Results of variants whose errors are given a list each, NaN for a failure."""
+    rows = [
+        dict.fromkeys(ablation.PROTOCOL.columns, 0)
+        | {"study": study, "variant": variant.replace("_", "="), "replication": replication}
+        | {"pehe_out": value, "effect_sd": 2.0, "fit_seconds": 1.0 * replication}
+        | ({"error": "ValueError: no"} if np.isnan(value) else {})
+        for variant, values in errors.items()
+        for replication, value in enumerate(values, start=1)
+    ]
+    return pd.DataFrame(rows)
+
+
+class TestAblationSummary:
+    def test_the_ratio_of_the_default_to_itself_is_one(self, ablation):
+        row = ablation.summarise(figures(ablation, default=[1.0, 3.0, 0.2])).loc["default"]
+        assert row["ratio"] == 1
+        assert row["ratio_se"] == 0
+        assert (row["wins"], row["pairs"]) == (0, 3)
+
+    def test_statistics_by_hand(self, ablation):
+        table = figures(ablation, default=[1.0, 2.0, 4.0], inputs_raw=[2.0, 1.0, 16.0])
+        row = ablation.summarise(table).loc["inputs=raw"]
+        logs = np.log([2, 0.5, 4])
+        assert row["out"] == pytest.approx(19 / 3)
+        assert row["over_sd"] == pytest.approx(19 / 6)
+        assert row["ratio"] == pytest.approx(np.exp(logs.mean()))
+        assert row["ratio_se"] == pytest.approx(np.exp(logs.mean()) * logs.std(ddof=1) / np.sqrt(3))
+        assert (row["wins"], row["pairs"]) == (1, 3)
+        assert row["fit_seconds"] == 2
+
+    def test_failures_leave_the_pairs_and_rounding_is_no_win(self, ablation):
+        table = figures(ablation, default=[1.0, 2.0, 4.0], inputs_raw=[np.nan, 2.0 - 1e-9, 2.0])
+        row = ablation.summarise(table).loc["inputs=raw"]
+        assert (row["n"], row["failed"]) == (2, 1)
+        assert (row["wins"], row["pairs"]) == (1, 2)
+        assert row["ratio"] == pytest.approx(0.5**0.5)
+        assert "ihdp, inputs=raw, 1 failed: ValueError: no" in ablation.to_markdown(table)
+
+    def test_the_gain_by_sharing_is_against_the_plain_and_the_best_tuned_one(self, ablation):
+        table = figures(ablation, default=[1.0, 3.0], generation_none=[4.0, 4.0])
+        tuned = figures(ablation, tuned=[2.0, 3.0]).assign(
+            variant="generation=none, weight_decay=1"
+        )
+        table.loc[table["variant"] == "default", ["chose weak", "chose raw"]] = 5
+        (row,) = ablation.sharing_learned(pd.concat([table, tuned])).to_dict("records")
+        assert row["over_none"] == pytest.approx(0.5)
+        assert row["over_best_none"] == pytest.approx(4 / 5)
+        assert (row["members"], row["chose weak"], row["chose intercept"]) == (10, 1, 0)
+
+
+class TestVariants:
+    def test_no_row_repeats_the_default(self, ablation):
+        for name, variant in ablation.VARIANTS.items():
+            changed = {
+                key: value
+                for key, value in variant.parameters.items()
+                if value != ablation.DEFAULTS[key]
+            }
+            assert changed == variant.parameters
+            assert bool(changed or variant.constants) == (name != "default")
+
+    def test_one_of_each_choice_can_be_fitted(self, ablation):
+        rng = np.random.default_rng(0)
+        X, arm = pd.DataFrame(rng.normal(size=(16, 2)), columns=["a", "b"]), np.arange(16) % 2
+        train = CausalSample(X, arm, X["a"].to_numpy() + arm, None, None)
+        one_of_each = {
+            (*variant.parameters, *variant.constants): variant
+            for variant in ablation.VARIANTS.values()
+        }
+        for variant in one_of_each.values():
+            quick = {"n_members": 1, "inputs": "raw"} | variant.parameters | {"max_epochs": 1}
+            fitted = replace(variant, parameters=quick).fit(train, 0)
+            assert np.isfinite(fitted.predict(train.X)).all()
+
+    def test_constants_are_changed_during_the_fit_only(self, ablation):
+        train = ablation.STUDIES["arms-3-much"].task(1, "-").load().train
+        settings = FAST | {"sharing": "weak"}
+
+        def effects(**constants):
+            return ablation.Variant(settings, constants).fit(train, 0).predict(train.X)
+
+        before = initialization.START_SCALE, hypernetwork.INTERCEPT_DEPARTURE
+        default = effects()
+        for constants in ablation.CONSTANTS.values():
+            assert np.abs(effects(**constants) - default).max() > 1e-3
+        assert before == (initialization.START_SCALE, hypernetwork.INTERCEPT_DEPARTURE)
+        np.testing.assert_array_equal(effects(), default)
+
+
+class TestAcicThatIsNotReported:
+    @pytest.mark.parametrize(
+        ("simulations", "replications", "note"),
+        [
+            (range(1, 11), range(6, 11), ""),
+            (range(1, 6), range(11, 16), "1 to 5 with the second split"),
+            (range(1, 4), range(0), "left out"),
+        ],
+    )
+    def test_it_is_what_the_data_folder_allows(
+        self, ablation, simulations, replications, note, tmp_path, monkeypatch
+    ):
+        (tmp_path / "acic2016").mkdir()
+        for number in simulations:
+            (tmp_path / f"acic2016/zymu_{number}.csv").touch()
+        monkeypatch.setenv("HYPERCATE_DATA", str(tmp_path))
+        taken, said = ablation.acic_replications()
+        assert taken == replications
+        assert note in said
+
+
+class TestAblation:
+    variants = ("default", "inputs=boosted", "generation=none")
+    line = ("--studies", "arms-3-much", "--replications", "2", "--variants", ";".join(variants))
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def out(cls, tmp_path_factory):
+        return tmp_path_factory.mktemp("ablation")
+
+    @pytest.fixture(scope="class", autouse=True)
+    @classmethod
+    def quick(cls, ablation):
+        quick = {
+            name: replace(ablation.VARIANTS[name], parameters=FAST | variant.parameters)
+            for name, variant in ablation.VARIANTS.items()
+        }
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(ablation, "PROTOCOL", replace(ablation.PROTOCOL, learners=quick))
+            yield
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def arguments(cls, ablation, quick, out):
+        arguments = [*cls.line, "--out", str(out)]
+        ablation.main(arguments)
+        return arguments
+
+    def test_there_is_a_row_for_each_fit(self, arguments, out, ablation):
+        table = pd.read_csv(out / "ablation.csv")
+        assert len(table) == 3 * 2
+        assert sorted(table["replication"].unique()) == [1101, 1102]
+        assert table["error"].isna().all()
+        assert (table["pehe_out"] > 0).all()
+        assert (table["fit_seconds"] > 0).all()
+
+    def test_every_member_chose_one_degree_and_one_way_to_see_the_inputs(
+        self, arguments, out, ablation
+    ):
+        table = pd.read_csv(out / "ablation.csv")
+        degrees = [f"chose {name}" for name in (*initialization.DEGREES, "none")]
+        members = FAST["n_members"]
+        assert (table[degrees].sum(axis=1) == members).all()
+        assert (table[["chose raw", "chose boosted"]].sum(axis=1) == members).all()
+        by_variant = table.groupby("learner")
+        assert by_variant["chose boosted"].sum().to_dict() == {
+            "default": 0,
+            "inputs=boosted": 2 * members,
+            "generation=none": 0,
+        }
+        assert by_variant["chose none"].sum()["generation=none"] == 2 * members
+
+    def test_the_table_has_every_variant(self, arguments, out):
+        text = (out / "ablation.md").read_text()
+        ratios, study, learned = text.split("## ")[1:]
+        assert ratios.startswith("Error over the default's")
+        assert [row[0] for row in table_rows(ratios)[2:]] == list(self.variants)
+        assert table_rows(ratios)[2][1] == "1.000 ± 0.000"
+        assert study.startswith("arms-3-much (1101 to 1102, n = 2)")
+        assert [row[0] for row in table_rows(study)[2:]] == list(self.variants)
+        assert [row[:2] for row in table_rows(learned)[2:]] == [["arms-3-much", "4"]]
+
+    def test_the_same_command_runs_nothing_again(
+        self, arguments, out, ablation, monkeypatch, capsys
+    ):
+        written = (out / "ablation.csv").read_bytes()
+        monkeypatch.setattr(ablation.Variant, "fit", None)
+        ablation.main(arguments)
+        assert (out / "ablation.csv").read_bytes() == written
+        assert capsys.readouterr().out == (out / "ablation.md").read_text()
+
+    def test_workers_of_the_real_script_know_its_variants(self, tmp_path):
+        line = ["--studies", "arms-3-much", "--replications", "1", "--jobs", "2"]
+        printed = run("ablation.py", *line, "--variants", "n_members=1", "--out", tmp_path)
+        (row,) = pd.read_csv(tmp_path / "ablation.csv").to_dict("records")
+        assert row["learner"] == "n_members=1"
+        assert row["pehe_out"] > 0
+        assert row["chose raw"] + row["chose boosted"] == 1
+        assert "over the default" not in printed
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--studies", "nhanes"], "unknown study 'nhanes'"),
+            (["--variants", "inputs=x"], "unknown variant 'inputs=x'"),
+            (["--jobs", "0"], "--replications and --jobs are at least 1"),
+        ],
+    )
+    def test_bad_arguments_are_refused(self, ablation, arguments, message, capsys, tmp_path):
+        with pytest.raises(SystemExit, match="2"):
+            ablation.main([*arguments, "--out", str(tmp_path / "out")])
+        assert message in capsys.readouterr().err
+        assert not (tmp_path / "out").exists()
