@@ -7,8 +7,8 @@
 #
 # - **policy risk**: the share who would have no job if exactly those with a positive estimated
 #   effect were trained, estimated on those whom the draw gave what the policy advises;
-# - **ATT error**: estimated average effect on the treated, against the experiment's difference in
-#   means.
+# - **ATT**: the estimated average effect on the treated and its interval, against the experiment's
+#   difference in means.
 #
 # Run it as it is (`python tutorials/jobs.py --out FOLDER --folds N`), or cell by cell. It needs
 # `pip install ".[benchmark]"`, and the data: downloaded once, or from the folder `HYPERCATE_DATA`.
@@ -21,10 +21,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from hypercate import HyperCATE
+from hypercate import HyperCATE, overlap_report, plots
 from hypercate.datasets import load_jobs
 from hypercate.datasets.jobs import REPLICATIONS
-from hypercate.metrics import att_error, policy_risk
+from hypercate.metrics import policy_risk
 
 parser = argparse.ArgumentParser(allow_abbrev=False)
 parser.add_argument("--out", type=Path, default=Path("results/tutorials"), help="plots go here")
@@ -59,11 +59,33 @@ print("treated minus all controls: {:+.3f} ± {:.3f}".format(*difference(train, 
 print("within the experiment: {:+.3f} ± {:.3f}".format(*difference(train, train.randomized)))
 
 # %% [markdown]
+# ## Who can be compared at all?
+#
+# Most of the survey's people would never have been in the programme, and no method can tell what
+# it would have done for them. `overlap_report` sees that from covariates and treatment alone, and
+# `fit` would warn of it. Weighting does not mend it: the covariates still differ afterwards. The
+# rows in common support are those of a kind that either arm received: nearly all of the
+# experiment's, and a third of the survey's.
+
+# %%
+report = overlap_report(train.X, train.treatment)
+print(report)
+supported = report.common_support.to_numpy()
+for name, rows in (("experiment", train.randomized), ("survey", ~train.randomized)):
+    print(f"in common support: {supported[rows].mean():.0%} of the {name}'s rows")
+
+figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
+plots.plot_overlap(report, ax=left)
+plots.plot_balance(report, ax=right)
+figure.savefig(options.out / "jobs_overlap.png", dpi=150)
+
+# %% [markdown]
 # ## Fit on every fold
 #
-# The published folds are ten random splits into 2570 training and 642 test rows. HyperCATE sees
-# only covariates, treatment and outcome; which rows are the experiment's is for the measures alone.
-# The outcome, employed or not, is binary, so effects are differences in the chance of a job.
+# The published folds are ten random splits into 2570 training and 642 test rows. HyperCATE is
+# fitted on the training rows in common support. It sees only covariates, treatment and outcome;
+# which rows are the experiment's is for the measures alone. The outcome, employed or not, is
+# binary, so effects are differences in the chance of a job.
 
 # %%
 POLICIES = {
@@ -75,23 +97,32 @@ POLICIES = {
 risks, atts = [], []
 for fold in range(1, options.folds + 1):
     split = load_jobs(fold)
-    estimator = HyperCATE(random_state=fold)
-    estimator.fit(split.train.X, split.train.y, split.train.treatment)
+    report = overlap_report(split.train.X, split.train.treatment)
+    fitted = split.train.take(np.flatnonzero(report.common_support))
+    estimator = HyperCATE(random_state=fold).fit(fitted.X, fitted.y, fitted.treatment)
+    averages = {
+        "train": estimator.att_inference(),
+        "test": estimator.att_inference(split.test.X, split.test.treatment),
+    }
     for rows, sample in (("train", split.train), ("test", split.test)):
         measured = sample.y, sample.treatment, sample.randomized
         for policy, decide in POLICIES.items():
             risk = policy_risk(*measured, decide(estimator, sample.X))
             risks.append({"fold": fold, "rows": rows, "policy": policy, "risk": risk})
         experiment, standard_error = difference(sample, sample.randomized)
+        (att,), ((lower,), (upper,)) = averages[rows].point_estimate, averages[rows].interval()
         atts.append(
             {
                 "fold": fold,
                 "rows": rows,
                 "experiment": experiment,
                 "its s.e.": standard_error,
-                "HyperCATE": estimator.att(sample.X, sample.treatment),
-                "error": att_error(*measured, estimator.predict(sample.X)),
-                "error of zero effect": att_error(*measured, np.zeros(len(sample))),
+                "HyperCATE": att,
+                "lower": lower,
+                "upper": upper,
+                "holds it": lower <= experiment <= upper,
+                "error": abs(experiment - att),
+                "error of zero effect": abs(experiment),
             }
         )
 risks, atts = pd.DataFrame(risks), pd.DataFrame(atts)
@@ -119,10 +150,14 @@ for anchor in ("treat everyone", "treat no one"):
 #
 # ## ATT
 #
+# By cross-fitted AIPW, with 95 % intervals; `holds it` is the share of folds whose interval holds
+# the experiment's difference in means. The training rows were seen in fit, but never marked as the
+# experiment: two thirds of the controls in common support are the survey's.
+#
 # A test fold holds 144 rows of the experiment, so its own difference in means has a standard error
-# as large as the effect: the ATT error of a single test fold is mostly the benchmark's noise. The
-# training rows hold four times as many. (They were seen in fit, but never marked as the experiment:
-# most controls there are the survey's.)
+# as large as the effect: the error of a single test fold is mostly the benchmark's noise, and an
+# interval that speaks of the population need not hold it. The training rows hold four times as
+# many. Folds share most of their rows, so ten of them are far from ten trials of the interval.
 
 # %%
 print(atts.drop(columns="fold").groupby("rows", sort=False).mean().round(3).to_string())
@@ -138,7 +173,9 @@ left.legend(fontsize="small")
 on_test = atts[atts["rows"] == "test"]
 error_bars = {"yerr": on_test["its s.e."], "color": "#64748b", "label": "experiment ± s.e."}
 right.errorbar(on_test["fold"], on_test["experiment"], fmt="o", ms=4, lw=0.8, **error_bars)
-right.plot(on_test["fold"], on_test["HyperCATE"], "D", color="#c2410c", label="HyperCATE")
+beside = on_test["fold"] + 0.2
+right.vlines(beside, on_test["lower"], on_test["upper"], color="#c2410c", lw=0.8)
+right.plot(beside, on_test["HyperCATE"], "D", ms=4, color="#c2410c", label="HyperCATE, 95 %")
 right.axhline(0, color="black", lw=0.6)
 right.set(xlabel="fold", ylabel="ATT: gain in the chance of a job (test rows)", xticks=risk.index)
 right.legend(fontsize="small")

@@ -1,0 +1,263 @@
+# %% [markdown]
+# # Uncertainty: of an effect, of a person, of an average
+#
+# "How sure is that?" is three questions, with three answers of very different width:
+#
+# 1. **The effect at x** (the CATE): the mean effect among all people with covariates x. Ask
+#    `effect_interval`. More data make it narrower.
+# 2. **A person's own outcome or effect**: what will happen to this person. Ask
+#    `predict_outcome_interval` and `individual_effect_interval`. They hold the noise of persons,
+#    which no amount of data takes away.
+# 3. **An average**: of everyone (ATE), of the treated (ATT), of a group (GATE). Ask
+#    `ate_inference`, `att_inference`, `gate_inference`. Errors of single rows cancel out, so these
+#    are the surest.
+#
+# Here each is asked where the truth is known, and then where none of them is to be trusted. Run it
+# as it is (`python tutorials/uncertainty.py --out FOLDER`), or cell by cell in an editor that knows
+# `# %%`. It needs `pip install ".[benchmark]"` and no download.
+
+# %%
+import argparse
+import warnings
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from hypercate import HyperCATE, OverlapWarning, overlap_report, plots
+from hypercate.datasets import draw_interval_study
+from hypercate.datasets.synthetic import NOISE_SD
+from hypercate.metrics import coverage, sqrt_pehe
+
+parser = argparse.ArgumentParser(allow_abbrev=False)
+parser.add_argument("--out", type=Path, default=Path("results/tutorials"), help="plots go here")
+out = parser.parse_known_args()[0].out
+out.mkdir(parents=True, exist_ok=True)
+
+# %% [markdown]
+# ## The data
+#
+# A simulated study: 800 people to fit on, 1000 to predict, half of them treated, 20 covariates.
+# Those who do well without treatment are the likelier to get it, so the treated look far better off
+# than treatment makes them.
+
+# %%
+split = draw_interval_study("smooth", rows=800, replication=1)
+train, test = split.train, split.test
+naive = train.y[train.treatment == 1].mean() - train.y[train.treatment == 0].mean()
+print(f"treated minus controls, as they are: {naive:.2f}; true ATE: {train.effect.mean():.2f}")
+print(f"true effects of the test rows: {test.effect.mean():.2f} ± {test.effect.std():.2f} (sd)")
+
+# %% [markdown]
+# ## Overlap comes first
+#
+# Effects are comparisons, so everyone should have had a chance of either arm. `overlap_report` asks
+# the data before any outcome is looked at: how probable each arm was (by models that did not see
+# the row), how many rows a weighted comparison really rests on, and how alike weighting makes the
+# arms.
+
+# %%
+report = overlap_report(train.X, train.treatment)
+print(report)
+
+figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5.5), layout="constrained")
+plots.plot_overlap(report, ax=left)
+plots.plot_balance(report, ax=right)
+figure.savefig(out / "uncertainty_overlap.png", dpi=150)
+
+# %% [markdown]
+# The arms overlap, and what they differ in is measured. Differences below 0.1 after weighting are
+# commonly held to be balance.
+#
+# ## Fit
+#
+# Held-out losses should fall and level off; the dot is where each member's weights are from.
+
+# %%
+estimator = HyperCATE(random_state=0).fit(train.X, train.y, train.treatment)
+
+# %% [markdown]
+# ## 1. The effect at x
+#
+# Standard errors come from a jackknife: every member of the ensemble left out its own fifth of the
+# rows, and how far members differ, times a factor that follows from that fifth, is how far another
+# sample of people would move the estimate. `calibration_` holds the factor, and the degrees of
+# freedom of Student's t.
+#
+# *Use it* to say at which covariates an effect is surely above a threshold, or to rank rows by how
+# sure their effect is. *It cannot see* an error that all members make alike: a step that all of
+# them smooth, or an effect that they all call constant.
+
+# %%
+inference = estimator.effect_inference(test.X)
+print(inference.summary_frame(alpha=0.1).head().round(2).to_string())
+print(f"factor {estimator.calibration_.scale:.2f}, {estimator.calibration_.dof:.0f} df")
+
+figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.8), layout="constrained")
+plots.plot_effects(inference, ax=left)
+plots.plot_effect_by(inference, test.X["x8"], ax=right)
+figure.savefig(out / "uncertainty_effects.png", dpi=150)
+
+# %% [markdown]
+# The truth is known here, so the share of intervals that hold it can be counted, at every level.
+# Without calibration draws have the spread of the members, which is too small: they share most of
+# their rows. One data set is one draw, in which intervals are right or wrong together:
+# `hypercate benchmark simulated --intervals` counts over many.
+
+# %%
+uncalibrated = HyperCATE(calibrate=False, random_state=0)
+uncalibrated.fit(train.X, train.y, train.treatment)
+for name, fitted in (("calibrated", estimator), ("not calibrated", uncalibrated)):
+    held = coverage(test.effect, *fitted.effect_interval(test.X, alpha=0.1))
+    print(f"90 % intervals, {name}, hold the true effect in {held:.0%} of the rows")
+
+# %% [markdown]
+# ## 2. A person's own outcome and effect
+#
+# Two people with the same covariates have different outcomes. Conformal intervals are as wide as
+# predictions of held-out people were wrong. *Use them* for what a single person has to expect.
+# They hold 90 % of **people on average**, also over the samples that one might have fitted, of
+# which this is one; a kind of people whose outcomes vary more is held less often, others more. The
+# interval of a person's own effect allows for any dependence between the outcome with and the one
+# without treatment, of which only one is ever seen; it is therefore wider than needed here.
+
+# %%
+noise = np.random.default_rng(0).normal(0, NOISE_SD, test.mu.shape)
+outcomes = test.mu + noise
+own_effect = outcomes[:, 1] - outcomes[:, 0]
+
+asked = {
+    "effect at x": (test.effect, estimator.effect_interval(test.X, alpha=0.1)),
+    "own outcome, treated": (
+        outcomes[:, 1],
+        estimator.predict_outcome_interval(test.X, arm=1, alpha=0.1),
+    ),
+    "own outcome, control": (
+        outcomes[:, 0],
+        estimator.predict_outcome_interval(test.X, arm=0, alpha=0.1),
+    ),
+    "own effect": (own_effect, estimator.individual_effect_interval(test.X, alpha=0.1)),
+    "own effect by effect_interval (wrong)": (
+        own_effect,
+        estimator.effect_interval(test.X, alpha=0.1),
+    ),
+}
+table = {
+    question: {"held": coverage(truth, lower, upper), "median width": np.median(upper - lower)}
+    for question, (truth, (lower, upper)) in asked.items()
+}
+print(pd.DataFrame.from_dict(table, orient="index").round(2).to_string())
+
+# %% [markdown]
+# The last row is the mistake to avoid: the interval of a mean is no interval for a person.
+#
+# ## 3. Averages
+#
+# Cross-fitted AIPW: predictions that did not see the row, corrected by the weighted residuals of
+# those who did get the arm. It is right if either the outcomes' model or the propensities are.
+# *Use it* for statements on a population: is it worth it at all, for whom on average? Groups have
+# to be fixed before outcomes are looked at; to group rows by their estimated effect and then test
+# these groups on the same rows would test a guess on what it was made from.
+
+# %%
+average = estimator.ate_inference()
+print(average)
+lower, upper = average.interval(alpha=0.05)
+print(f"true ATE: {train.effect.mean():.2f}, treated minus controls: {naive:.2f}")
+print(f"ATT: {estimator.att():.2f}, true: {train.effect[train.treatment == 1].mean():.2f}")
+
+groups = pd.qcut(train.X["x8"], 4, labels=["lowest", "low", "high", "highest"]).rename("x8")
+by_group = estimator.gate_inference(groups).summary_frame()
+by_group["true"] = pd.Series(train.effect).groupby(groups, observed=True).mean()
+print(by_group.round(2).to_string())
+
+figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
+plots.plot_group_effects(by_group, ax=left)
+plots.plot_history(estimator, ax=right)
+figure.savefig(out / "uncertainty_averages.png", dpi=150)
+
+# %% [markdown]
+# Do effects differ at all? The test regresses doubly robust scores on the predicted effects. A
+# coefficient of `differential_prediction` near 1 says that the predicted differences are of the
+# right size; a small p-value, that there are differences and the model sees some of them. A large
+# one is no proof that there are none.
+
+# %%
+print(estimator.heterogeneity_test().round(4).to_string())
+
+# %% [markdown]
+# ## Abstaining
+#
+# `reject` marks the rows with the largest standard errors. Whether the rest are better is seen in
+# the right picture: a line that falls from "at random" towards the oracle. It falls little here,
+# where the effect is about equally hard to tell for all. The left picture has the coverage of all
+# levels.
+
+# %%
+effect = estimator.predict(test.X)
+certain = ~estimator.reject(test.X, share=0.1)
+print(
+    f"sqrt-PEHE of all rows: {sqrt_pehe(test.effect, effect):.3f}, without the 10 % least "
+    f"certain: {sqrt_pehe(test.effect[certain], effect[certain]):.3f}"
+)
+
+figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.8), layout="constrained")
+plots.plot_calibration(test.effect, inference, label="effect at x", ax=left)
+plots.plot_calibration(
+    test.effect, uncalibrated.effect_inference(test.X), label="the same, not calibrated", ax=left
+)
+plots.plot_calibration(
+    own_effect,
+    lambda alpha: estimator.individual_effect_interval(test.X, alpha=alpha),
+    label="own effect",
+    ax=left,
+)
+plots.plot_rejection(test.effect, effect, inference.stderr, ax=right)
+figure.savefig(out / "uncertainty_coverage.png", dpi=150)
+
+# %% [markdown]
+# ## No overlap
+#
+# Suppose that no one with x1 above 0 was treated. What treatment would do to them is extrapolated
+# from others. `fit` warns and names the arm; `common_support` of the report says which rows are
+# left to compare.
+
+# %%
+seen = (train.treatment == 0) | (train.X["x1"] <= 0).to_numpy()
+print(overlap_report(train.X[seen], train.treatment[seen]))
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always", OverlapWarning)
+    apart = HyperCATE(random_state=0).fit(train.X[seen], train.y[seen], train.treatment[seen])
+for warning in caught:
+    print(f"{warning.category.__name__}: {warning.message}")
+
+# %% [markdown]
+# Look at the widths. Conformal intervals are infinite for most people whose like was never treated:
+# nothing is known of them. The interval of the effect at x is hardly wider there: members that
+# extrapolate alike agree. That it holds the truth here is owed to a smooth surface, and no data
+# could have told. So heed the warning, and keep to the common support.
+
+# %%
+of_effect = np.subtract(*apart.effect_interval(test.X, alpha=0.1)[::-1])
+of_person = np.subtract(*apart.individual_effect_interval(test.X, alpha=0.1)[::-1])
+untreated = np.where(test.X["x1"] > 0, "x1 above 0, never treated", "x1 up to 0")
+widths = pd.DataFrame({"effect at x, width": of_effect, "own effect, infinite": ~(of_person < 1e9)})
+print(widths.groupby(untreated).mean().round(2).to_string())
+
+# %% [markdown]
+# ## Unmeasured confounding
+#
+# Now hide the four covariates in which the arms differ most. The arms seem to overlap better
+# than before, every interval is narrow, the test of heterogeneity is passed, and the ATE is wrong
+# by many standard errors. **No interval can see what was not measured**: that X holds whatever
+# drives both has to be argued from how treatment was given.
+
+# %%
+hidden = report.balance["before"].abs().nlargest(4).index.get_level_values("covariate")
+known = train.X.drop(columns=hidden)
+print(overlap_report(known, train.treatment).arms.round(3).to_string())
+blind = HyperCATE(random_state=0).fit(known, train.y, train.treatment)
+lower, upper = blind.ate_interval()
+print(f"ATE without them: {blind.ate():.2f} ({lower:.2f} to {upper:.2f})")
+print(f"true ATE: {train.effect.mean():.2f}")
