@@ -28,7 +28,7 @@ from hypercate.hypernet.hypernetwork import HyperNet, Tensors
 from hypercate.learners import TLearner
 from hypercate.propensity import Propensity
 from hypercate.scoring import r_score
-from hypercate.uncertainty import Calibration, mix, networks, spread
+from hypercate.uncertainty import Calibration, mix, networks, root_sum_of_squares, spread
 
 _N_DRAWS = 200
 _SEEDS = np.iinfo(np.int32).max
@@ -198,7 +198,7 @@ class Answers:
             arms = [T1] if np.ndim(T1) == 0 else []
         return EffectInference(
             point_estimate=effects,
-            stderr=np.sqrt(np.square(deviations).sum(axis=0)),
+            stderr=root_sum_of_squares(deviations, axis=0),
             dof=self.calibration_.dof,
             bound=1.0 if self.outcome_ == "binary" else np.inf,
             index=_index_of(X, len(effects)),

@@ -94,7 +94,8 @@ def grow(
         if held is not None:
             raw[fold == held, k] = predicted
     importances = np.stack([model.feature_importances_ for model in models])
-    explained = [np.var(raw[arm == k, k]) * np.sum(arm == k) for k in range(n_arms)] @ importances
+    varied = [np.var(raw[arm == k, k]) * np.sum(arm == k) for k in range(n_arms)]
+    explained = np.maximum(varied @ importances, 0)  # rounding may leave it below
     largest = explained.max()
     relevance = np.sqrt(explained / largest) if largest > 0 else np.ones(x.shape[1])
     scale = raw.std(axis=0)

@@ -34,7 +34,7 @@ class Candidates:
         Where draws differ by dropout alone, ``"auto"`` leaves out independent arms, which it does
         not reach.
         """
-        degrees = TRIED_DEGREES if sharing == "auto" else (sharing,)
+        degrees: tuple[str, ...] = TRIED_DEGREES if sharing == "auto" else (sharing,)
         if uncertainty == "dropout":
             degrees = tuple(name for name in degrees if name != "independent")
         if generation == "none":

@@ -507,7 +507,7 @@ class TestDoubleRobustness:
     def test_so_they_do_those_of_new_treated_rows(self, wrong):
         """Outcomes are wrong in what the control would have had, not in the effect alone."""
         fit, rng = large(), np.random.default_rng(1)
-        outcomes = fit.outcomes + [0, 3] - (wrong == "outcomes") * fit.outcomes[:, :1]
+        outcomes = fit.outcomes + np.array([0, 3]) - (wrong == "outcomes") * fit.outcomes[:, :1]
         propensity = np.full((40_000, 2), 0.5) if wrong == "propensity" else fit.propensity
         biased = CrossFit(fit.arm, fit.y, fit.weight, outcomes, propensity)
         arm = rng.integers(2, size=20_000)

@@ -111,8 +111,9 @@ class TestPanel:
         )
 
     def test_bootstrap_is_repeated_by_its_seed_and_leaves_the_global_one_as_it_was(
-        self, few_resamples
+        self, monkeypatch
     ):
+        monkeypatch.setattr(interval_panel, "N_RESAMPLES", 3)
         train, test = small_sample(n=60), small_sample(n=10, seed=1)
         np.random.seed(5)  # noqa: NPY002
         expected = np.random.get_state()[1].copy()  # noqa: NPY002
@@ -140,7 +141,9 @@ class TestPanel:
 
     def test_the_panel_is_ours_and_all_the_rest(self):
         assert interval_panel.GROUPS["panel"][0] == "HyperCATE"
-        assert set(interval_panel.GROUPS["panel"]) == set(interval_panel.LEARNERS)
+        panel, sources = interval_panel.GROUPS.values()
+        assert {*panel, *sources} == set(interval_panel.LEARNERS)
+        assert {*panel} & {*sources} == {"HyperCATE"}
         assert not any("," in name for name in interval_panel.LEARNERS)
 
 

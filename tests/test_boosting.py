@@ -226,6 +226,21 @@ class TestSizes:
         assert drawn(grown(x, y, weight, arm)[0]) == [{60}, {40}]
 
 
+def test_an_importance_of_rounding_errors_below_0_is_a_relevance_of_0():
+    least = []
+    for seed in (2, 32, 56, 81):
+        rng = np.random.default_rng(seed)
+        x = (rng.random((13, 3)) < 0.4).astype(np.float32)
+        y = np.where(rng.random(13) < 0.8, 1e-7 * rng.normal(size=13) - 0.5, 2).astype(np.float32)
+        for first in (0, 1):
+            trees, cross_fitted = grown(x[first::2], y[first::2])
+            least.append(trees.models[0].feature_importances_.min())
+            assert ((trees.relevance >= 0) & (trees.relevance <= 1)).all()
+            assert trees.relevance.max() == 1
+            assert np.isfinite(cross_fitted).all()
+    assert -1e-12 < min(least) < 0
+
+
 class TestManners:
     def test_a_seed_gives_the_same_to_the_bit_and_another_others(self):
         data = trial((9, 8))

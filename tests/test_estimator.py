@@ -171,11 +171,13 @@ class TestKnownEffects:
         assert np.isfinite(effects).all()
         assert np.abs(effects - est.ate(frame)).max() < 3
 
-    def test_the_outcomes_unit_comes_back_to_the_bit_for_powers_of_two(self):
+    @pytest.mark.parametrize("unit", [2.0**40, 2.0**-600, 2.0**600])
+    def test_the_outcomes_unit_comes_back_to_the_bit_for_powers_of_two(self, unit):
         X, y, arm, _ = trial()
-        outcomes = tiny().fit(X, y, arm).predict_outcomes(X)
-        scaled = tiny().fit(X, 2.0**40 * y, arm).predict_outcomes(X)
-        np.testing.assert_array_equal(scaled, 2.0**40 * outcomes)
+        est, scaled = (tiny().fit(X, values, arm) for values in (y, unit * y))
+        np.testing.assert_array_equal(scaled.predict_outcomes(X), unit * est.predict_outcomes(X))
+        inference = est.effect_inference(X), scaled.effect_inference(X)
+        np.testing.assert_allclose(inference[1].stderr, unit * inference[0].stderr, rtol=1e-6)
 
     def test_an_offset_of_the_outcome_does_not_reach_the_effects(self):
         X, y, arm, _ = trial()
@@ -653,7 +655,7 @@ class TestAverages:
             other.loc[[1]].reset_index(), table.loc[[0]].reset_index().assign(arm=1)
         )
         flat = tiny(**settings, sharing="intercept").fit(X, y, arm).heterogeneity_test()
-        assert (flat.xs("differential_prediction", level="term")["pvalue"] == 1).all()
+        assert (flat.xs("differential_prediction", level="term")["pvalue"] > 0.05).all()
 
 
 class TestDraws:
@@ -807,7 +809,7 @@ class TestCoverageOfAverages:
         rows, truth, _ = frames
         error = np.sqrt(np.mean([(f["point_estimate"] - truth) ** 2 for f in rows], axis=0))
         stated = np.sqrt(np.mean([frame["stderr"] ** 2 for frame in rows], axis=0))
-        assert ((0.5 < error / stated) & (error / stated < 1.6)).all()
+        assert ((error / stated > 0.5) & (error / stated < 1.6)).all()
 
 
 class TestIntervalsOfPersons:
@@ -1020,9 +1022,10 @@ class TestScore:
     def test_a_good_model_scores_higher_than_a_bad_one(self):
         X, y, arm, _ = trial(n=500)
         new = trial(n=500, seed=1)[:3]
-        good = able(sharing="moderate", max_epochs=60).fit(X, y, arm)
-        flat = able(sharing="intercept", max_epochs=60).fit(X, y, arm)
-        bad = able(sharing="moderate", max_epochs=60).fit(-X, y, arm)
+        settings = {"inputs": "raw", "max_epochs": 60}
+        good = able(sharing="moderate", **settings).fit(X, y, arm)
+        flat = able(sharing="intercept", **settings).fit(X, y, arm)
+        bad = able(sharing="moderate", **settings).fit(-X, y, arm)
         assert 0.4 < good.score(*new) <= 1
         assert flat.score(*new) == pytest.approx(0, abs=0.05)
         assert bad.score(*new) < -0.3
@@ -1092,6 +1095,13 @@ class TestFittedAttributes:
         assert np.isfinite(history).all(axis=None)
         assert history["train_loss"].iloc[6] < history["train_loss"].iloc[0]
 
+    @pytest.mark.parametrize(
+        ("n", "size"), [(60, 128), (4096, 128), (32_000, 1000), (65_536, 2048), (10**7, 2048)]
+    )
+    def test_minibatches_grow_with_the_data_from_128_to_2048(self, n, size):
+        assert tiny()._schedule(n).batch_size == size
+        assert tiny(batch_size=5000)._schedule(n).batch_size == 5000
+
     def test_a_member_stops_once_its_loss_has_not_fallen_by_1_percent_for_its_patience(self):
         X, y, arm, _ = trial(n=120, noise=2)
         est = tiny(n_members=4, max_epochs=200, patience=6).fit(X, y, arm)
@@ -1148,8 +1158,8 @@ class TestFittedAttributes:
     @pytest.mark.parametrize("n_arms", [2, 3])
     def test_parameters_are_counted_beside_the_weights_that_they_generate(self, n_arms):
         X, y, arm, _ = trial(n_arms=n_arms)
-        weights = ((4 + n_arms) * 8 + 8) + (8 * 8 + 8) + (8 + 1)  # trees add an input an arm
-        layout = {"embedding_dim": 5, "hypernet_hidden": (6,)}
+        weights = (4 * 8 + 8) + (8 * 8 + 8) + (8 + 1)
+        layout = {"embedding_dim": 5, "hypernet_hidden": (6,), "inputs": "raw"}
         counts = tiny(generation="once", **layout).fit(X, y, arm).n_parameters_
         generator = n_arms * 5 + (5 * 6 + 6) + 6 * weights
         assert counts == {"trained": weights + generator, "generated": n_arms * weights}
@@ -1157,11 +1167,13 @@ class TestFittedAttributes:
         assert chunks["generated"] == n_arms * weights
         assert chunks["trained"] < counts["trained"]
         own = {"trained": n_arms * weights, "generated": n_arms * weights}
-        assert tiny(generation="none").fit(X, y, arm).n_parameters_ == own
+        assert tiny(generation="none", inputs="raw").fit(X, y, arm).n_parameters_ == own
         assert tiny(sharing="independent", **layout).fit(X, y, arm).n_parameters_ == own
         either = tiny(generation="once", sharing="auto", max_epochs=20, **layout).fit(X, y, arm)
         assert (either.sharing_["chosen"] != "independent").all()
         assert either.n_parameters_ == counts
+        boosted = tiny(generation="none", inputs="boosted").fit(X, y, arm).n_parameters_
+        assert boosted["generated"] == n_arms * (weights + n_arms * 8)  # an input an arm
 
     @pytest.mark.parametrize(
         "change",
@@ -1232,8 +1244,6 @@ class TestIndependentArms:
         X, y, arm, _ = trial(n_arms=3)
         settings = {"sharing": "independent", "inputs": "raw"}
         before = tiny(**settings).fit(X, y, arm).predict_outcomes(X)
-        other = np.where(arm == 1, y[::-1], y)
-        other[arm == 1] *= (y[arm == 1]).std() / other[arm == 1].std()
         moved = y.copy()
         moved[arm == 1] = y[arm == 1][::-1]  # of the same mean and spread
         after = tiny(**settings).fit(X, moved, arm).predict_outcomes(X)
@@ -1303,7 +1313,8 @@ class TestReproducibility:
     def test_the_state_of_the_process_is_left_alone(self, random_state, odd_threads):
         X, y, arm, _ = trial(n=60)
         before = global_state()
-        est = tiny(random_state=random_state, hypernet_dropout=0.1, spectral_norm=True)
+        settings = {"inputs": "raw", "hypernet_dropout": 0.1, "spectral_norm": True}
+        est = tiny(random_state=random_state, **settings)
         est.fit(X, y, arm)
         est.predict(X)
         est.effect_inference(X).summary_frame()
@@ -1315,7 +1326,7 @@ class TestReproducibility:
         X, y, arm, _ = trial(n=60)
         before = global_state()
         with pytest.raises(FloatingPointError):
-            tiny(learning_rate=1e30, max_epochs=50).fit(X, y, arm)
+            tiny(learning_rate=1e30, max_epochs=50, inputs="raw").fit(X, y, arm)
         with pytest.raises(ValueError, match="y is missing"):
             tiny().fit(X, np.where(arm, np.nan, y), arm)
         assert global_state() == before

@@ -237,7 +237,7 @@ class TestModelSelection:
     def test_a_random_search_reaches_into_a_pipeline(self, routing):
         X, y, arm = trial()
         search = RandomizedSearchCV(
-            make_pipeline(StandardScaler(), HyperCATE(**TINY)),
+            make_pipeline(StandardScaler(), HyperCATE(**TINY, inputs="raw")),
             {
                 "hypercate__generation": ["chunk", "component", "once", "none"],
                 "hypercate__learning_rate": [0.001, 0.01],
