@@ -427,6 +427,8 @@ class Answers:
         control = self._control(T0)
         labels = self.arms_.tolist()
         if X is None:
+            if treatment is not None:
+                raise TypeError("treatment is of the rows of X, so X is needed too")
             return averages.effect_on_treated(self._crossfit, control, labels)
         require_treatment(treatment, "att", "X, treatment")
         effects = self.effect(X, T0=T0)

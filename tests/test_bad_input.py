@@ -433,6 +433,9 @@ class TestContrasts:
         for method in (fitted.att, fitted.att_interval, fitted.att_inference):
             refused(fitted, lambda est, method=method: method(X, treatment), error, message)
 
+    def test_a_treatment_without_its_rows(self, fitted):
+        refused(fitted, lambda est: est.att(treatment=T), TypeError, "X is needed too")
+
     def test_an_average_over_one_row(self, fitted):
         refused(fitted, lambda est: est.ate(X[:1]), ValueError, "at least 2 rows, not 1")
 
