@@ -69,17 +69,7 @@ class Answers:
         ndarray, shape (n, n_arms)
             In the units of y, or probabilities of ``classes_[1]``; columns in the order of arms_.
         """
-        x = self._inputs(X)
-        params, buffers = self._tensors()
-        theta = self._hypernet.generate(params, buffers)[:, self._rank]
-        weight = torch.full((len(theta),), 1 / len(theta), dtype=torch.float64, device=theta.device)
-        return potential_outcomes(
-            self._hypernet.net,
-            theta,
-            x,
-            self._learner.potential_outcome,
-            weight,
-        )
+        return self._outcomes_of(self._encode(X))
 
     def predict(self, X: Any) -> np.ndarray:
         """CATE of every arm against control.
@@ -253,14 +243,14 @@ class Answers:
             In the units of y; infinite where nothing is known. For a binary outcome, the range of
             classes, as 0 and 1 for the two of ``classes_``, that cannot be excluded.
         """
-        outcomes = self.predict_outcomes(X)
+        outcomes, propensity = self._outcomes_and_propensity(X)
         codes = self._codes("arm", arm, len(outcomes))
         rows = np.arange(len(outcomes))
         return conformal.outcome_interval(
             self._crossfit,
             codes,
             outcomes[rows, codes],
-            self._propensities(X)[rows, codes],
+            propensity[rows, codes],
             alpha,
             binary=self.outcome_ == "binary",
         )
@@ -285,15 +275,12 @@ class Answers:
         lower, upper : ndarray
             Of the shape of `effect`; infinite where nothing is known.
         """
-        outcomes, propensity = self.predict_outcomes(X), self._propensities(X)
+        outcomes, propensity = self._outcomes_and_propensity(X)
         n = len(outcomes)
-        if T1 is None and (T0 is None or np.ndim(T0) == 0):
-            control = 0 if T0 is None else self._arms.code(T0)
-            pairs: list[tuple[Any, Any]] = [
-                (control, k) for k in range(len(self.arms_)) if k != control
-            ]
-        elif T1 is None:
-            raise ValueError(_T1_NEEDED)
+        pairs: list[tuple[Any, Any]]
+        if _is_every_other_arm(T0, T1):
+            control = self._control(T0)
+            pairs = [(control, k) for k in range(len(self.arms_)) if k != control]
         else:
             pairs = [(self._codes("T0", T0, n), self._codes("T1", T1, n))]
         bounds = np.stack(
@@ -534,7 +521,8 @@ class Answers:
         float, at most 1; 0 is as good as constant effects
         """
         require_treatment(treatment, "score")
-        effects = self.predict(X)
+        x = self._encode(X)
+        effects = against(self._outcomes_of(x))
         n = len(effects)
         check_rows(n, y=y, treatment=treatment)
         weight = check_sample_weight(sample_weight, n)
@@ -542,7 +530,7 @@ class Answers:
         used = weight > 0
         return r_score(
             effects.reshape(n, -1)[used],
-            self._encode(X)[used],
+            x[used],
             target[used],
             self._arms.transform(treatment)[used],
             weight[used],
@@ -553,9 +541,8 @@ class Answers:
         check_is_fitted(self)
         return self._features.transform(X)
 
-    def _inputs(self, X: Any) -> np.ndarray:
-        """Inputs of the networks; what no network looks at is 0."""
-        x = self._encode(X)
+    def _inputs(self, x: np.ndarray) -> np.ndarray:
+        """Inputs of the networks, from encoded covariates; what no network looks at is 0."""
         if self._trees is not None:
             return np.hstack([x, self._trees.predict(x)])
         n_unseen = self._hypernet.net.n_inputs - x.shape[1]
@@ -569,10 +556,8 @@ class Answers:
 
     def _contrast(self, outcomes: np.ndarray, T0: Any, T1: Any) -> np.ndarray:
         n = outcomes.shape[-2]
-        if T1 is None and (T0 is None or np.ndim(T0) == 0):
-            return against(outcomes, 0 if T0 is None else self._arms.code(T0))
-        if T1 is None:
-            raise ValueError(_T1_NEEDED)
+        if _is_every_other_arm(T0, T1):
+            return against(outcomes, self._control(T0))
         return contrast(outcomes, self._codes("T0", T0, n), self._codes("T1", T1, n))
 
     def _codes(self, name: str, label: Any, n: int) -> np.ndarray:
@@ -585,12 +570,22 @@ class Answers:
         check_is_fitted(self)
         return 0 if T0 is None else self._arms.code(T0)
 
-    def _propensities(self, X: Any) -> np.ndarray:
-        return self._propensity.predict(self._encode(X))[:, self._rank]
+    def _outcomes_of(self, x: np.ndarray) -> np.ndarray:
+        """Potential outcomes (n, n_arms) at encoded covariates."""
+        params, buffers = self._tensors()
+        theta = self._hypernet.generate(params, buffers)[:, self._rank]
+        weight = torch.full((len(theta),), 1 / len(theta), dtype=torch.float64, device=theta.device)
+        return potential_outcomes(
+            self._hypernet.net, theta, self._inputs(x), self._learner.potential_outcome, weight
+        )
+
+    def _outcomes_and_propensity(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        x = self._encode(X)
+        return self._outcomes_of(x), self._propensity.predict(x)[:, self._rank]
 
     def _deviations(self, X: Any, T0: Any, T1: Any) -> tuple[np.ndarray, np.ndarray]:
         """Effects, and their calibrated deviations on a leading axis."""
-        x = self._inputs(X)
+        x = self._inputs(self._encode(X))
         params, buffers = self._tensors()
         n_members = len(self.sharing_)
         if n_members == 1 and self._source != "dropout":
@@ -609,7 +604,11 @@ class Answers:
         return np.clip(effects, -1, 1) if self.outcome_ == "binary" else effects
 
 
-_T1_NEEDED = "T0 differs by row, so T1 is needed too: pass a label or n labels"
+def _is_every_other_arm(T0: Any, T1: Any) -> bool:
+    """Whether every other arm is compared with T0, one label, rather than T1 with T0."""
+    if T1 is None and np.ndim(T0) > 0:
+        raise ValueError("T0 differs by row, so T1 is needed too: pass a label or n labels")
+    return T1 is None
 
 
 def require_treatment(treatment: Any, method: str, arguments: str = "X, y, treatment") -> None:

@@ -23,7 +23,7 @@ import pandas as pd
 from scipy import sparse, stats
 
 from hypercate.crossfit import CrossFit
-from hypercate.effects import check_alpha
+from hypercate.effects import check_alpha, inference_columns
 
 LEAST_ROWS = 2  # of an arm, in each average
 _ATT = "Average treatment effect on the treated (ATT)"
@@ -87,20 +87,10 @@ class AverageInference:
             Columns ``point_estimate, stderr, zstat, pvalue, ci_lower, ci_upper``. ``zstat`` is the
             estimate over its standard error, ``pvalue`` two-sided for no effect, by Student's t.
         """
-        lower, upper = self.interval(alpha)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            zstat = self.point_estimate / self.stderr
-        return pd.DataFrame(
-            {
-                "point_estimate": self.point_estimate,
-                "stderr": self.stderr,
-                "zstat": zstat,
-                "pvalue": 2 * stats.t.sf(np.abs(zstat), self.dof),
-                "ci_lower": lower,
-                "ci_upper": upper,
-            },
-            index=self.index,
+        columns = inference_columns(
+            self.point_estimate, self.stderr, self.dof, *self.interval(alpha)
         )
+        return pd.DataFrame(columns, index=self.index)
 
     def summary(self, alpha: float = 0.05) -> str:
         """The table as text, under what it is of, in the manner of a regression's."""

@@ -141,17 +141,9 @@ class EffectInference:
             the data; with several effects a second index level, ``arm``, names the treated arm.
             ``pvalue`` is two-sided, for no effect.
         """
-        lower, upper = self.interval(alpha)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            zstat = self.point_estimate / self.stderr
-        columns = {
-            "point_estimate": self.point_estimate,
-            "stderr": self.stderr,
-            "zstat": zstat,
-            "pvalue": 2 * stats.t.sf(np.abs(zstat), self.dof),
-            "ci_lower": lower,
-            "ci_upper": upper,
-        }
+        columns = inference_columns(
+            self.point_estimate, self.stderr, self.dof, *self.interval(alpha)
+        )
         index = self.index
         if self.point_estimate.ndim == 2:
             level = np.tile(np.arange(len(self.arms)), len(index))
@@ -170,3 +162,23 @@ def check_alpha(alpha: float) -> None:
     """Refuse what is not a number strictly between 0 and 1, by a ValueError."""
     if not isinstance(alpha, Real) or not 0 < alpha < 1:
         raise ValueError(f"alpha={alpha!r} must be a number strictly between 0 and 1")
+
+
+def inference_columns(
+    point_estimate: np.ndarray,
+    stderr: np.ndarray,
+    dof: float | np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """Columns of a table of estimates, by EconML's names; p-values are two-sided, for 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        zstat = point_estimate / stderr
+    return {
+        "point_estimate": point_estimate,
+        "stderr": stderr,
+        "zstat": zstat,
+        "pvalue": 2 * stats.t.sf(np.abs(zstat), dof),
+        "ci_lower": lower,
+        "ci_upper": upper,
+    }

@@ -100,9 +100,9 @@ def train(
     loss there has not fallen by 1 % for `schedule.patience` epochs, or is after so many epochs more
     than 1 + 10 / epochs times that of its member's best candidate. Degree 0 does not race: it is
     slow to start, and the one that the others have to beat. Nor do others race against arms that
-    share nothing, which are quick to start. An epoch is a pass over the
-    data, or 32 minibatches where the pass is longer; a fold of more than 8192 rows is judged by so
-    many of them, of every arm its share.
+    share nothing, which are quick to start. An epoch is a pass over the data, or 32 minibatches
+    where the pass is longer; a fold of more than 8192 rows is judged by so many of them, of every
+    arm its share.
 
     Parameters
     ----------

@@ -222,7 +222,7 @@ class TestOfAFit:
         rows = np.arange(len(y))
         theta = est._hypernet.generate(est._params, est._buffers)[:, est._rank]
         link = est._learner.potential_outcome
-        of_members = potential_outcomes(est._hypernet.net, theta, est._inputs(X), link)
+        of_members = potential_outcomes(est._hypernet.net, theta, est._inputs(est._encode(X)), link)
         own = est._crossfit.outcomes[rows, arm]
         is_its = np.abs(of_members[:, rows, arm] - own) < 1e-4
         assert (is_its.sum(axis=0) == np.isfinite(own)).all()

@@ -328,7 +328,7 @@ every_fit = pytest.mark.parametrize("key", [*itertools.product(SOURCES, (True, F
 def members_effects(est, X):
     theta = est._hypernet.generate(est._params, est._buffers)[:, est._rank]
     link = est._learner.potential_outcome
-    outcomes = potential_outcomes(est._hypernet.net, theta, est._inputs(X), link)
+    outcomes = potential_outcomes(est._hypernet.net, theta, est._inputs(est._encode(X)), link)
     return outcomes[..., 1:] - outcomes[..., :1]
 
 
@@ -354,7 +354,9 @@ class TestFits:
         est = by_key["dropout", False]
         theta, mixture = networks(est._hypernet, est._params, est._buffers, "dropout", est._seed)
         link = est._learner.potential_outcome
-        outcomes = potential_outcomes(est._hypernet.net, theta[:, est._rank], est._inputs(X), link)
+        outcomes = potential_outcomes(
+            est._hypernet.net, theta[:, est._rank], est._inputs(est._encode(X)), link
+        )
         effects = np.tensordot(mixture, outcomes[..., 1:] - outcomes[..., :1], 1)
         expected = np.sqrt(np.square(effects).sum(axis=0))
         found = est.effect_inference(X).stderr

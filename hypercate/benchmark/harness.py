@@ -169,9 +169,7 @@ def run(
     OSError
         If the data cannot be read or downloaded.
     """
-    done = (
-        set() if not results.exists() else set(map(tuple, _read(results, protocol)[KEY].to_numpy()))
-    )
+    done = set(map(tuple, _read(results, protocol)[KEY].to_numpy()))
     missing = [task for task in tasks if task.key not in done]
     finished = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)(
         joblib.delayed(run_task)(task, protocol) for task in missing
