@@ -48,6 +48,7 @@ CHOICES: dict[str, list[Any]] = {
     "learning_rate": [DEFAULTS["learning_rate"] / 2, 2 * DEFAULTS["learning_rate"]],
     "weight_decay": [0.1, 1.0],
     "hypernet_dropout": [0.0, 0.1],
+    "hypernet_noise": [0.0, 0.03, 0.3],
     "spectral_norm": [False, True],
 }
 CONSTANTS: dict[str, dict[str, float]] = {

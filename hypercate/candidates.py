@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hypercate.hypernet.hypernetwork import PERTURBATIONS
 from hypercate.hypernet.initialization import DEGREES
 
 TRIED_DEGREES = ("intercept", "moderate", "weak", "independent")
@@ -31,11 +32,11 @@ class Candidates:
     def of(cls, generation: str, sharing: str, inputs: str, uncertainty: str) -> Candidates:
         """All pairs that the estimator's parameters allow.
 
-        Where draws differ by dropout alone, ``"auto"`` leaves out independent arms, which it does
-        not reach.
+        Where draws differ by a perturbation of the generator alone, ``"auto"`` leaves out
+        independent arms, which it does not reach.
         """
         degrees: tuple[str, ...] = TRIED_DEGREES if sharing == "auto" else (sharing,)
-        if uncertainty == "dropout":
+        if uncertainty in PERTURBATIONS:
             degrees = tuple(name for name in degrees if name != "independent")
         if generation == "none":
             degrees = ("none",)

@@ -55,12 +55,12 @@ def outcome_interval(
     ----------
     fit : CrossFit
         The held-out rows. With sample weights the population is the weighted one.
-    arm : int or ndarray of int, shape (n,)
-        Position of the arm, one for all rows or each row's own.
-    outcomes : ndarray, shape (n,)
+    arm : int or ndarray of int, shape (...)
+        Position of the arm of each outcome; broadcast to the outcomes' shape.
+    outcomes : ndarray, shape (...)
         Predicted outcome under that arm; a probability if binary.
-    propensity : ndarray, shape (n,)
-        Probability of that arm given the row's covariates; 0 gives an infinite interval.
+    propensity : ndarray, shape (...)
+        Probability of that arm given the person's covariates; 0 gives an infinite interval.
     alpha : float in (0, 1)
         Share of persons whose outcome may lie outside.
     binary : bool
@@ -68,7 +68,7 @@ def outcome_interval(
 
     Returns
     -------
-    lower, upper : ndarray, shape (n,)
+    lower, upper : ndarray, shape (...)
         In units of the outcome; minus and plus infinity where nothing is known, as with fewer than
         ``1 / alpha - 1`` held-out rows of the arm. A binary outcome's are 0, 0 or 1, 1 or, if
         neither class can be excluded, 0, 1; the likelier class is never excluded.
@@ -79,7 +79,7 @@ def outcome_interval(
         If alpha is not a number strictly between 0 and 1.
     """
     check_alpha(alpha)
-    radius = _error_quantile(fit.covered(), np.broadcast_to(arm, len(outcomes)), propensity, alpha)
+    radius = _error_quantile(fit.covered(), np.broadcast_to(arm, outcomes.shape), propensity, alpha)
     if binary:
         likely = outcomes >= 0.5
         excludes_0 = likely & (outcomes > radius)
@@ -110,9 +110,9 @@ def individual_effect_interval(
     ----------
     fit : CrossFit
         The held-out rows.
-    control, treated : int or ndarray of int, shape (n,)
-        Positions of the arms compared, one for all rows or each row's own. An arm's effect against
-        itself is exactly 0.
+    control, treated : int or ndarray of int
+        Positions of the arms compared, that broadcast to shape (n, n_effects). An arm's effect
+        against itself is exactly 0.
     outcomes : ndarray, shape (n, n_arms)
         Predicted potential outcomes; probabilities if binary.
     propensity : ndarray, shape (n, n_arms)
@@ -124,7 +124,7 @@ def individual_effect_interval(
 
     Returns
     -------
-    lower, upper : ndarray, shape (n,)
+    lower, upper : ndarray, shape (n, n_effects)
         In units of the outcome; minus and plus infinity where either outcome's interval is. With a
         binary outcome -1, 0 or 1.
 
@@ -134,26 +134,22 @@ def individual_effect_interval(
         If alpha is not a number strictly between 0 and 1.
     """
     check_alpha(alpha)
-    rows = np.arange(len(outcomes))
-    (low_control, high_control), (low_treated, high_treated) = (
-        outcome_interval(
-            fit, arm, outcomes[rows, arm], propensity[rows, arm], alpha / 2, binary=binary
-        )
-        for arm in (control, treated)
-    )
+    every_arm = np.arange(fit.n_arms)
+    low, high = outcome_interval(fit, every_arm, outcomes, propensity, alpha / 2, binary)
+    rows = np.arange(len(outcomes))[:, None]
     same = np.equal(control, treated)
-    lower = np.where(same, 0.0, low_treated - high_control)
-    upper = np.where(same, 0.0, high_treated - low_control)
+    lower = np.where(same, 0.0, low[rows, treated] - high[rows, control])
+    upper = np.where(same, 0.0, high[rows, treated] - low[rows, control])
     return lower, upper
 
 
 def _error_quantile(
     fit: CrossFit, arm: np.ndarray, propensity: np.ndarray, alpha: float
 ) -> np.ndarray:
-    """Weighted quantile of the held-out errors of each new row's arm; infinite if not reached.
+    """Weighted quantile of the held-out errors of each new outcome's arm; infinite if not reached.
 
     Rows are sorted by arm, then error, and weigh a share of their arm's weight, so the running sum
-    of shares passes through one unit for each arm, and one search finds every new row's quantile.
+    of shares passes through one unit for each arm, and one search finds every quantile.
     """
     n, n_arms = fit.outcomes.shape
     error = np.abs(fit.y - fit.outcomes[np.arange(n), fit.arm])

@@ -13,7 +13,8 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _num_samples
 
-from hypercate.answers import Answers, draw_seed, require_treatment
+from hypercate.answers import Answers
+from hypercate.answers.arguments import draw_seed, require_treatment
 from hypercate.boosting import grow
 from hypercate.candidates import INPUTS, Candidates
 from hypercate.crossfit import CrossFit, held_out_losses, held_out_outcomes, overlap_weight
@@ -27,7 +28,7 @@ from hypercate.encoding import (
     check_sample_weight,
 )
 from hypercate.hypernet.generation import GENERATIONS
-from hypercate.hypernet.hypernetwork import HyperNet, Tensors
+from hypercate.hypernet.hypernetwork import PERTURBATIONS, HyperNet, Tensors
 from hypercate.hypernet.initialization import DEGREES
 from hypercate.learners import LEARNERS
 from hypercate.outcome_net import ACTIVATIONS, OutcomeNet
@@ -70,6 +71,12 @@ class HyperCATE(Answers, BaseEstimator):
     hypernet_dropout : float in [0, 1), default=0
         Dropout of the generator's last hidden layer, in training and, as ``uncertainty`` says, in
         draws of effects.
+    hypernet_noise : float, default=0
+        Standard deviation of Gaussian noise, of ``embedding_dim`` values, that conditions the
+        generator beside the arm's embedding, in training and, as ``uncertainty`` says, in draws of
+        effects; the point prediction is told none. No penalty holds the noise up, so that training
+        fades it out with every epoch: how far draws spread depends on when training stops, and
+        says little before it is calibrated.
     spectral_norm : bool, default=False
         Keep the generator's matrices at spectral norm 1.
     sharing : {"auto", "intercept", "strong", "moderate", "weak", "independent"}, default="auto"
@@ -95,10 +102,11 @@ class HyperCATE(Answers, BaseEstimator):
         The control arm; the first in sorted order by default.
     n_members : int, default=5
         Members of the ensemble.
-    uncertainty : {"members", "dropout", "both"}, default="members"
-        What draws of effects differ by: members of the ensemble, or dropout of the hypernetwork,
-        which needs ``hypernet_dropout`` above 0, or both. Dropout does not reach independent arms:
-        with ``"dropout"``, they are not tried.
+    uncertainty : {"members", "dropout", "noise", "both"}, default="members"
+        What draws of effects differ by: members of the ensemble; dropout or noise of the
+        hypernetwork, which need ``hypernet_dropout`` or ``hypernet_noise`` above 0; or both,
+        members and whichever of these is on. Neither dropout nor noise reaches independent arms:
+        with ``"dropout"`` and ``"noise"``, they are not tried.
     calibrate : bool, default=True
         Scale the draws to the standard error of a delete-a-group jackknife over the members, and
         shrink each row's to that of a typical row; see `hypercate.uncertainty`. Without, draws
@@ -167,6 +175,7 @@ class HyperCATE(Answers, BaseEstimator):
         "embedding_dim": [Interval(Integral, 1, None, closed="left")],
         "hypernet_hidden": [tuple, list],
         "hypernet_dropout": [Interval(Real, 0, 1, closed="left")],
+        "hypernet_noise": [Interval(Real, 0, None, closed="left")],
         "spectral_norm": ["boolean"],
         "sharing": [StrOptions({"auto", *DEGREES})],
         "inputs": [StrOptions({"auto", *INPUTS})],
@@ -198,6 +207,7 @@ class HyperCATE(Answers, BaseEstimator):
         embedding_dim=8,
         hypernet_hidden=(16,),
         hypernet_dropout=0.0,
+        hypernet_noise=0.0,
         spectral_norm=False,
         sharing="auto",
         inputs="auto",
@@ -225,6 +235,7 @@ class HyperCATE(Answers, BaseEstimator):
         self.embedding_dim = embedding_dim
         self.hypernet_hidden = hypernet_hidden
         self.hypernet_dropout = hypernet_dropout
+        self.hypernet_noise = hypernet_noise
         self.spectral_norm = spectral_norm
         self.sharing = sharing
         self.inputs = inputs
@@ -303,7 +314,9 @@ class HyperCATE(Answers, BaseEstimator):
             rank[arm[used]],
         )
         n_threads = torch.get_num_threads()
-        propensity = fit_propensity(rows.x, rows.arm, rows.weight, seed, n_threads)
+        propensity_model, propensity = fit_propensity(
+            rows.x, rows.arm, rows.weight, seed, n_threads
+        )
         x, relevance, trees = rows.x, np.ones(features.n_outputs, np.float32), None
         if candidates.need_trees:
             trees, cross_fitted = grow(*rows, seed, n_threads)
@@ -317,8 +330,9 @@ class HyperCATE(Answers, BaseEstimator):
             n_heads=self.n_heads,
             embedding_dim=self.embedding_dim,
             hidden=tuple(self.hypernet_hidden),
-            dropout=0.0 if self.generation == "none" else self.hypernet_dropout,
+            dropout=self.hypernet_dropout,
             spectral_norm=self.spectral_norm,
+            noise=self.hypernet_noise,
         )
         data = Data(
             x=torch.as_tensor(x, device=device),
@@ -348,7 +362,7 @@ class HyperCATE(Answers, BaseEstimator):
             trained.validation_loss,
             row_loss,
             trained.held_rows,
-            overlap_weight(propensity.cross_fitted),
+            overlap_weight(propensity),
         )
         params, buffers = _take(trained, chosen)
         hypernet.advance_spectral(params, buffers, n_steps=100)
@@ -360,7 +374,7 @@ class HyperCATE(Answers, BaseEstimator):
             held_out_outcomes(
                 hypernet.net, theta, data.x, trained.held_rows, learner.potential_outcome
             )[:, rank],
-            propensity.cross_fitted[:, rank],
+            propensity[:, rank],
         )
         warn_of_poor_support(crossfit.propensity, crossfit.arm, rows.weight, arms.arms_)
         calibration = Calibration.none(len(order))
@@ -398,7 +412,7 @@ class HyperCATE(Answers, BaseEstimator):
         self._hypernet, self._params, self._buffers = hypernet, params, buffers
         self._trees = trees if "boosted" in inputs["chosen"].to_numpy() else None
         self._rank, self._seed, self._used = rank, seed, used
-        self._propensity, self._crossfit = propensity, crossfit
+        self._propensity, self._crossfit = propensity_model, crossfit
         self._source, self.calibration_ = self.uncertainty, calibration
         return self
 
@@ -412,14 +426,16 @@ class HyperCATE(Answers, BaseEstimator):
             whole = all(isinstance(w, Integral) and not isinstance(w, bool) for w in widths)
             if not widths or not whole or min(widths) < 1:
                 raise ValueError(f"{name}={widths!r} must hold positive integers, at least one")
-        if self.uncertainty != "members" and (
-            self.hypernet_dropout == 0 or self.generation == "none" or self.sharing == "independent"
-        ):
-            raise ValueError(
-                f"uncertainty={self.uncertainty!r} draws by dropout of the hypernetwork: set "
-                "hypernet_dropout above 0, with a generation other than 'none' and a sharing "
-                "other than 'independent'"
-            )
+        if self.uncertainty != "members":
+            kinds = PERTURBATIONS if self.uncertainty == "both" else (self.uncertainty,)
+            rates = [f"hypernet_{kind}" for kind in kinds]
+            off = all(getattr(self, rate) == 0 for rate in rates)
+            if off or self.generation == "none" or self.sharing == "independent":
+                raise ValueError(
+                    f"uncertainty={self.uncertainty!r} draws by {' or '.join(kinds)} of the "
+                    f"hypernetwork: set {' or '.join(rates)} above 0, with a generation other "
+                    "than 'none' and a sharing other than 'independent'"
+                )
         if self.hypernet_hidden[-1] % self.n_heads:
             raise ValueError(
                 f"n_heads={self.n_heads} must divide the last width of hypernet_hidden, "

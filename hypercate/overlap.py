@@ -155,9 +155,8 @@ def overlap_report(
             "merge it with another"
         )
     x = features.transform(X)
-    model = fit_propensity(x[used], arm[used], weight[used], int(random_state), n_jobs=1)
     propensity = np.empty((n, len(rows)))
-    propensity[used] = model.cross_fitted
+    model, propensity[used] = fit_propensity(x[used], arm[used], weight[used], int(random_state))
     if not used.all():
         propensity[~used] = model.predict(x[~used])
     return _report(X, x, arm, weight, propensity, arms.arms_, features.output_names)

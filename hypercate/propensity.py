@@ -35,13 +35,10 @@ LEAST_PROBABILITY = 1e-9  # of a candidate, before the pool
 
 @dataclass(frozen=True)
 class Propensity:
-    """Cross-fitted probabilities of the arms, and the model of them for new rows.
+    """A model of the arms' probabilities, for new rows.
 
     Attributes
     ----------
-    cross_fitted : ndarray of float64, shape (n, n_arms)
-        Probability of each arm for the training rows, by candidates that did not see the row. Only
-        the pool's few numbers, an intercept an arm and two slopes, are fitted on all rows.
     log_loss : float
         Weighted mean of minus the log of the cross-fitted probability of the row's own arm.
     share : ndarray of float64, shape (n_arms,)
@@ -50,7 +47,6 @@ class Propensity:
         Of the linear candidate and of the trees in the pool; 0 for one that does not predict.
     """
 
-    cross_fitted: np.ndarray
     log_loss: float
     share: np.ndarray
     slopes: np.ndarray
@@ -77,7 +73,7 @@ class Propensity:
 
 def fit_propensity(
     x: np.ndarray, arm: np.ndarray, weight: np.ndarray, seed: int, n_jobs: int = 1
-) -> Propensity:
+) -> tuple[Propensity, np.ndarray]:
     """Fit the probability of each arm given the covariates.
 
     Parameters
@@ -95,7 +91,10 @@ def fit_propensity(
 
     Returns
     -------
-    Propensity
+    model : Propensity
+    cross_fitted : ndarray of float64, shape (n, n_arms)
+        Probability of each arm for the rows, by candidates that did not see the row. Only the
+        pool's few numbers, an intercept an arm and two slopes, are fitted on all rows.
 
     Raises
     ------
@@ -138,7 +137,8 @@ def fit_propensity(
         intercepts, slopes = np.log(share), np.zeros_like(slopes)
         cross_fitted = np.tile(share, (len(arm), 1))
     log_loss = -np.average(np.log(cross_fitted[rows, arm]), weights=weight)
-    return Propensity(cross_fitted, float(log_loss), share, slopes, intercepts, edges, candidates)
+    model = Propensity(float(log_loss), share, slopes, intercepts, edges, candidates)
+    return model, cross_fitted
 
 
 def _binned(x: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -224,7 +224,7 @@ class _Nets:
         rows: Tensor,
         filled: Tensor,
         arms: Tensor,
-        mask: Tensor | None = None,
+        drawn: Tensors | None = None,
     ) -> Tensor:
         """Mean loss of each network on its own rows, shape (nets,).
 
@@ -233,7 +233,7 @@ class _Nets:
         fixed order on any device, which that of an index is not.
         """
         n = len(rows)
-        theta = (arms @ self.hypernet.generate(params, self.buffers, mask)).flatten(0, 1)
+        theta = (arms @ self.hypernet.generate(params, self.buffers, drawn)).flatten(0, 1)
         x = data.x[rows].view(n * len(arms), -1, data.x.shape[1])
         losses = loss(self.hypernet.net(theta, x).view(n, -1), data.y[rows])
         weight = data.weight[rows] * filled
@@ -250,10 +250,8 @@ class _Nets:
     ) -> Tensor:
         """One step of every network on its minibatch; its loss before the step."""
         self.hypernet.advance_spectral(self.params, self.buffers)
-        mask = None
-        if self.hypernet.dropout:
-            mask = self.hypernet.draw_masks(len(rows), generator)
-        losses = self.factual_loss(self.params, data, loss, rows, filled, arms, mask)
+        drawn = self.hypernet.draw(len(rows), generator)
+        losses = self.factual_loss(self.params, data, loss, rows, filled, arms, drawn)
         self.optimizer.zero_grad()
         losses.sum().backward()
         self.optimizer.step()

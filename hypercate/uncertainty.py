@@ -1,9 +1,9 @@
 """How far potential outcomes may be from their prediction: random functions, and their scale.
 
 A prediction is the mean of the members. About it lie deviations: of members, or of networks drawn
-by dropout of the hypernetwork. A draw is the prediction plus a random mixture of the deviations,
-so it is a whole function of the covariates, and the deviations' root sum of squares at a row is
-its standard error.
+by dropout of the hypernetwork or by noise that conditions it. A draw is the prediction plus a
+random mixture of the deviations, so it is a whole function of the covariates, and the deviations'
+root sum of squares at a row is its standard error.
 
 How wide they have to be is not seen in the members' spread alone, for they share most of their
 rows. But each was trained without its held-out fold, so that they are the replicates of a
@@ -28,12 +28,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hypercate.hypernet.hypernetwork import HyperNet, Tensors
+from hypercate.hypernet.hypernetwork import PERTURBATIONS, HyperNet, Tensors
 
-SOURCES = ("members", "dropout", "both")
+SOURCES = ("members", *PERTURBATIONS, "both")
 PRIOR_DOF = 8
 FACTOR = 0.9
-_DROPPED_NETWORKS = 40
+_DRAWN_NETWORKS = 40
 
 
 @dataclass(frozen=True)
@@ -135,11 +135,14 @@ def networks(
     hypernet : HyperNet
     params, buffers : dict of Tensor
         Members on the leading axis.
-    source : {"members", "dropout", "both"}
+    source : {"members", "dropout", "noise", "both"}
         ``"members"``: each member from their mean. ``"dropout"``: members with some hidden units of
         their generator dropped (in the manner of Gal & Ghahramani, 2016, "Dropout as a Bayesian
         approximation", for the generator in place of the network), each from itself without.
-        ``"both"``: these from the members' mean.
+        ``"noise"``: members whose generator is told noise beside the arm (in the manner of Krueger
+        et al., 2017, "Bayesian hypernetworks", and Pawlowski et al., 2017, "Implicit weight
+        uncertainty in neural networks", but without their variational objective), each from itself
+        told none. ``"both"``: members with all of these that are on, from the members' mean.
     seed : int
 
     Returns
@@ -156,17 +159,17 @@ def networks(
     if source == "members":
         return theta, from_mean / max(n - 1, 1) ** 0.5
     device = theta.device
-    member = np.arange(-(-_DROPPED_NETWORKS // n) * n) % n
+    member = np.arange(-(-_DRAWN_NETWORKS // n) * n) % n
     chosen = torch.as_tensor(member, device=device)
-    mask = hypernet.draw_masks(len(member), torch.Generator().manual_seed(seed)).to(device)
-    dropped = hypernet.generate(
+    drawn = hypernet.draw(len(member), torch.Generator().manual_seed(seed))
+    perturbed = hypernet.generate(
         {name: tensor[chosen] for name, tensor in params.items()},
         {name: tensor[chosen] for name, tensor in buffers.items()},
-        mask,
+        {name: drawn[name].to(device) for name in drawn if source in (name, "both")},
     )
-    origin = np.eye(n)[member] if source == "dropout" else np.full((len(member), n), 1 / n)
+    origin = np.full((len(member), n), 1 / n) if source == "both" else np.eye(n)[member]
     mixture = np.hstack([-origin, np.eye(len(member))]) / len(member) ** 0.5
-    return torch.cat([theta, dropped]), mixture
+    return torch.cat([theta, perturbed]), mixture
 
 
 def spread(deviations: np.ndarray, calibration: Calibration) -> np.ndarray:

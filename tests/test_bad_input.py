@@ -236,6 +236,7 @@ BAD_PARAMETERS = [
     *((name, value) for name in WIDTHS for value in ((), (0,), (8, -1), (2.5,), ("8",), (None,))),
     *((name, value) for name in WIDTHS for value in (8, "88", None, (True,), {8}, ((8,),))),
     *(("hypernet_dropout", value) for value in (-0.1, 1.0, 1.5, np.nan, "0.1", None)),
+    *(("hypernet_noise", value) for value in (-0.1, np.nan, np.inf, "0.1", None)),
     *(("learning_rate", value) for value in (0, -1e-3, np.nan, np.inf, "0.1", None)),
     *(("weight_decay", value) for value in (-1e-3, np.nan, np.inf, "0.1", None)),
     *(("validation_fraction", value) for value in (0, 1, -0.1, 1.5, np.nan, "0.2", None)),
@@ -277,13 +278,29 @@ class TestParameters:
             "n_heads=4 must divide the last width of hypernet_hidden, 6",
         )
 
-    @pytest.mark.parametrize("source", ["dropout", "both"])
     @pytest.mark.parametrize(
-        "others", [{}, {"hypernet_dropout": 0.2, "generation": "none"}], ids=str
+        ("source", "kinds", "rates"),
+        [
+            ("dropout", "dropout", "hypernet_dropout"),
+            ("noise", "noise", "hypernet_noise"),
+            ("both", "dropout or noise", "hypernet_dropout or hypernet_noise"),
+        ],
     )
-    def test_draws_by_dropout_need_dropout_and_a_generator(self, source, others):
-        message = f"uncertainty='{source}' draws by dropout.*hypernet_dropout above 0"
-        est = tiny(uncertainty=source, **others)
+    @pytest.mark.parametrize("lacking", ["perturbation", "generator", "sharing"])
+    def test_draws_of_the_hypernetwork_need_a_perturbation_and_a_generator_that_is_used(
+        self, source, kinds, rates, lacking
+    ):
+        on = {"hypernet_dropout": 0.2, "hypernet_noise": 0.2}
+        others = {
+            "perturbation": {rate: 0 for rate in on if rate in rates},
+            "generator": {"generation": "none"},
+            "sharing": {"sharing": "independent"},
+        }
+        message = (
+            f"uncertainty='{source}' draws by {kinds} of the hypernetwork: set {rates} above 0, "
+            "with a generation other than 'none' and a sharing other than 'independent'"
+        )
+        est = tiny(uncertainty=source, **on | others[lacking])
         refused(est, lambda est: est.fit(**data()), ValueError, message)
 
     @pytest.mark.parametrize(
@@ -292,8 +309,9 @@ class TestParameters:
             {"hypernet_hidden": [6], "outcome_hidden": [4, 4]},
             {"hypernet_hidden": (np.int64(6),), "n_members": np.int32(2)},
             {"learning_rate": np.float32(0.01), "verbose": np.False_},
-            {"weight_decay": 0, "hypernet_dropout": 0},
+            {"weight_decay": 0, "hypernet_dropout": 0, "hypernet_noise": 0},
             {"calibrate": np.False_, "uncertainty": "both", "hypernet_dropout": np.float32(0.5)},
+            {"uncertainty": "both", "hypernet_noise": np.float32(2)},
             {"n_chunks": 10**6},
             {"device": torch.device("cpu")},
         ],
@@ -514,7 +532,7 @@ class TestIntervalsAndDraws:
     )
     def test_one_member_has_no_draws(self, method, source):
         est = tiny(n_members=1, hypernet_dropout=0.2, uncertainty=source).fit(**data())
-        message = "n_members of 2 or more, or with uncertainty='dropout'"
+        message = "n_members of 2 or more, or with uncertainty='dropout' or 'noise'"
         refused(est, lambda est: METHODS[method](est, X), ValueError, message)
         assert np.isfinite(est.predict(X)).all()
         assert np.isfinite(est.predict_outcome_interval(X, alpha=0.9)).all()

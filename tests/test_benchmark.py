@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from samples import small_sample
 from threadpoolctl import threadpool_info, threadpool_limits
 
 pytest.importorskip("econml", reason="the benchmark needs its extra")
@@ -38,17 +39,6 @@ def tasks(learners, replications=(1, 2), treated=None):
         for replication in replications
         for learner in learners
     ]
-
-
-def small_sample(n_arms=2, n=120, seed=0):
-    """An easy problem: the effect of arm k is k * (2 + x0), and noise is small."""
-    rng = np.random.default_rng(seed)
-    X = pd.DataFrame(rng.normal(size=(n, 3)), columns=["a", "b", "c"])
-    X["site"] = pd.Categorical(rng.choice(["north", "south"], n), ["north", "south", "west"])
-    arm = rng.permutation(np.arange(n) % n_arms)
-    mu = X[["b"]].to_numpy() + np.arange(n_arms) * (2 + X[["a"]].to_numpy())
-    y = mu[np.arange(n), arm] + 0.1 * rng.normal(size=n)
-    return CausalSample(X, arm, y, mu, None)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from samples import small_sample
 from threadpoolctl import threadpool_limits
 
 pytest.importorskip("econml", reason="the benchmark needs its extra")
@@ -17,7 +18,7 @@ from hypercate.benchmark.harness import Task
 from hypercate.benchmark.interval_panel import Intervals
 from hypercate.benchmark.intervals import INTERVALS, LEVELS, REJECTED
 from hypercate.benchmark.studies import STUDIES
-from hypercate.datasets import CausalSample, draw_arms_study, draw_interval_study
+from hypercate.datasets import draw_arms_study, draw_interval_study
 from hypercate.metrics import coverage, interval_score, rejection_curve, sqrt_pehe
 
 PEERS = [name for name in interval_panel.LEARNERS if name != "HyperCATE"]
@@ -40,17 +41,6 @@ def few_resamples(monkeypatch):
 
 def task(learner, replication=1, design="smooth", rows=60):
     return Task("simulated", None, None, replication, learner, rows, design=design)
-
-
-def small_sample(n_arms=2, n=200, seed=0):
-    """An easy problem: the effect of arm k is k * (2 + x0), and noise is small."""
-    rng = np.random.default_rng(seed)
-    X = pd.DataFrame(rng.normal(size=(n, 3)), columns=["a", "b", "c"])
-    X["site"] = pd.Categorical(rng.choice(["north", "south"], n), ["north", "south", "west"])
-    arm = rng.permutation(np.arange(n) % n_arms)
-    mu = X[["b"]].to_numpy() + np.arange(n_arms) * (2 + X[["a"]].to_numpy())
-    y = mu[np.arange(n), arm] + 0.3 * rng.normal(size=n)
-    return CausalSample(X, arm, y, mu, None)
 
 
 def scaled(train, seed, effect=0.0, half_width=0.5):

@@ -98,8 +98,9 @@ class TestPairs:
         assert len(pairs.sharing) == len(pairs.inputs)
         assert pairs.need_trees == (inputs != "raw")
 
-    def test_arms_that_dropout_does_not_reach_are_not_tried_where_draws_are_its_own(self):
-        assert Candidates.of("chunk", "auto", "raw", "dropout").sharing == TRIED[:-1]
+    @pytest.mark.parametrize("source", ["dropout", "noise"])
+    def test_arms_that_a_perturbation_does_not_reach_are_not_tried_for_its_draws(self, source):
+        assert Candidates.of("chunk", "auto", "raw", source).sharing == TRIED[:-1]
         assert Candidates.of("chunk", "auto", "raw", "both").sharing == TRIED
 
     @pytest.mark.parametrize("sharing", ["auto", "weak"])

@@ -230,9 +230,24 @@ class TestShape:
         mirrored = individual_effect_interval(fit, 2, 0, outcomes, propensity, alpha, binary)
         np.testing.assert_array_equal(mirrored, [-upper, -lower])
 
+    @quick
+    @given(seeds, alphas, st.booleans())
+    def test_several_effects_are_those_of_each_pair(self, seed, alpha, binary):
+        fit, outcomes, propensity = random_crossfit(seed, n=200, binary=binary)
+        control = np.random.default_rng(seed).integers(0, 3, (20, 1))
+        found = individual_effect_interval(
+            fit, control, np.array([2, 0]), outcomes, propensity, alpha, binary
+        )
+        for column, treated in enumerate([2, 0]):
+            for row, arm in enumerate(control[:, 0]):
+                lower, upper = individual_effect_interval(
+                    fit, arm, treated, outcomes[[row]], propensity[[row]], alpha, binary
+                )
+                assert (lower, upper) == (found[0][row, column], found[1][row, column])
+
     def test_an_arm_against_itself_has_no_effect(self):
         fit, outcomes, propensity = random_crossfit(0)
-        arms = np.arange(20) % 3
+        arms = np.arange(20)[:, None] % 3
         found = individual_effect_interval(fit, arms, 1, outcomes, propensity, 0.4)
         assert (np.array(found)[:, arms == 1] == 0).all()
         assert (found[0] < found[1])[arms != 1].all()
@@ -331,7 +346,7 @@ def coverage(noise):
     for seed in range(N_SIMULATIONS):
         fit, y, outcomes, propensity = simulate(seed, noise)
         coin = np.random.default_rng(seed).integers(0, 2, N_NEW)
-        effect = y[:, 1] - y[:, 0]
+        effect = y[:, [1]] - y[:, [0]]
         for alpha, found in shares.items():
             share = []
             for arm in (np.zeros_like(coin), np.ones_like(coin), coin):
@@ -375,7 +390,7 @@ class TestCoverage:
         fit = crossfit_of(rng.normal(size=20_000), arm=np.arange(20_000) % 2)
         control = rng.random(20_000)
         treated = control + 0.91 * (control < 0.09) - 0.91 * (control > 0.91)
-        effect = stats.norm.ppf(treated) - stats.norm.ppf(control)
+        effect = (stats.norm.ppf(treated) - stats.norm.ppf(control))[:, None]
         none = np.zeros((20_000, 2))
         lower, upper = individual_effect_interval(fit, 0, 1, none, none + 0.5, 0.2)
         assert 0.8 <= np.mean((lower <= effect) & (effect <= upper)) <= 0.83

@@ -138,6 +138,7 @@ class TestKnownEffects:
             ),
             {"generation": "none"},
             {"hypernet_dropout": 0.05},
+            {"hypernet_noise": 0.3},
             {"spectral_norm": True},
             {"hypernet_hidden": (16, 8)},
             {"n_chunks": 1},
@@ -1163,6 +1164,8 @@ class TestFittedAttributes:
         counts = tiny(generation="once", **layout).fit(X, y, arm).n_parameters_
         generator = n_arms * 5 + (5 * 6 + 6) + 6 * weights
         assert counts == {"trained": weights + generator, "generated": n_arms * weights}
+        noisy = tiny(generation="once", hypernet_noise=0.3, **layout).fit(X, y, arm).n_parameters_
+        assert noisy == counts | {"trained": counts["trained"] + 5 * 6}
         chunks = tiny(generation="chunk", n_chunks=10, **layout).fit(X, y, arm).n_parameters_
         assert chunks["generated"] == n_arms * weights
         assert chunks["trained"] < counts["trained"]
@@ -1185,6 +1188,7 @@ class TestFittedAttributes:
             {"embedding_dim": 3},
             {"hypernet_hidden": (4, 4)},
             {"hypernet_dropout": 0.3},
+            {"hypernet_noise": 0.3},
             {"spectral_norm": True},
             {"sharing": "weak"},
             {"sharing": "independent"},
@@ -1216,6 +1220,9 @@ def global_state():
         "grad": torch.is_grad_enabled(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
     }
+
+
+PERTURBED = {"hypernet_dropout": 0.1, "hypernet_noise": 0.3, "spectral_norm": True}
 
 
 @pytest.fixture
@@ -1259,10 +1266,11 @@ class TestIndependentArms:
         for k in (1, 2):
             np.testing.assert_array_equal(est.effect(X, T1=labels[k]), expected.effect(X, T1=k))
 
-    def test_draws_by_dropout_never_rest_on_them(self):
+    @pytest.mark.parametrize("kind", ["dropout", "noise"])
+    def test_draws_of_the_hypernetwork_never_rest_on_them(self, kind):
         X, y, arm, _ = trial()
-        settings = {"hypernet_dropout": 0.2, "max_epochs": 20, "inputs": "raw", "sharing": "auto"}
-        est = tiny(**settings, uncertainty="dropout").fit(X, y, arm)
+        settings = {f"hypernet_{kind}": 0.2, "max_epochs": 20, "inputs": "raw", "sharing": "auto"}
+        est = tiny(**settings, uncertainty=kind).fit(X, y, arm)
         assert list(est.sharing_) == [*TRIED_DEGREES[:-1], "chosen"]
         assert est.calibration_.scale < 100
         assert "independent" in tiny(**settings, uncertainty="both").fit(X, y, arm).sharing_
@@ -1273,7 +1281,7 @@ class TestIndependentArms:
 class TestReproducibility:
     def test_a_seed_repeats_a_fit_to_the_bit(self):
         X, y, arm, _ = trial(n_arms=3)
-        settings = {"hypernet_dropout": 0.1, "sharing": "auto"}
+        settings = {"hypernet_dropout": 0.1, "hypernet_noise": 0.3, "sharing": "auto"}
         first, again = (tiny(**settings).fit(X, y, arm) for _ in range(2))
         np.testing.assert_array_equal(first.predict(X), again.predict(X))
         np.testing.assert_array_equal(first.sample_effects(X), again.sample_effects(X))
@@ -1313,7 +1321,7 @@ class TestReproducibility:
     def test_the_state_of_the_process_is_left_alone(self, random_state, odd_threads):
         X, y, arm, _ = trial(n=60)
         before = global_state()
-        settings = {"inputs": "raw", "hypernet_dropout": 0.1, "spectral_norm": True}
+        settings = {"inputs": "raw", **PERTURBED}
         est = tiny(random_state=random_state, **settings)
         est.fit(X, y, arm)
         est.predict(X)
@@ -1333,7 +1341,7 @@ class TestReproducibility:
 
     def test_the_process_own_dtype_changes_nothing(self):
         X, y, arm, _ = trial(n=60)
-        settings = {"hypernet_dropout": 0.1, "spectral_norm": True}
+        settings = PERTURBED | {"uncertainty": "both"}
         expected = tiny(**settings).fit(X, y, arm).sample_effects(X)
         torch.set_default_dtype(torch.float64)
         try:
@@ -1390,8 +1398,7 @@ class TestCopies:
     )
     def test_copies_answer_to_the_bit(self, copied):
         frame, y, arm, _ = mixed_frame(100)
-        settings = {"hypernet_dropout": 0.1, "spectral_norm": True, "uncertainty": "both"}
-        est = tiny(**settings).fit(frame, y, arm)
+        est = tiny(**PERTURBED, uncertainty="both").fit(frame, y, arm)
         other = copied(est)
         assert other.get_params() == est.get_params()
         np.testing.assert_array_equal(other.predict(frame), est.predict(frame))

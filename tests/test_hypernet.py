@@ -8,11 +8,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from hypercate.hypernet import spectral
 from hypercate.hypernet.conditioning import unit_rms
 from hypercate.hypernet.generation import cut
-from hypercate.hypernet.hypernetwork import HyperNet
+from hypercate.hypernet.hypernetwork import PERTURBATIONS, HyperNet
 from hypercate.hypernet.initialization import DEGREES, departure_scale, start_scale
 from hypercate.outcome_net import OutcomeNet
 
@@ -59,7 +60,14 @@ def double(tensors, requires_grad=False):
     return {k: v.double().requires_grad_(requires_grad) for k, v in tensors.items()}
 
 
-def slow_weights(shape, params, buffers, mask=None):
+def perturbation(n):
+    """A dropout mask and noise of each network, for generators of width 4."""
+    generator = torch.Generator().manual_seed(3)
+    masks = torch.tensor([[2.0, 0, 2, 0], [0, 0, 2, 2], [2, 2, 0, 0]])
+    return {"dropout": masks[:n], "noise": torch.randn(n, 3, generator=generator)}
+
+
+def slow_weights(shape, params, buffers, draw=None):
     """theta[k] = scale * common + departure * emitted(arm k), or what arm k owns, one by one."""
 
     def matrix(name, i, head=()):
@@ -69,15 +77,19 @@ def slow_weights(shape, params, buffers, mask=None):
     def loud(embedding):
         return embedding / embedding.square().mean().sqrt()
 
+    draw = draw or {}
+
     def emit(i, arm, piece):
         hidden = loud(params["arms"][i, arm]) @ matrix("arm_matrix", i) + params["bias0"][i]
+        if "noise" in draw:
+            hidden = hidden + shape.noise * (draw["noise"][i] @ matrix("noise_matrix", i))
         if piece is not None:
             hidden = hidden + loud(params["pieces"][i, piece]) @ matrix("piece_matrix", i)
         hidden = torch.tanh(hidden)
         for depth in range(1, len(shape.hidden)):
             hidden = torch.tanh(hidden @ matrix(f"matrix{depth}", i) + params[f"bias{depth}"][i])
-        if mask is not None:
-            hidden = hidden * mask[i]
+        if "dropout" in draw:
+            hidden = hidden * draw["dropout"][i]
         values = []
         share = shape.hidden[-1] // shape.n_heads
         for head in range(shape.n_heads):
@@ -118,25 +130,27 @@ def slow_weights(shape, params, buffers, mask=None):
 
 EVERY_WAY = [
     pytest.param(
-        way, heads, hidden, norm, masked, id=f"{way}-{heads}-{len(hidden)}-{norm}-{masked}"
+        way, heads, hidden, norm, perturbed, id=f"{way}-{heads}-{len(hidden)}-{norm}-{perturbed}"
     )
     for way in WAYS
     for heads in (1, 4)
     for hidden in ((4,), (3, 4))
     for norm in (False, True)
-    for masked in (False, True)
+    for perturbed in (False, True)
 ] + [pytest.param("none", 1, (4,), False, False, id="none")]
 
 
-@pytest.mark.parametrize(("way", "heads", "hidden", "norm", "masked"), EVERY_WAY)
+@pytest.mark.parametrize(("way", "heads", "hidden", "norm", "perturbed"), EVERY_WAY)
 class TestAgainstASlowLoop:
     @pytest.mark.parametrize("device", DEVICES)
-    def test_weights_and_gradients_agree(self, way, heads, hidden, norm, masked, device):
-        shape = hypernet(generation=way, n_heads=heads, hidden=hidden, spectral_norm=norm)
+    def test_weights_and_gradients_agree(self, way, heads, hidden, norm, perturbed, device):
+        shape = hypernet(
+            generation=way, n_heads=heads, hidden=hidden, spectral_norm=norm, noise=0.7 * perturbed
+        )
         params, buffers = drawn(shape)
-        mask = torch.tensor([[2.0, 0, 2, 0], [0, 0, 2, 2]]).double() if masked else None
+        draw = double(perturbation(2)) if perturbed else {}
         slow_params = double(params, requires_grad=True)
-        slow = slow_weights(shape, slow_params, double(buffers), mask)
+        slow = slow_weights(shape, slow_params, double(buffers), draw)
         toward = torch.randn(slow.shape, generator=torch.Generator().manual_seed(1)).double()
         (slow * toward).sum().backward()
 
@@ -144,7 +158,7 @@ class TestAgainstASlowLoop:
         fast = shape.generate(
             fast_params,
             {k: v.to(device) for k, v in double(buffers).items()},
-            None if mask is None else mask.to(device),
+            {k: v.to(device) for k, v in draw.items()},
         )
         (fast * toward.to(device)).sum().backward()
         tolerance = {"rtol": 1e-5, "atol": 1e-6} if norm else {"rtol": 1e-10, "atol": 1e-12}
@@ -158,7 +172,7 @@ class TestAgainstASlowLoop:
                 msg=lambda m, name=name: f"gradient of {name}: {m}",
             )
 
-    def test_gradcheck_of_generator_and_network(self, way, heads, hidden, norm, masked):
+    def test_gradcheck_of_generator_and_network(self, way, heads, hidden, norm, perturbed):
         net = OutcomeNet(1, (2,), "blunt_silu")
         shape = hypernet(
             net=net,
@@ -169,14 +183,16 @@ class TestAgainstASlowLoop:
             embedding_dim=2,
             hidden=hidden,
             spectral_norm=norm,
+            noise=0.7 * perturbed,
         )
         params, buffers = drawn(shape, n=1)
-        mask = torch.tensor([[2.0, 0, 2, 2]]).double() if masked else None
+        draw = {"dropout": torch.tensor([[2.0, 0, 2, 2]]), "noise": torch.tensor([[0.8, -0.3]])}
+        draw = double(draw) if perturbed else None
         x = torch.randn(2, 1, 1, generator=torch.Generator().manual_seed(2)).double()
         names = list(params)
 
         def outcomes(*tensors):
-            theta = shape.generate(dict(zip(names, tensors, strict=True)), double(buffers), mask)
+            theta = shape.generate(dict(zip(names, tensors, strict=True)), double(buffers), draw)
             return net(theta.flatten(0, 1), x)
 
         assert torch.autograd.gradcheck(outcomes, [*double(params, True).values()], fast_mode=True)
@@ -185,12 +201,12 @@ class TestAgainstASlowLoop:
 @pytest.mark.parametrize("norm", [False, True])
 @pytest.mark.parametrize("way", WAYS)
 def test_a_slow_loop_agrees_where_some_networks_have_arms_that_share_nothing(way, norm):
-    shape = hypernet(generation=way, n_heads=4, hidden=(3, 4), spectral_norm=norm)
+    shape = hypernet(generation=way, n_heads=4, hidden=(3, 4), spectral_norm=norm, noise=0.7)
     params, buffers = drawn(shape, degrees=[1.0, np.inf, 3.0])
-    mask = torch.tensor([[2.0, 0, 2, 0], [0, 0, 2, 2], [2, 2, 0, 0]]).double()
+    draw = double(perturbation(3))
     fast_params, slow_params = (double(params, requires_grad=True) for _ in range(2))
-    fast = shape.generate(fast_params, double(buffers), mask)
-    slow = slow_weights(shape, slow_params, double(buffers), mask)
+    fast = shape.generate(fast_params, double(buffers), draw)
+    slow = slow_weights(shape, slow_params, double(buffers), draw)
     toward = torch.randn(slow.shape, generator=torch.Generator().manual_seed(1)).double()
     (fast * toward).sum().backward()
     (slow * toward).sum().backward()
@@ -386,13 +402,15 @@ class TestIndependentArms:
         assert torch.equal(plain, independent)
 
     @pytest.mark.parametrize("way", WAYS)
-    def test_dropout_does_not_reach_them(self, way):
-        shape = hypernet(generation=way)
+    @pytest.mark.parametrize("kind", PERTURBATIONS)
+    def test_no_perturbation_reaches_them(self, way, kind):
+        shape = hypernet(generation=way, noise=0.7)
         params, buffers = drawn(shape, degrees=self.mixed)
-        mask = torch.tensor([[2.0, 0, 2, 0]]).expand(3, -1)
-        dropped, whole = shape.generate(params, buffers, mask), shape.generate(params, buffers)
-        assert torch.equal(dropped[1], whole[1])
-        assert not torch.equal(dropped[2], whole[2])
+        draw = {kind: perturbation(3)[kind]}
+        perturbed, whole = shape.generate(params, buffers, draw), shape.generate(params, buffers)
+        assert torch.equal(perturbed[1], whole[1])
+        assert not torch.equal(perturbed[0], whole[0])
+        assert not torch.equal(perturbed[2], whole[2])
 
     @pytest.mark.parametrize("way", WAYS)
     def test_nets_that_share_are_as_they_are_without_such_beside_them(self, way):
@@ -407,34 +425,106 @@ class TestIndependentArms:
         assert "own" not in begun(shape, torch.ones(2), torch.Generator().manual_seed(0))[0]
 
 
-class TestDropout:
+class TestPerturbations:
     @pytest.mark.parametrize("device", DEVICES)
     def test_masks_drop_the_rate_and_keep_the_mean(self, device):
         shape = hypernet(hidden=(8, 50), dropout=0.2)
-        masks = shape.draw_masks(400, torch.Generator(device).manual_seed(0))
+        masks = shape.draw(400, torch.Generator(device).manual_seed(0))["dropout"]
         assert masks.shape == (400, 50)
         assert masks.device.type == device
         assert (masks == 0).float().mean().item() == pytest.approx(0.2, abs=0.01)
         torch.testing.assert_close(masks[masks > 0].unique().cpu(), torch.tensor([1.25]))
         assert len(masks.unique(dim=0)) > 390
 
-    def test_masks_reproduce_by_seed(self):
-        shape = hypernet(hidden=(50,), dropout=0.5)
+    @pytest.mark.parametrize("device", DEVICES)
+    def test_noise_is_standard_normal_whatever_its_size_in_the_generator(self, device):
+        shape = hypernet(embedding_dim=50, noise=0.2)
+        noise = shape.draw(400, torch.Generator(device).manual_seed(0))["noise"]
+        assert noise.shape == (400, 50)
+        assert noise.device.type == device
+        assert stats.kstest(noise.flatten().cpu().numpy(), stats.norm.cdf).pvalue > 0.01
+        correlation = torch.corrcoef(noise).fill_diagonal_(0)
+        assert correlation.abs().max() < 0.8
+
+    @pytest.mark.parametrize("dropout", [0.0, 0.5])
+    @pytest.mark.parametrize("noise", [0.0, 0.5])
+    @pytest.mark.parametrize("way", [*WAYS, "none"])
+    def test_only_what_is_on_is_drawn_and_nothing_without_a_generator(self, way, noise, dropout):
+        shape = hypernet(generation=way, dropout=dropout, noise=noise)
+        generator = torch.Generator().manual_seed(0)
+        on = {"dropout": dropout, "noise": noise}
+        expected = [name for name in PERTURBATIONS if on[name] and way != "none"]
+        assert list(shape.draw(4, generator)) == expected
+        still = torch.Generator().manual_seed(0).get_state()
+        assert torch.equal(generator.get_state(), still) == (expected == [])
+
+    def test_draws_reproduce_by_seed(self):
+        shape = hypernet(hidden=(50,), dropout=0.5, noise=1.0)
         first, again, other = (
-            shape.draw_masks(4, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+            shape.draw(4, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
         )
-        assert torch.equal(first, again)
-        assert not torch.equal(first, other)
+        for kind in PERTURBATIONS:
+            assert torch.equal(first[kind], again[kind])
+            assert not torch.equal(first[kind], other[kind])
+
+    def test_masks_are_the_same_with_noise_beside_them(self):
+        alone, beside = (
+            hypernet(dropout=0.5, noise=noise).draw(9, torch.Generator().manual_seed(0))["dropout"]
+            for noise in (0.0, 1.0)
+        )
+        assert torch.equal(alone, beside)
 
     @pytest.mark.parametrize("way", WAYS)
     def test_all_ones_is_no_mask_and_all_zeros_leaves_what_is_common(self, way):
         shape = hypernet(generation=way, n_heads=2)
         params, buffers = drawn(shape)
-        ones, zeros = torch.ones(2, 4), torch.zeros(2, 4)
-        assert torch.equal(shape.generate(params, buffers, ones), shape.generate(params, buffers))
-        masked = shape.generate(params, buffers, zeros)
+        whole = shape.generate(params, buffers)
+        assert torch.equal(shape.generate(params, buffers, {"dropout": torch.ones(2, 4)}), whole)
+        masked = shape.generate(params, buffers, {"dropout": torch.zeros(2, 4)})
         common = buffers["scale"] * params["common"]
         assert torch.equal(masked, common[:, None].expand_as(masked))
+
+    @pytest.mark.parametrize("way", WAYS)
+    def test_noise_of_0_is_none_and_more_moves_the_weights_of_every_piece_and_arm(self, way):
+        shape = hypernet(generation=way, noise=0.7)
+        params, buffers = drawn(shape)
+        whole = shape.generate(params, buffers)
+        assert torch.equal(shape.generate(params, buffers, {"noise": torch.zeros(2, 3)}), whole)
+        noise = torch.tensor([[0.0, 0.0, 0.0], [1.0, -1.0, 0.5]])
+        moved = shape.generate(params, buffers, {"noise": noise}) != whole
+        assert not moved[0].any()
+        assert moved[1].float().mean() > 0.9
+
+    @pytest.mark.parametrize("way", WAYS)
+    def test_its_size_is_a_factor_of_the_noise(self, way):
+        params, buffers = drawn(hypernet(generation=way, noise=1.0))
+        noise = perturbation(2)["noise"]
+        torch.testing.assert_close(
+            hypernet(generation=way, noise=0.25).generate(params, buffers, {"noise": noise}),
+            hypernet(generation=way, noise=1.0).generate(params, buffers, {"noise": noise / 4}),
+        )
+
+    @pytest.mark.parametrize("way", WAYS)
+    @pytest.mark.parametrize("degree", [1.0, np.inf])
+    def test_with_noise_a_generator_starts_as_without_but_for_a_matrix(self, way, degree):
+        degrees = torch.tensor([1.0, degree])
+        plain, noisy = (
+            begun(hypernet(generation=way, noise=noise), degrees, torch.Generator().manual_seed(0))
+            for noise in (0.0, 0.7)
+        )
+        matrix = noisy[0].pop("noise_matrix")
+        assert matrix.shape == noisy[0]["arm_matrix"].shape
+        for before, after in zip(plain, noisy, strict=True):
+            assert before.keys() == after.keys()
+            assert all(torch.equal(before[name], after[name]) for name in before)
+
+    def test_noise_of_size_1_starts_as_loud_as_the_arms(self):
+        shape = hypernet(embedding_dim=8, hidden=(16,), noise=1.0)
+        params, buffers = begun(shape, torch.ones(400), torch.Generator().manual_seed(0))
+        noise = shape.draw(400, torch.Generator().manual_seed(1))["noise"]
+        by_noise = noise[:, None] @ shape.matrix(params, buffers, "noise_matrix")
+        by_arm = unit_rms(params["arms"]) @ shape.matrix(params, buffers, "arm_matrix")
+        assert (by_noise.std() / by_arm.std()).item() == pytest.approx(1, rel=0.05)
 
 
 class TestSpectralNorm:
@@ -461,11 +551,13 @@ class TestSpectralNorm:
     @pytest.mark.parametrize("heads", [1, 4])
     @pytest.mark.parametrize("device", DEVICES)
     def test_every_matrix_of_a_generator_has_norm_1_from_the_start(self, way, heads, device):
-        shape = hypernet(generation=way, n_heads=heads, hidden=(16, 32, 16), spectral_norm=True)
+        shape = hypernet(
+            generation=way, n_heads=heads, hidden=(16, 32, 16), spectral_norm=True, noise=0.3
+        )
         params, buffers = begun(shape, torch.ones(5), torch.Generator().manual_seed(0))
         matrices = {name for name, tensor in params.items() if tensor.ndim >= 3}
         matrices -= {"arms", "pieces"}
-        assert matrices >= {"arm_matrix", "matrix1", "matrix2", "heads"}
+        assert matrices >= {"arm_matrix", "matrix1", "matrix2", "heads", "noise_matrix"}
         assert ("piece_matrix" in matrices) == (way != "once")
         params = {k: v.to(device) for k, v in params.items()}
         buffers = {k: v.to(device) for k, v in buffers.items()}
@@ -479,14 +571,14 @@ class TestSpectralNorm:
                 assert (largest <= 1 + tolerance).all(), name
 
     def test_one_iteration_a_step_follows_weights_that_move(self):
-        shape = hypernet(hidden=(16, 16), spectral_norm=True)
+        shape = hypernet(hidden=(16, 16), spectral_norm=True, noise=0.3)
         params, buffers = begun(shape, torch.ones(3), torch.Generator().manual_seed(0))
         generator = torch.Generator().manual_seed(1)
         for _ in range(200):
             for tensor in params.values():
                 tensor += 0.005 * torch.randn(tensor.shape, generator=generator)
             shape.advance_spectral(params, buffers)
-        for name in ("arm_matrix", "piece_matrix", "matrix1", "heads"):
+        for name in ("arm_matrix", "piece_matrix", "noise_matrix", "matrix1", "heads"):
             used = shape.matrix(params, buffers, name).double().numpy()
             assert np.linalg.norm(used, 2, axis=(-2, -1)).max() < 1.05, name
 
@@ -501,12 +593,14 @@ class TestSpectralNorm:
         torch.testing.assert_close(fast.grad, exact.grad)
 
     def test_a_member_is_divided_by_its_own_norm(self):
-        shape = hypernet(spectral_norm=True)
+        shape = hypernet(spectral_norm=True, noise=0.3)
         params, buffers = drawn(shape, n=3)
-        theta = shape.generate(params, buffers)
-        for name in ("arm_matrix", "piece_matrix", "heads"):
+        draw = perturbation(3)
+        theta = shape.generate(params, buffers, draw)
+        for name in ("arm_matrix", "piece_matrix", "noise_matrix", "heads"):
             params[name][1] *= 100
-        torch.testing.assert_close(shape.generate(params, buffers), theta, rtol=1e-4, atol=1e-6)
+        again = shape.generate(params, buffers, draw)
+        torch.testing.assert_close(again, theta, rtol=1e-4, atol=1e-6)
 
     def test_generating_moves_no_state(self):
         shape = hypernet(spectral_norm=True, hidden=(5, 4))
@@ -519,7 +613,7 @@ class TestSpectralNorm:
         assert pickle.dumps((params, buffers)) != before
 
     def test_state_survives_pickle(self):
-        shape = hypernet(spectral_norm=True, hidden=(5, 4))
+        shape = hypernet(spectral_norm=True, hidden=(5, 4), noise=0.3)
         params, buffers = begun(shape, torch.ones(2), torch.Generator().manual_seed(0))
         copy, its_params, its_buffers = pickle.loads(pickle.dumps((shape, params, buffers)))
         assert copy == shape

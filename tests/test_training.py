@@ -579,11 +579,11 @@ class TestStopping:
 
 
 class TestGeneratorInTraining:
-    @pytest.mark.parametrize("dropout", [0.0, 0.5])
-    def test_dropout_is_for_training_and_never_for_validation(self, dropout):
-        """Weights that hardly move give the same loss at every epoch, unless units are dropped."""
+    @pytest.mark.parametrize("perturbed", [{}, {"dropout": 0.5}, {"noise": 1.0}], ids=str)
+    def test_perturbations_are_for_training_and_never_for_validation(self, perturbed):
+        """Weights that hardly move give the same loss at every epoch, unless it is perturbed."""
         trained = fitted(
-            shape=hypernet(dropout=dropout),
+            shape=hypernet(**perturbed),
             degrees=[3.0],
             n_members=3,
             learning_rate=1e-12,
@@ -593,11 +593,31 @@ class TestGeneratorInTraining:
         for net in range(3):
             _, train_loss, validation = records(trained, net).T
             assert np.ptp(validation) < 1e-5
-            assert (np.ptp(train_loss) > 1e-3) == (dropout > 0)
+            assert (np.ptp(train_loss) > 1e-3) == bool(perturbed)
+
+    def test_noise_fades_as_training_goes_on(self):
+        """So that how far its draws spread depends on when training stops."""
+        shape, data = hypernet(noise=0.5), heterogeneous()
+        layout = lay_out(np.bincount(data.arm), 1, torch.device("cpu"))
+        rows = torch.as_tensor(np.argsort(data.arm, kind="stable"))[layout.slots[0]].expand(16, -1)
+        nets = _Nets(shape, *started(shape, n=16), schedule(learning_rate=0.02))
+        generator = torch.Generator().manual_seed(0)
+
+        def effects(draw):
+            theta = shape.generate(nets.average, nets.buffers, draw).flatten(0, 1)
+            return shape.net(theta, data.x).view(16, 2, -1).diff(dim=1)
+
+        spreads = []
+        for steps in (50, 400):
+            while nets.n_steps < steps:
+                nets.step(data, SQUARED, rows, layout.filled[0], layout.arms, generator)
+            moved = effects(shape.draw(16, generator)) - effects({})
+            spreads.append(moved.square().mean().sqrt().item())
+        assert 0 < spreads[1] < 0.5 * spreads[0]
 
     @pytest.mark.parametrize("device", DEVICES)
     def test_spectral_norms_stay_at_1_while_weights_move(self, device):
-        shape = hypernet(spectral_norm=True, hidden=(16, 16), generation="component")
+        shape = hypernet(spectral_norm=True, hidden=(16, 16), generation="component", noise=0.3)
         start, end = (
             fitted(
                 trial(device=device),
@@ -609,7 +629,7 @@ class TestGeneratorInTraining:
             )
             for epochs in (1, 40)
         )
-        for name in ("arm_matrix", "piece_matrix", "matrix1", "heads"):
+        for name in ("arm_matrix", "piece_matrix", "noise_matrix", "matrix1", "heads"):
             moved = (end.params[name] - start.params[name]).norm() / start.params[name].norm()
             assert moved > 0.1, name
             used = shape.matrix(end.params, end.buffers, name).double()
@@ -703,12 +723,12 @@ def assert_same(first, second):
 
 
 EVERY_SHAPE = [
-    pytest.param(hypernet(generation=way, dropout=dropout, spectral_norm=norm), id=way)
-    for way, dropout, norm in [
-        ("chunk", 0.0, False),
-        ("component", 0.2, True),
-        ("once", 0.5, False),
-        ("none", 0.0, False),
+    pytest.param(hypernet(generation=way, dropout=dropout, spectral_norm=norm, noise=noise), id=way)
+    for way, dropout, norm, noise in [
+        ("chunk", 0.0, False, 0.0),
+        ("component", 0.2, True, 0.3),
+        ("once", 0.5, False, 0.0),
+        ("none", 0.0, False, 0.0),
     ]
 ]
 

@@ -12,7 +12,7 @@ from scipy import stats
 
 from hypercate import HyperCATE
 from hypercate.effects import potential_outcomes
-from hypercate.hypernet.hypernetwork import HyperNet
+from hypercate.hypernet.hypernetwork import PERTURBATIONS, HyperNet
 from hypercate.outcome_net import OutcomeNet
 from hypercate.uncertainty import FACTOR, SOURCES, Calibration, calibrate, mix, networks, spread
 
@@ -170,9 +170,9 @@ class TestShrinkage:
         assert calibration.dof == np.inf
 
 
-def ensemble(dropout, n_members=3, device="cpu"):
+def ensemble(dropout=0.4, n_members=3, device="cpu", noise=0.3):
     """Members whose weights lie 1000 apart, so that a network tells whose it is."""
-    hypernet = HyperNet(NET, 2, "chunk", 4, 2, 4, (8, 8), dropout, False)
+    hypernet = HyperNet(NET, 2, "chunk", 4, 2, 4, (8, 8), dropout, False, noise)
     generator = torch.Generator().manual_seed(0)
     params, buffers = hypernet.init(
         torch.ones(n_members), torch.ones(n_members, NET.n_inputs), generator
@@ -195,16 +195,17 @@ def at_random(theta, seed=0):
 
 
 class TestNetworks:
-    @pytest.mark.parametrize("dropout", [0.0, 0.4])
-    def test_members_spread_about_their_mean_with_their_variance(self, dropout):
-        theta, mixture = networks(*ensemble(dropout), "members", 0)
+    @pytest.mark.parametrize("rate", [0.0, 0.4])
+    def test_members_spread_about_their_mean_with_their_variance(self, rate):
+        theta, mixture = networks(*ensemble(rate, noise=rate), "members", 0)
         assert owner(theta) == [0, 1, 2]
         f = at_random(theta)
         assert np.square(mixture @ f).sum() == pytest.approx(f.var(ddof=1))
 
+    @pytest.mark.parametrize("source", PERTURBATIONS)
     @pytest.mark.parametrize("n_members", [1, 3, 5, 60])
-    def test_dropout_spreads_about_each_member(self, n_members):
-        theta, mixture = networks(*ensemble(0.4, n_members), "dropout", 0)
+    def test_a_perturbation_spreads_about_each_member(self, n_members, source):
+        theta, mixture = networks(*ensemble(0.4, n_members), source, 0)
         f, whose = at_random(theta), owner(theta)
         assert whose[:n_members] == [*range(n_members)]
         drawn = range(n_members, len(theta))
@@ -220,13 +221,13 @@ class TestNetworks:
 
     @pytest.mark.parametrize("source", SOURCES)
     def test_what_is_the_same_in_all_networks_is_no_deviation(self, source):
-        theta, mixture = networks(*ensemble(0.4), source, 0)
+        theta, mixture = networks(*ensemble(), source, 0)
         np.testing.assert_allclose(mixture @ np.ones(len(theta)), 0, atol=1e-12)
 
     @pytest.mark.parametrize("device", DEVICES)
-    @pytest.mark.parametrize("source", ["dropout", "both"])
+    @pytest.mark.parametrize("source", [*PERTURBATIONS, "both"])
     @pytest.mark.parametrize("n_members", [1, 3, 7])
-    def test_members_are_dropped_from_equally_often_and_not_too_many_networks_are_held(
+    def test_members_are_perturbed_equally_often_and_not_too_many_networks_are_held(
         self, source, device, n_members
     ):
         theta, _ = networks(*ensemble(0.4, n_members, device), source, 0)
@@ -235,9 +236,9 @@ class TestNetworks:
         assert np.ptp(times) == 0
         assert 40 <= times.sum() < 40 + n_members
 
-    @pytest.mark.parametrize("source", ["dropout", "both"])
+    @pytest.mark.parametrize("source", [*PERTURBATIONS, "both"])
     def test_a_seed_gives_the_same_networks_and_global_state_is_left_alone(self, source):
-        members = ensemble(0.4)
+        members = ensemble()
         state = torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()  # noqa: NPY002
         first, again, other = (networks(*members, source, seed)[0] for seed in (0, 0, 1))
         after = torch.get_rng_state().tolist(), np.random.get_state()[1].tolist()  # noqa: NPY002
@@ -245,18 +246,46 @@ class TestNetworks:
         assert torch.equal(first, again)
         assert not torch.equal(first, other)
 
-    def test_each_is_a_generator_with_some_units_dropped(self):
-        members = ensemble(0.4, n_members=1)
+    @pytest.mark.parametrize("noise", [0.0, 0.3])
+    def test_by_dropout_each_is_a_generator_with_some_units_dropped_and_no_noise(self, noise):
+        members = ensemble(n_members=1, noise=noise)
         theta, _ = networks(*members, "dropout", 0)
         assert len(theta.unique(dim=0)) > 30
         masks = torch.tensor(list(itertools.product([0.0, 1 / 0.6], repeat=8)))
-        possible = torch.cat([members[0].generate(*members[1:], mask) for mask in masks[:, None]])
+        possible = torch.cat(
+            [members[0].generate(*members[1:], {"dropout": mask}) for mask in masks[:, None]]
+        )
         for network in theta[1:]:
             assert (network - possible).abs().amax(dim=(1, 2)).min() < 1e-5
 
+    @pytest.mark.parametrize("dropout", [0.0, 0.4])
+    def test_by_noise_each_is_a_generator_told_noise_with_no_unit_dropped(self, dropout):
+        """Only what the noise does to the first hidden layer tells networks apart."""
+        hypernet, params, buffers = ensemble(dropout, n_members=1)
+        theta, _ = networks(hypernet, params, buffers, "noise", 0)
+        assert len(theta.unique(dim=0)) == len(theta)
+        params = params | {"noise_matrix": torch.zeros_like(params["noise_matrix"])}
+        still, _ = networks(hypernet, params, buffers, "noise", 0)
+        torch.testing.assert_close(still, theta[:1].expand_as(still))
+
+    def test_both_are_perturbed_by_all_that_is_on(self):
+        """Without the one, networks are those that the other alone gives."""
+        hypernet, params, buffers = ensemble(n_members=1)
+        both, by_dropout, by_noise = (
+            networks(hypernet, params, buffers, source, 0)[0] for source in ("both", *PERTURBATIONS)
+        )
+        assert not torch.isclose(both[1:], by_dropout[1:]).all(dim=(1, 2)).any()
+        assert not torch.isclose(both[1:], by_noise[1:]).all(dim=(1, 2)).any()
+        quiet = params | {"noise_matrix": torch.zeros_like(params["noise_matrix"])}
+        dropped, _ = networks(hypernet, quiet, buffers, "both", 0)
+        torch.testing.assert_close(dropped, by_dropout)
+        only_noise = ensemble(0.0, n_members=1)
+        told, alone = (networks(*only_noise, source, 0)[0] for source in ("both", "noise"))
+        assert torch.equal(told, alone)
+
     @pytest.mark.parametrize("source", SOURCES)
     def test_they_carry_no_gradient(self, source):
-        hypernet, params, buffers = ensemble(0.4)
+        hypernet, params, buffers = ensemble()
         params = {name: tensor.requires_grad_() for name, tensor in params.items()}
         assert not networks(hypernet, params, buffers, source, 0)[0].requires_grad
 
@@ -309,14 +338,15 @@ def fit(X, y, arm, **parameters):
     return HyperCATE(**small | parameters).fit(X, y, arm)
 
 
+PERTURBED = {"hypernet_dropout": 0.3, "hypernet_noise": 0.3}
+
+
 @pytest.fixture(scope="module")
 def fits():
-    """Every source of draws, calibrated and not, of one training with dropout and three arms."""
+    """Every source of draws, calibrated and not, of one perturbed training with three arms."""
     data = rows(n_arms=3)
     return data[0], {
-        (source, calibrated): fit(
-            *data, hypernet_dropout=0.3, uncertainty=source, calibrate=calibrated
-        )
+        (source, calibrated): fit(*data, **PERTURBED, uncertainty=source, calibrate=calibrated)
         for source in SOURCES
         for calibrated in (True, False)
     }
@@ -349,10 +379,11 @@ class TestFits:
         np.testing.assert_allclose(lower, effects.mean(axis=0) - half, rtol=1e-5, atol=1e-5)
         assert (est.calibration_.scale, est.calibration_.dof) == (1, np.inf)
 
-    def test_uncalibrated_dropout_has_the_spread_of_its_networks(self, fits):
+    @pytest.mark.parametrize("source", PERTURBATIONS)
+    def test_uncalibrated_a_perturbation_has_the_spread_of_its_networks(self, source, fits):
         X, by_key = fits
-        est = by_key["dropout", False]
-        theta, mixture = networks(est._hypernet, est._params, est._buffers, "dropout", est._seed)
+        est = by_key[source, False]
+        theta, mixture = networks(est._hypernet, est._params, est._buffers, source, est._seed)
         link = est._learner.potential_outcome
         outcomes = potential_outcomes(
             est._hypernet.net, theta[:, est._rank], est._inputs(est._encode(X)), link
@@ -376,8 +407,8 @@ class TestFits:
             pairs = itertools.combinations(range(3), 2)
             variance = [est.effect_inference(X, T0=a, T1=b).stderr ** 2 for a, b in pairs]
             sizes[source] = np.sqrt(np.sum(variance, axis=0)).mean()
-        assert sizes["dropout"] == pytest.approx(sizes["members"], rel=0.1)
-        assert sizes["both"] == pytest.approx(sizes["members"], rel=0.1)
+        for source in SOURCES:
+            assert sizes[source] == pytest.approx(sizes["members"], rel=0.1)
 
     def test_calibration_widens_what_members_that_share_rows_leave_narrow(self, fits):
         """Each holds out 1 of 5 rows: the jackknife's own factor is 0.8 / sqrt(0.2)."""
@@ -449,7 +480,7 @@ class TestFits:
     @pytest.mark.parametrize("calibrated", [True, False])
     def test_relabelled_arms_have_the_same_draws_and_intervals(self, source, calibrated):
         X, y, arm = rows(80, 3)
-        settings = {"hypernet_dropout": 0.3, "uncertainty": source, "calibrate": calibrated}
+        settings = PERTURBED | {"uncertainty": source, "calibrate": calibrated}
         settings |= {"n_members": 2, "max_epochs": 3}
         first = fit(X, y, arm, **settings)
         second = fit(X, y, np.array(["z", "x", "y"])[arm], control="y", **settings)
@@ -473,19 +504,21 @@ class TestFits:
         )
         assert scaled.calibration_.scale == pytest.approx(plain.calibration_.scale, rel=0.02)
 
-    def test_dropout_needs_one_member_only(self):
+    @pytest.mark.parametrize("source", PERTURBATIONS)
+    def test_a_perturbation_needs_one_member_only(self, source):
         X, y, arm = rows(80)
-        est = fit(X, y, arm, n_members=1, hypernet_dropout=0.3, uncertainty="dropout")
+        est = fit(X, y, arm, n_members=1, **PERTURBED, uncertainty=source)
         lower, upper = est.effect_interval(X)
         assert (lower < upper).all()
         assert est.calibration_.dof == np.inf
         assert np.ptp(est.sample_effects(X), axis=0).min() > 0
 
-    @pytest.mark.parametrize("source", ["members", "dropout"])
+    @pytest.mark.parametrize("source", ["members", *PERTURBATIONS])
     def test_risk_differences_stay_between_minus_1_and_1(self, source):
         X, y, arm = rows(60, noise=0.1, effect=4)
         happened = y + 2 * arm > np.median(y + 2 * arm)
-        est = fit(X, happened, arm, hypernet_dropout=0.5, uncertainty=source, n_members=2)
+        perturbed = {"hypernet_dropout": 0.5, "hypernet_noise": 1.0}
+        est = fit(X, happened, arm, **perturbed, uncertainty=source, n_members=2)
         draws = est.sample_effects(X, 500)
         lower, upper = est.effect_interval(X, alpha=1e-6)
         for answer in (draws, lower, upper):
@@ -498,7 +531,7 @@ class TestFits:
     )
     def test_a_constant_outcome_is_no_trouble(self, source, generation):
         X, _, arm = rows(80, 3)
-        settings = {"hypernet_dropout": 0.3, "uncertainty": source, "generation": generation}
+        settings = PERTURBED | {"uncertainty": source, "generation": generation}
         est = fit(X, np.full(80, 7.0), arm, sharing="auto", max_epochs=30, **settings)
         lower, upper = est.effect_interval(X)
         assert np.isfinite(est.sample_effects(X, 9)).all()
@@ -514,7 +547,7 @@ class TestFits:
     @pytest.mark.parametrize("source", SOURCES)
     def test_the_process_own_dtype_and_device_change_nothing(self, source):
         X, y, arm = rows(60)
-        settings = {"hypernet_dropout": 0.3, "uncertainty": source, "device": "cpu"}
+        settings = PERTURBED | {"uncertainty": source, "device": "cpu"}
         settings |= {"n_members": 2, "max_epochs": 2}
         expected = fit(X, y, arm, **settings).effect_interval(X)
         torch.set_default_dtype(torch.float64)

@@ -71,10 +71,13 @@ _PANEL: dict[str, IntervalLearner] = {
     "ForestDRLearner": partial(_peer, peers.forest_dr),
 }
 _DROPOUT = {"hypernet_dropout": 0.05}
+_NOISE = {"hypernet_noise": 0.03}
 _SOURCES: dict[str, dict[str, Any]] = {
     "HyperCATE uncalibrated": {"calibrate": False},
     "HyperCATE dropout": {**_DROPOUT, "uncertainty": "dropout"},
     "HyperCATE dropout uncalibrated": {**_DROPOUT, "uncertainty": "dropout", "calibrate": False},
+    "HyperCATE noise": {**_NOISE, "uncertainty": "noise"},
+    "HyperCATE noise uncalibrated": {**_NOISE, "uncertainty": "noise", "calibrate": False},
     "HyperCATE both": {**_DROPOUT, "uncertainty": "both"},
     "HyperCATE both uncalibrated": {**_DROPOUT, "uncertainty": "both", "calibrate": False},
 }

@@ -106,6 +106,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "HyperCATE spectral norm": {"spectral_norm": True},
     "HyperCATE dropout .05": {"hypernet_dropout": 0.05},
     "HyperCATE dropout .2": {"hypernet_dropout": 0.2},
+    "HyperCATE noise .03": {"hypernet_noise": 0.03},
     "HyperCATE usual width": {"outcome_hidden": (100, 100)},
     "HyperCATE ELU": {"activation": "elu"},
     "HyperCATE raw inputs": {"inputs": "raw"},

@@ -8,7 +8,8 @@ share nothing has ``theta[k] = apart * own[k]`` instead.
 
 Every tensor has a leading axis of independent networks (ensemble members by degrees of sharing),
 so that all of them are one batched product. A `HyperNet` is only a shape; its tensors travel in
-two plain dicts, `params` (trained) and `buffers` (not trained).
+plain dicts: `params` (trained), `buffers` (not trained), and `drawn`, what a draw of the generator
+is perturbed by: nothing for the point prediction.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from hypercate.hypernet.initialization import INTERCEPT_DEPARTURE, departure_sca
 from hypercate.outcome_net import OutcomeNet
 
 Tensors = dict[str, Tensor]
+
+PERTURBATIONS = ("dropout", "noise")
+"""What a draw of the generator can be perturbed by."""
 
 _CPU: Any = {"dtype": torch.float32, "device": "cpu"}  # whatever the process's defaults are
 
@@ -47,10 +51,12 @@ class HyperNet:
     hidden : tuple of int
         Widths of the generator's tanh layers.
     dropout : float
-        Rate at which units of the last hidden layer are dropped: a draw is one generator, hence
-        one coherent network an arm.
+        Rate at which units of the last hidden layer are dropped.
     spectral_norm : bool
         Keep every generator matrix at spectral norm 1.
+    noise : float
+        Standard deviation of noise that conditions the generator beside the arm's embedding, which
+        has a root mean square of 1.
     """
 
     net: OutcomeNet
@@ -62,6 +68,7 @@ class HyperNet:
     hidden: tuple[int, ...]
     dropout: float
     spectral_norm: bool
+    noise: float = 0.0
 
     @cached_property
     def pieces(self) -> Pieces:
@@ -72,6 +79,8 @@ class HyperNet:
         names = ["arm_matrix", *(f"matrix{i}" for i in range(1, len(self.hidden))), "heads"]
         if self.pieces.n_pieces > 1:
             names.insert(1, "piece_matrix")
+        if self.noise:
+            names.append("noise_matrix")
         return names
 
     def init(
@@ -136,6 +145,10 @@ class HyperNet:
         if not shares.all():
             params["own"] = normal(self.n_arms, net.n_weights, std=start_scale(net))
             buffers["apart"] = ~shares * apart
+        if self.noise:
+            params["noise_matrix"] = normal(
+                self.embedding_dim, self.hidden[0], std=self.embedding_dim**-0.5
+            )
         if self.spectral_norm:
             for name in self._matrices:
                 u = torch.randn(params[name].shape[:-1], generator=generator, **_CPU)
@@ -155,26 +168,36 @@ class HyperNet:
             return params[name]
         return spectral.normalize(params[name], buffers[f"u_{name}"])
 
-    def draw_masks(self, n_draws: int, generator: torch.Generator) -> Tensor:
-        """Inverted dropout masks of the last hidden layer, shape (n_draws, hidden[-1])."""
-        kept = torch.rand(
-            n_draws,
-            self.hidden[-1],
-            generator=generator,
-            device=generator.device,
-            dtype=torch.float32,
-        )
-        return (kept >= self.dropout).float() / (1 - self.dropout)
+    def draw(self, n_draws: int, generator: torch.Generator) -> Tensors:
+        """What each of some draws is perturbed by, the same for all arms and pieces.
 
-    def generate(self, params: Tensors, buffers: Tensors, mask: Tensor | None = None) -> Tensor:
+        So a draw is one generator, hence one coherent network an arm.
+
+        Returns
+        -------
+        dict of Tensor
+            ``"dropout"``, shape (n_draws, hidden[-1]): inverted masks of the last hidden layer.
+            ``"noise"``, shape (n_draws, embedding_dim): standard normal. Each only if it is on,
+            and none without a generator.
+        """
+        how: Any = {"generator": generator, "device": generator.device, "dtype": torch.float32}
+        drawn = {}
+        if self.dropout and self.generation != "none":
+            kept = torch.rand(n_draws, self.hidden[-1], **how)
+            drawn["dropout"] = (kept >= self.dropout).float() / (1 - self.dropout)
+        if self.noise and self.generation != "none":
+            drawn["noise"] = torch.randn(n_draws, self.embedding_dim, **how)
+        return drawn
+
+    def generate(self, params: Tensors, buffers: Tensors, drawn: Tensors | None = None) -> Tensor:
         """Weights of every arm's network.
 
         Parameters
         ----------
         params, buffers : dict of Tensor
             As `init` gives them, with nets on the leading axis.
-        mask : Tensor, shape (nets, hidden[-1]), optional
-            Dropout mask of each network's generator, the same for all its arms and pieces.
+        drawn : dict of Tensor, optional
+            What each network's generator is perturbed by, as `draw` gives it; by default nothing.
 
         Returns
         -------
@@ -182,7 +205,11 @@ class HyperNet:
         """
         if self.generation == "none":
             return params["own"] * buffers["apart"][:, None]
+        drawn = drawn or {}
         hidden = unit_rms(params["arms"]) @ self.matrix(params, buffers, "arm_matrix")
+        if "noise" in drawn:
+            noise = drawn["noise"][:, None] @ self.matrix(params, buffers, "noise_matrix")
+            hidden = hidden + self.noise * noise
         hidden = hidden[:, :, None]
         if "pieces" in params:
             piece = unit_rms(params["pieces"]) @ self.matrix(params, buffers, "piece_matrix")
@@ -191,8 +218,8 @@ class HyperNet:
         for i in range(1, len(self.hidden)):
             matrix = self.matrix(params, buffers, f"matrix{i}")
             hidden = torch.tanh(torch.baddbmm(params[f"bias{i}"][:, None], hidden, matrix))
-        if mask is not None:
-            hidden = hidden * mask[:, None]
+        if "dropout" in drawn:
+            hidden = hidden * drawn["dropout"][:, None]
         hidden = hidden.unflatten(2, (self.n_heads, -1)).transpose(1, 2)
         heads = self.matrix(params, buffers, "heads")
         emitted = (hidden @ heads).transpose(1, 2).flatten(2)[..., : self.pieces.piece_size]

@@ -1,0 +1,8 @@
+"""What a fitted model answers: potential outcomes, effects, and how sure they are."""
+
+from hypercate.answers.averages import Averages
+from hypercate.answers.persons import Persons
+
+
+class Answers(Persons, Averages):
+    """Questions to a fitted `hypercate.HyperCATE`; what they read is set by its ``fit``."""

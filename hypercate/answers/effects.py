@@ -1,0 +1,231 @@
+"""Effects at the rows' covariates (CATE): predicted, drawn, with intervals, and scored."""
+
+from __future__ import annotations
+
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.utils.validation import check_is_fitted
+
+from hypercate.answers.arguments import draw_seed, is_every_other_arm, require_treatment
+from hypercate.answers.outcomes import Outcomes
+from hypercate.effects import EffectInference, against, contrast, potential_outcomes
+from hypercate.encoding import check_rows, check_sample_weight
+from hypercate.hypernet.hypernetwork import PERTURBATIONS
+from hypercate.scoring import r_score
+from hypercate.uncertainty import mix, networks, root_sum_of_squares, spread
+
+
+class Effects(Outcomes):
+    """The effect of an arm against another, for persons of a row's covariates."""
+
+    def predict(self, X: Any) -> np.ndarray:
+        """CATE of every arm against control.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like, shape (n, n_features)
+
+        Returns
+        -------
+        ndarray, shape (n,) for two arms, (n, n_arms - 1) for more
+            In the units of y, or risk differences for a binary outcome.
+        """
+        return against(self.predict_outcomes(X))
+
+    def effect(self, X: Any, T0: Any = None, T1: Any = None) -> np.ndarray:
+        """CATE of arm T1 against arm T0.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like, shape (n, n_features)
+        T0 : label or array-like of labels, shape (n,), optional
+            The arm compared with; control by default.
+        T1 : label or array-like of labels, shape (n,), optional
+            By default every arm but T0, as in `predict`.
+
+        Returns
+        -------
+        ndarray, shape (n,); (n, n_arms - 1) with more than two arms and no T1
+
+        Raises
+        ------
+        ValueError
+            If T0 or T1 is not one of the arms.
+        """
+        return self._contrast(self.predict_outcomes(X), T0, T1)
+
+    def sample_effects(
+        self,
+        X: Any,
+        n_samples: int = 200,
+        random_state: Any = None,
+        *,
+        T0: Any = None,
+        T1: Any = None,
+    ) -> np.ndarray:
+        """Draws of the effect as a function of the covariates: a draw is the same for all rows.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like, shape (n, n_features)
+        n_samples : int, default=200
+        random_state : int, RandomState instance or None, default=None
+            None repeats the draws that the fit's seed gives.
+        T0, T1 : label or array-like of labels, optional
+            As in `effect`.
+
+        Returns
+        -------
+        ndarray, shape (n_samples, n) or (n_samples, n, n_arms - 1)
+            Their quantiles are the bounds of `effect_interval`, but for chance.
+
+        Raises
+        ------
+        ValueError
+            If there is nothing to draw from: one member, and neither dropout nor noise.
+        """
+        if isinstance(n_samples, bool) or not isinstance(n_samples, Integral):
+            raise TypeError(f"n_samples={n_samples!r} must be an integer")
+        if n_samples < 1:
+            raise ValueError(f"n_samples={n_samples} must be at least 1")
+        check_is_fitted(self)
+        seed = self._seed if random_state is None else draw_seed(random_state)
+        effects, deviations = self._deviations(X, T0, T1)
+        draws = mix(effects, deviations, self.calibration_.dof, int(n_samples), seed)
+        return np.clip(draws, -1, 1) if self.outcome_ == "binary" else draws
+
+    def effect_interval(
+        self, X: Any, *, T0: Any = None, T1: Any = None, alpha: float = 0.05
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Interval of the effect at each row's covariates (the CATE), not of a person's own.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like, shape (n, n_features)
+        T0, T1 : label or array-like of labels, optional
+            As in `effect`.
+        alpha : float in (0, 1), default=0.05
+            The interval has nominal level 1 - alpha; see `hypercate.uncertainty` for the grounds
+            of its width, and what it assumes.
+
+        Returns
+        -------
+        lower, upper : ndarray
+            Of the shape of `effect`.
+        """
+        return self.effect_inference(X, T0=T0, T1=T1).interval(alpha)
+
+    def effect_inference(self, X: Any, *, T0: Any = None, T1: Any = None) -> EffectInference:
+        """Effects with their standard errors; ``.summary_frame(alpha)`` is a table of them.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like, shape (n, n_features)
+        T0, T1 : label or array-like of labels, optional
+            As in `effect`.
+
+        Returns
+        -------
+        EffectInference
+        """
+        effects, deviations = self._deviations(X, T0, T1)
+        if T1 is None:
+            arms = np.delete(self.arms_, self._control(T0)).tolist()
+        else:
+            arms = [T1] if np.ndim(T1) == 0 else []
+        return EffectInference(
+            point_estimate=effects,
+            stderr=root_sum_of_squares(deviations, axis=0),
+            dof=self.calibration_.dof,
+            bound=1.0 if self.outcome_ == "binary" else np.inf,
+            index=X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(effects)),
+            arms=arms,
+        )
+
+    def reject(self, X: Any, share: float, *, T0: Any = None, T1: Any = None) -> np.ndarray:
+        """The rows whose effects are least certain, so that a user may abstain from them.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like, shape (n, n_features)
+        share : float in [0, 1)
+            Share of the rows to reject, rounded down to whole rows.
+        T0, T1 : label or array-like of labels, optional
+            As in `effect`; with several effects a row's largest standard error counts.
+
+        Returns
+        -------
+        ndarray of bool, shape (n,)
+            True where the standard error is among the largest; of equal ones, later rows first.
+
+        Raises
+        ------
+        ValueError
+            If share is not a number from 0 up to, but without, 1.
+        """
+        if isinstance(share, bool) or not isinstance(share, Real) or not 0 <= share < 1:
+            raise ValueError(f"share={share!r} must be a number of at least 0 and below 1")
+        stderr = self.effect_inference(X, T0=T0, T1=T1).stderr
+        certain_first = np.argsort(stderr.reshape(len(stderr), -1).max(axis=1), kind="stable")
+        rejected = np.zeros(len(stderr), dtype=bool)
+        rejected[certain_first[len(stderr) - int(share * len(stderr)) :]] = True
+        return rejected
+
+    def score(self, X: Any, y: Any, treatment: Any = None, *, sample_weight: Any = None) -> float:
+        """R-score: how much of the effects' variation is explained; higher is better.
+
+        Never needs the true effect; see `hypercate.scoring.r_score`.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like, shape (n, n_features)
+        y : array-like, shape (n,)
+        treatment : array-like, shape (n,)
+            Required.
+        sample_weight : array-like, shape (n,), optional
+
+        Returns
+        -------
+        float, at most 1; 0 is as good as constant effects
+        """
+        require_treatment(treatment, "score")
+        x = self._encode(X)
+        effects = against(self._outcomes_of(x))
+        n = len(effects)
+        check_rows(n, y=y, treatment=treatment)
+        weight = check_sample_weight(sample_weight, n)
+        target = self._outcome.transform(y) * np.float64(self._outcome.scale)
+        used = weight > 0
+        return r_score(
+            effects.reshape(n, -1)[used],
+            x[used],
+            target[used],
+            self._arms.transform(treatment)[used],
+            weight[used],
+            self._seed,
+        )
+
+    def _contrast(self, outcomes: np.ndarray, T0: Any, T1: Any) -> np.ndarray:
+        n = outcomes.shape[-2]
+        if is_every_other_arm(T0, T1):
+            return against(outcomes, self._control(T0))
+        return contrast(outcomes, self._codes("T0", T0, n), self._codes("T1", T1, n))
+
+    def _deviations(self, X: Any, T0: Any, T1: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Effects, and their calibrated deviations on a leading axis."""
+        x = self._inputs(self._encode(X))
+        params, buffers = self._tensors()
+        n_members = len(self.sharing_)
+        if n_members == 1 and self._source not in PERTURBATIONS:
+            raise ValueError(
+                "one member has no spread to draw from: fit with n_members of 2 or more, or "
+                "with uncertainty='dropout' or 'noise'"
+            )
+        theta, mixture = networks(self._hypernet, params, buffers, self._source, self._seed)
+        outcomes = potential_outcomes(self._hypernet.net, theta, x, self._learner.potential_outcome)
+        deviations = spread(np.tensordot(mixture, outcomes, 1), self.calibration_)
+        effects = self._contrast(outcomes[:n_members].mean(axis=0)[:, self._rank], T0, T1)
+        return effects, self._contrast(deviations[..., self._rank], T0, T1)

@@ -1,0 +1,89 @@
+"""What a new person's own outcome and effect may be, by conformal intervals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hypercate import conformal
+from hypercate.answers.arguments import is_every_other_arm
+from hypercate.answers.outcomes import Outcomes
+
+
+class Persons(Outcomes):
+    """Intervals of a new person's own outcome and effect, which hold the outcomes' noise."""
+
+    def predict_outcome_interval(
+        self, X: Any, *, arm: Any = None, alpha: float = 0.05
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Interval of a new person's own outcome under an arm.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like, shape (n, n_features)
+        arm : label or array-like of labels, shape (n,), optional
+            Control by default.
+        alpha : float in (0, 1), default=0.05
+            Share of persons whose outcome may lie outside; see `hypercate.conformal`.
+
+        Returns
+        -------
+        lower, upper : ndarray, shape (n,)
+            In the units of y; infinite where nothing is known. For a binary outcome, the range of
+            classes, as 0 and 1 for the two of ``classes_``, that cannot be excluded.
+        """
+        outcomes, propensity = self._outcomes_and_propensity(X)
+        codes = self._codes("arm", arm, len(outcomes))
+        rows = np.arange(len(outcomes))
+        return conformal.outcome_interval(
+            self._crossfit,
+            codes,
+            outcomes[rows, codes],
+            propensity[rows, codes],
+            alpha,
+            binary=self.outcome_ == "binary",
+        )
+
+    def individual_effect_interval(
+        self, X: Any, *, T0: Any = None, T1: Any = None, alpha: float = 0.05
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Interval of a new person's own effect, outcome under T1 minus outcome under T0.
+
+        Much wider than `effect_interval`, for it holds both outcomes' noise.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like, shape (n, n_features)
+        T0, T1 : label or array-like of labels, optional
+            As in `effect`.
+        alpha : float in (0, 1), default=0.05
+            Share of persons whose effect may lie outside; see `hypercate.conformal`.
+
+        Returns
+        -------
+        lower, upper : ndarray
+            Of the shape of `effect`; infinite where nothing is known.
+        """
+        outcomes, propensity = self._outcomes_and_propensity(X)
+        n = len(outcomes)
+        every_other_arm = is_every_other_arm(T0, T1)
+        control = self._codes("T0", T0, n)[:, None]
+        if every_other_arm:
+            treated = np.delete(np.arange(len(self.arms_)), self._control(T0))
+        else:
+            treated = self._codes("T1", T1, n)[:, None]
+        lower, upper = conformal.individual_effect_interval(
+            self._crossfit,
+            control,
+            treated,
+            outcomes,
+            propensity,
+            alpha,
+            binary=self.outcome_ == "binary",
+        )
+        return (lower[:, 0], upper[:, 0]) if lower.shape[1] == 1 else (lower, upper)
+
+    def _outcomes_and_propensity(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        x = self._encode(X)
+        return self._outcomes_of(x), self._propensity.predict(x)[:, self._rank]
