@@ -35,7 +35,13 @@ from hypercate.outcome_net import ACTIVATIONS, OutcomeNet
 from hypercate.overlap import warn_of_poor_support
 from hypercate.propensity import fit_propensity
 from hypercate.training import Data, Schedule, Trained, train
-from hypercate.uncertainty import SOURCES, Calibration, calibrate, networks
+from hypercate.uncertainty import (
+    SOURCES,
+    Calibration,
+    calibrate,
+    missed_heterogeneity,
+    networks,
+)
 
 _CALIBRATION_ROWS = 512
 _INTEGERS = (
@@ -377,6 +383,8 @@ class HyperCATE(Answers, BaseEstimator):
             propensity[:, rank],
         )
         warn_of_poor_support(crossfit.propensity, crossfit.arm, rows.weight, arms.arms_)
+        sharing = _choice_table(candidates.sharing, trained, chosen)
+        inputs = _choice_table(candidates.inputs, trained, chosen)
         calibration = Calibration.none(len(order))
         if self.calibrate and self.n_members > 1:
             some = np.random.default_rng(seed).permutation(len(x))[:_CALIBRATION_ROWS]
@@ -385,13 +393,13 @@ class HyperCATE(Answers, BaseEstimator):
                 hypernet.net, drawn.to(device), x[some], learner.potential_outcome
             )
             members = outcomes[: self.n_members]
+            found_constant = self.sharing == "auto" and (sharing["chosen"] == "intercept").all()
             calibration = calibrate(
                 np.tensordot(mixture, outcomes, 1),
                 (members - members.mean(axis=0)) / (self.n_members - 1) ** 0.5,
                 trained.held_rows.shape[1] / len(x),
+                missed_heterogeneity(crossfit)[order] if found_constant else None,
             )
-        sharing = _choice_table(candidates.sharing, trained, chosen)
-        inputs = _choice_table(candidates.inputs, trained, chosen)
         history = _history_table(trained, chosen)
         if hasattr(self, "feature_names_in_"):
             del self.feature_names_in_

@@ -17,7 +17,9 @@ Bayes methods", SAGMB 3:3).
 The assumption is that members differ as fits to other samples would. What is wrong alike in all
 of them, such as a step that each smooths, is not seen; what differs by their random starts only,
 and so cancels in the mean, is counted as if it did not. Both together are met by one factor,
-`FACTOR`, the same for all data.
+`FACTOR`, the same for all data. One thing that can be wrong alike in all members is known: where
+the one-standard-error rule holds effects constant, they may differ by as much as it misses; see
+`missed_heterogeneity`.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hypercate.crossfit import CrossFit
 from hypercate.hypernet.hypernetwork import PERTURBATIONS, HyperNet, Tensors
 
 SOURCES = ("members", *PERTURBATIONS, "both")
@@ -44,9 +47,9 @@ class Calibration:
     ----------
     scale : float
         Factor of the deviations.
-    level : ndarray, shape (n_arms, n_arms)
-        Root of the covariance between the arms' errors at a typical row, after scaling: its rows
-        are deviations that are the same everywhere.
+    level : ndarray, shape (c, n_arms)
+        Deviations that are the same everywhere: the shrinkage's share of a typical row's, and what
+        constant effects may have missed.
     shrinkage : float in [0, 1]
         Share of the typical row's variance in every row's.
     dof : float
@@ -61,10 +64,15 @@ class Calibration:
     @classmethod
     def none(cls, n_arms: int) -> Calibration:
         """The deviations as they are, and normal quantiles."""
-        return cls(1.0, np.zeros((n_arms, n_arms)), 0.0, np.inf)
+        return cls(1.0, np.zeros((0, n_arms)), 0.0, np.inf)
 
 
-def calibrate(deviations: np.ndarray, members: np.ndarray, held_share: float) -> Calibration:
+def calibrate(
+    deviations: np.ndarray,
+    members: np.ndarray,
+    held_share: float,
+    missed: np.ndarray | None = None,
+) -> Calibration:
     """Scale deviations to the standard error that the members' jackknife gives a typical row.
 
     Parameters
@@ -75,6 +83,8 @@ def calibrate(deviations: np.ndarray, members: np.ndarray, held_share: float) ->
         Those of the members, at the same rows.
     held_share : float
         Share of the rows that each member held out.
+    missed : ndarray, shape (n_arms,), optional
+        Standard deviation of what the members' constant effects may have missed, an arm.
 
     Returns
     -------
@@ -84,12 +94,40 @@ def calibrate(deviations: np.ndarray, members: np.ndarray, held_share: float) ->
     needed, given = jackknife * _size(members).mean(), _size(deviations).mean()
     scale = float(needed / given) if given > 0 else 1.0
     dof = len(members) - 1
-    return Calibration(
-        scale,
-        scale * _typical(deviations),
-        PRIOR_DOF / (PRIOR_DOF + dof),
-        float(PRIOR_DOF + dof),
+    shrinkage = PRIOR_DOF / (PRIOR_DOF + dof)
+    level = shrinkage**0.5 * scale * _typical(deviations)
+    if missed is not None:
+        level = np.vstack([level, np.diag(missed)])
+    return Calibration(scale, level, shrinkage, float(PRIOR_DOF + dof))
+
+
+def missed_heterogeneity(fit: CrossFit) -> np.ndarray:
+    """Standard deviation over rows that an arm's outcomes may have beside a constant effect.
+
+    Were they to differ by a function of standard deviation s, a network that knew it would gain
+    s^2 of squared error over a constant on the arm's n rows, with standard error
+    2 sd s / sqrt(n), sd that of the residuals. Below ``s = 2 sd / sqrt(n)`` the gain is less than
+    one standard error and constant effects are preferred more often than not. Which rows lie above
+    is not known, so that it counts at every row.
+
+    Parameters
+    ----------
+    fit : CrossFit
+
+    Returns
+    -------
+    ndarray, shape (n_arms,)
+        In units of the outcome.
+    """
+    fit = fit.covered()
+    residual = fit.y - fit.outcomes[np.arange(len(fit.y)), fit.arm]
+    unit = _unit(residual)
+    total, of_squares, squared_error = (
+        np.bincount(fit.arm, values, minlength=fit.n_arms)
+        for values in (fit.weight, fit.weight**2, fit.weight * (residual / unit) ** 2)
     )
+    n_effective = total**2 / of_squares
+    return 2 * unit * np.sqrt(squared_error / total / n_effective)
 
 
 def _size(deviations: np.ndarray) -> np.ndarray:
@@ -173,12 +211,12 @@ def networks(
 
 
 def spread(deviations: np.ndarray, calibration: Calibration) -> np.ndarray:
-    """Calibrated deviations, shape (b + n_arms, n, n_arms), from those of shape (b, n, n_arms).
+    """Calibrated deviations, shape (b + c, n, n_arms), from those of shape (b, n, n_arms).
 
     The root of their sum of squares, of a contrast of arms, is its standard error.
     """
     own = (1 - calibration.shrinkage) ** 0.5 * calibration.scale * deviations
-    level = calibration.shrinkage**0.5 * calibration.level[:, None]
+    level = calibration.level[:, None]
     return np.concatenate([own, np.broadcast_to(level, (len(level), *own.shape[1:]))])
 
 

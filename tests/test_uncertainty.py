@@ -11,10 +11,20 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from hypercate import HyperCATE
+from hypercate.crossfit import CrossFit
 from hypercate.effects import potential_outcomes
 from hypercate.hypernet.hypernetwork import PERTURBATIONS, HyperNet
 from hypercate.outcome_net import OutcomeNet
-from hypercate.uncertainty import FACTOR, SOURCES, Calibration, calibrate, mix, networks, spread
+from hypercate.uncertainty import (
+    FACTOR,
+    SOURCES,
+    Calibration,
+    calibrate,
+    missed_heterogeneity,
+    mix,
+    networks,
+    spread,
+)
 
 quick = settings(max_examples=40, deadline=None, derandomize=True)
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
@@ -109,8 +119,9 @@ class TestShrinkage:
         covariance = np.zeros((4, 4))
         for i in range(5):
             covariance += between[:, i].T @ between[:, i] * np.mean(size) / size[i] / 5
-        level = calibration.level
-        np.testing.assert_allclose(level @ level, calibration.scale**2 * covariance, atol=1e-12)
+        found = calibration.level.T @ calibration.level
+        expected = calibration.shrinkage * calibration.scale**2 * covariance
+        np.testing.assert_allclose(found, expected, atol=1e-12)
         assert np.trace(covariance) == pytest.approx(np.mean(size) ** 2)
 
     def test_a_contrast_gets_the_typical_variance_of_its_own_arms(self):
@@ -192,6 +203,71 @@ def owner(theta):
 def at_random(theta, seed=0):
     """Outcomes of so many networks, one number each."""
     return np.random.default_rng(seed).normal(size=len(theta))
+
+
+def cross_fit(residual, arm, weight=None):
+    n_arms = arm.max() + 1
+    outcomes = np.random.default_rng(1).normal(size=(len(arm), n_arms))
+    weight = np.ones(len(arm)) if weight is None else weight
+    propensity = np.full(outcomes.shape, 1 / n_arms)
+    return CrossFit(
+        arm, outcomes[np.arange(len(arm)), arm] + residual, weight, outcomes, propensity
+    )
+
+
+class TestMissedHeterogeneity:
+    arm = np.repeat([0, 1], [100, 25])
+
+    def test_is_that_of_a_gain_of_one_standard_error(self):
+        """A network that knew effects of the size found would gain its own standard error."""
+        rng = np.random.default_rng(0)
+        arm = np.repeat([0, 1], 20_000)
+        noise = 3 * rng.normal(size=len(arm))
+        found = missed_heterogeneity(cross_fit(noise, arm))[1]
+        departure = found * rng.choice([-1, 1], 20_000)
+        of_constant, of_other = (noise[arm == 1] + departure) ** 2, noise[arm == 1] ** 2
+        error = (of_constant - of_other).std() / 20_000**0.5
+        assert found**2 == pytest.approx(error, rel=0.03)
+
+    def test_fewer_rows_and_noisier_ones_miss_more(self):
+        noise = np.where(self.arm, 2.0, 1.0)
+        np.testing.assert_allclose(missed_heterogeneity(cross_fit(noise, self.arm)), [0.2, 0.8])
+
+    def test_weights_count_by_their_ratios_and_rows_of_none_held_out_do_not(self):
+        noise = np.random.default_rng(0).normal(size=125)
+        plain = missed_heterogeneity(cross_fit(noise, self.arm))
+        weighted = missed_heterogeneity(cross_fit(noise, self.arm, np.full(125, 7.0)))
+        np.testing.assert_allclose(weighted, plain)
+        uneven = np.where(np.arange(125) % 2, 1e-9, 1.0)
+        kept = missed_heterogeneity(cross_fit(noise[::2], self.arm[::2]))
+        np.testing.assert_allclose(
+            missed_heterogeneity(cross_fit(noise, self.arm, uneven)), kept, rtol=1e-6
+        )
+        fit = cross_fit(noise, self.arm)
+        fit.outcomes[1::2] = np.nan
+        np.testing.assert_allclose(missed_heterogeneity(fit), kept)
+
+    @pytest.mark.parametrize("unit", [1e-200, 1e200])
+    def test_the_unit_of_the_outcome_goes_through(self, unit):
+        noise = np.random.default_rng(0).normal(size=125)
+        fit = cross_fit(np.zeros(125), self.arm)
+        fit.outcomes[:] = 0
+        plain = missed_heterogeneity(CrossFit(fit.arm, noise, *vars_after_y(fit)))
+        found = missed_heterogeneity(CrossFit(fit.arm, unit * noise, *vars_after_y(fit)))
+        np.testing.assert_allclose(found, unit * plain)
+
+    def test_adds_its_variance_to_every_row_of_a_contrast(self):
+        deviations = some_deviations(n_arms=3)
+        missed = np.array([0.0, 3.0, 4.0])
+        plain = spread(deviations, calibrate(deviations, deviations, 0.2))
+        wider = spread(deviations, calibrate(deviations, deviations, 0.2, missed))
+        for arm, control, added in [(1, 0, 9), (2, 0, 16), (2, 1, 25)]:
+            expected = stderr(plain, arm, control) ** 2 + added
+            np.testing.assert_allclose(stderr(wider, arm, control) ** 2, expected)
+
+
+def vars_after_y(fit):
+    return fit.weight, fit.outcomes, fit.propensity
 
 
 class TestNetworks:
@@ -543,6 +619,21 @@ class TestFits:
         found = fit(X, y, arm, sharing="intercept").effect_inference(X).stderr
         assert found.min() > 0
         np.testing.assert_allclose(found, found[0], rtol=1e-3)
+
+    def test_effects_found_constant_are_less_sure_than_effects_said_to_be(self):
+        """By what each arm's own rows may have missed."""
+        X, y, arm = rows(400, effect=0)
+        arm = np.where(arm == 1, np.where(np.arange(400) % 8, 2, 1), arm)[::-1]
+        found, said = (fit(X, y, arm, sharing=sharing) for sharing in ("auto", "intercept"))
+        assert (found.sharing_["chosen"] == "intercept").all()
+        missed = missed_heterogeneity(found._crossfit)
+        assert missed[1] > 2 * missed[2]
+        added = found.calibration_.level[-3:, found._rank]
+        np.testing.assert_allclose(np.sqrt(np.square(added).sum(axis=0)), missed)
+        for T0, T1 in [(0, 1), (0, 2), (1, 2)]:
+            stderr = found.effect_inference(X, T0=T0, T1=T1).stderr
+            assert (stderr**2 > missed[T0] ** 2 + missed[T1] ** 2).all()
+        assert len(said.calibration_.level) == 3
 
     @pytest.mark.parametrize("source", SOURCES)
     def test_the_process_own_dtype_and_device_change_nothing(self, source):
