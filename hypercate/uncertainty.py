@@ -17,9 +17,9 @@ Bayes methods", SAGMB 3:3).
 The assumption is that members differ as fits to other samples would. What is wrong alike in all
 of them, such as a step that each smooths, is not seen; what differs by their random starts only,
 and so cancels in the mean, is counted as if it did not. Both together are met by one factor,
-`FACTOR`, the same for all data. One thing that can be wrong alike in all members is known: where
-the one-standard-error rule holds effects constant, they may differ by as much as it misses; see
-`missed_heterogeneity`.
+`FACTOR`, the same for all data, chosen by interval score (`benchmarks/interval_factor.py`). One
+thing that can be wrong alike in all members is known: where the one-standard-error rule holds
+effects constant, they may differ by as much as it misses; see `missed_heterogeneity`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from hypercate.hypernet.hypernetwork import PERTURBATIONS, HyperNet, Tensors
 
 SOURCES = ("members", *PERTURBATIONS, "both")
 PRIOR_DOF = 8
-FACTOR = 0.9
+FACTOR = 0.8
 _DRAWN_NETWORKS = 40
 
 
