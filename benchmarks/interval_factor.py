@@ -5,9 +5,9 @@
 The data is reported nowhere else: npci replicates of IHDP from 1101 on, ACIC's simulations 6 to 10
 with 1000 rows (left out where the data folder lacks them), and draws 301 on of every design of
 `hypercate.datasets.draw_interval_study` with 500 and 2000 rows. Each is fitted once with the
-defaults; the jackknife's part of its standard errors is then scaled to each factor. The table gives
+defaults; the jackknife's part of its standard errors is then scaled to each factor. The tables give
 the share of effects that 90 % intervals held, and their interval score over that at the factor in
-use, geometric mean over replicates. The factor in use is the largest, in steps of a twentieth, whose
+use, geometric mean over replicates. In use is the largest factor, in steps of a twentieth, whose
 score is on the mean of the studies within one percent of the least.
 
 Results are kept as they come: the same command resumes.

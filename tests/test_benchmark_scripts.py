@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,12 @@ import torch
 
 pytest.importorskip("econml", reason="the benchmark needs its extra")
 
+from hypercate import HyperCATE
 from hypercate.datasets import CausalSample
 from hypercate.hypernet import hypernetwork, initialization
+from hypercate.metrics import interval_score
 from hypercate.outcome_net import OutcomeNet
+from hypercate.uncertainty import FACTOR
 
 SCRIPTS = Path(__file__).parents[1] / "benchmarks"
 FAST = {"n_members": 2, "max_epochs": 3, "inputs": "raw"}
@@ -35,6 +39,13 @@ def ablation():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(SCRIPTS)
         yield importlib.import_module("ablation")
+
+
+@pytest.fixture(scope="module")
+def interval_factor():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPTS)
+        yield importlib.import_module("interval_factor")
 
 
 def run(script, *arguments):
@@ -422,3 +433,57 @@ class TestAblation:
             ablation.main([*arguments, "--out", str(tmp_path / "out")])
         assert message in capsys.readouterr().err
         assert not (tmp_path / "out").exists()
+
+
+class TestIntervalFactor:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def quick(cls, interval_factor):
+        """A small study without effects, which are found constant."""
+        n_threads = torch.get_num_threads()
+        with pytest.MonkeyPatch.context() as patch:
+            fast = FAST | {"outcome_hidden": (8,), "max_epochs": 30, "learning_rate": 0.02}
+            patch.setattr(interval_factor, "HyperCATE", partial(HyperCATE, **fast))
+            found = pd.DataFrame(interval_factor.measure("null-100", 3)).set_index("factor")
+        torch.set_num_threads(n_threads)
+        return found, fast
+
+    def test_at_the_factor_in_use_intervals_are_the_estimators(self, quick, interval_factor):
+        found, fast = quick
+        split = interval_factor.load("null-100", 3)
+        est = HyperCATE(random_state=3, device="cpu", **fast)
+        est.fit(split.train.X, split.train.y, split.train.treatment)
+        assert (est.sharing_["chosen"] == "intercept").all()
+        bounds = est.effect_interval(split.test.X, alpha=0.1)
+        expected = interval_score(split.test.effect, *bounds, 0.1)
+        assert found.loc[FACTOR, "score"] == pytest.approx(expected)
+
+    def test_at_another_they_are_those_of_a_fit_with_it(self, quick, interval_factor, monkeypatch):
+        found, fast = quick
+        monkeypatch.setattr("hypercate.uncertainty.FACTOR", 0.6)
+        split = interval_factor.load("null-100", 3)
+        est = HyperCATE(random_state=3, device="cpu", **fast)
+        est.fit(split.train.X, split.train.y, split.train.treatment)
+        bounds = est.effect_interval(split.test.X, alpha=0.1)
+        expected = interval_score(split.test.effect, *bounds, 0.1)
+        assert found.loc[0.6, "score"] == pytest.approx(expected)
+
+    def test_statistics_by_hand(self, interval_factor):
+        rows = [
+            {"study": study, "replication": number, "factor": factor, "coverage": held, "score": sc}
+            for study, number, factor, held, sc in [
+                ("npci", 1, 0.6, 0.5, 2.0),
+                ("npci", 1, FACTOR, 0.7, 1.0),
+                ("npci", 2, 0.6, 0.7, 8.0),
+                ("npci", 2, FACTOR, 0.9, 1.0),
+                ("null-500", 1, 0.6, 1.0, 1.0),
+                ("null-500", 1, FACTOR, 1.0, 4.0),
+            ]
+        ]
+        text = interval_factor.report(pd.DataFrame(rows))
+        assert [row for row in table_rows(text) if row[0] in ("0.6", f"{FACTOR:g}")] == [
+            ["0.6", "60%", "100%", "80%"],
+            [f"{FACTOR:g}", "80%", "100%", "90%"],
+            ["0.6", "4.000", "0.250", "1.000"],
+            [f"{FACTOR:g}", "1.000", "1.000", "1.000"],
+        ]
