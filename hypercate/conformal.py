@@ -1,26 +1,33 @@
-"""What a person's own outcome and effect may be: weighted conformal intervals from held-out rows.
+"""What a person's own outcome and effect may be: weighted CV+ intervals from held-out rows.
 
-A row of arm k that was held out says by its error how far a prediction of arm k can be from a
-person's outcome. Rows of arm k are not a sample of the population, so each counts 1 / e_k(x),
-e_k the probability of arm k, and the new person, whose error is unknown, counts as well, with an
-infinite error. The interval's half-width is the errors' quantile of level 1 - alpha under these
-weights (Tibshirani et al., 2019, Corollary 1; Lei & Candes, 2021, Algorithm 1 with w = 1 / e), so
-it grows where arm k is rare, and is infinite where the held-out rows weigh too little against the
-person to say anything.
+Members that held out rows of arm k say by their errors there how far they can be from a person's
+outcome. With R_i the error at row i of the member m(i) that held it out, and mu_m(x) a member's
+prediction, mu_m(i)(x) + R_i is one guess of how high a new person's outcome can be. Rows of arm k
+are not a sample of the population, so each guess counts 1 / e_k(x_i), e_k the probability of arm k,
+and the new person, whose error is unknown, counts 1 / e_k(x), with an infinite error. The upper
+bound is the guesses' quantile of level 1 - alpha under these weights; the lower bound that of the
+guesses mu_m(i)(x) - R_i, from above: the CV+ of Barber et al. (2021, section 3), with the weights
+of Tibshirani et al. (2019, Corollary 1) for w = 1 / e (Lei & Candes, 2021).
 
-It holds a new person's outcome under arm k with probability 1 - alpha or more, on average over the
-population (not at each x) were all of it given arm k, however arms were assigned in the data, if
+A row that several members held out shares its weight among their errors. The members' mean, which
+is what is predicted, is never outside; where members agree, the bounds are their mean minus and
+plus the errors' quantile. The interval grows where arm k is rare and where members disagree, and is
+infinite where the held-out rows weigh too little against the person to say anything.
+
+It is meant to hold a new person's outcome under arm k with probability 1 - alpha, on average over
+the population (not at each x) were all of it given arm k, however arms were assigned in the data,
+if
 
 * there is no unmeasured confounding,
 * the propensities are right, or the errors are distributed alike at every x (the double robustness
-  of Lei & Candes, 2021, section 3, for this width),
-* the model that predicts the new outcome saw none of the held-out rows.
+  of Lei & Candes, 2021, section 3).
 
-An ensemble whose members held out different rows breaks the last: its interval is that of
-cross-validation, near its level where predictions change little with a few other training rows, a
-stability that the CV+ of Barber et al. (2021), of certain level 1 - 2 alpha, does without at the
-price of every fold's own prediction. An ensemble is rather more accurate than the few of its
-members that held a row out, so the errors are rather too large than too small.
+No theorem says so of our members. To members that saw nothing of the rows they held out, n in the
+arm, CV+ gives at least 1 - 2 alpha - sqrt(2 / n) (Barber et al., Theorem 4; with weights, for
+members that each hold out one row, 1 - 2 alpha: Prinster et al., 2022, Theorem 1), and in practice
+about 1 - alpha. Ours stop training, and choose between candidates, by their loss at these very
+rows, and boosted inputs were grown with them, so their errors are a little too small. Against that,
+the mean of members is more accurate than each, and what members differ by adds to the width.
 
 References
 ----------
@@ -29,20 +36,25 @@ Lei & Candes (2021), "Conformal inference of counterfactuals and individual trea
 JRSS-B 83:911-938.
 Barber, Candes, Ramdas & Tibshirani (2021), "Predictive inference with the jackknife+", Annals of
 Statistics 49:486-507.
+Prinster, Liu & Saria (2022), "JAWS: auditing predictive uncertainty under covariate shift",
+NeurIPS.
 """
 
 from __future__ import annotations
 
+from typing import Literal, NamedTuple
+
 import numpy as np
 
-from hypercate.crossfit import CrossFit
+from hypercate.crossfit import HeldOutErrors
 from hypercate.effects import check_alpha
 
 _ROUNDING = 1e-12  # a level reached but for the rounding of the weights' sum counts as reached
+_BLOCK_ELEMENTS = 2**16  # new outcomes times members: few enough to stay in a core's cache
 
 
 def outcome_interval(
-    fit: CrossFit,
+    errors: HeldOutErrors,
     arm: int | np.ndarray,
     outcomes: np.ndarray,
     propensity: np.ndarray,
@@ -53,12 +65,12 @@ def outcome_interval(
 
     Parameters
     ----------
-    fit : CrossFit
-        The held-out rows. With sample weights the population is the weighted one.
+    errors : HeldOutErrors
+        Of the members. With sample weights the population is the weighted one.
     arm : int or ndarray of int, shape (...)
-        Position of the arm of each outcome; broadcast to the outcomes' shape.
-    outcomes : ndarray, shape (...)
-        Predicted outcome under that arm; a probability if binary.
+        Position of the arm of each outcome; broadcast to the shape of a member's outcomes.
+    outcomes : ndarray, shape (n_members, ...)
+        Predicted outcome under that arm by every member; a probability if binary.
     propensity : ndarray, shape (...)
         Probability of that arm given the person's covariates; 0 gives an infinite interval.
     alpha : float in (0, 1)
@@ -79,17 +91,27 @@ def outcome_interval(
         If alpha is not a number strictly between 0 and 1.
     """
     check_alpha(alpha)
-    radius = _error_quantile(fit.covered(), np.broadcast_to(arm, outcomes.shape), propensity, alpha)
-    if binary:
-        likely = outcomes >= 0.5
-        excludes_0 = likely & (outcomes > radius)
-        excludes_1 = ~likely & (1 - outcomes > radius)
-        return excludes_0.astype(float), 1.0 - excludes_1
-    return outcomes - radius, outcomes + radius
+    n_members, shape = len(outcomes), outcomes.shape[1:]
+    outcomes = outcomes.reshape(n_members, -1)
+    arm = np.broadcast_to(arm, shape).ravel()
+    needed = _needed(errors, arm, propensity.ravel(), alpha)
+    radius = _error_quantile(errors, arm, needed)
+    ranked = _ranked(errors, errors.member, n_members)
+    lower, upper = np.empty(len(arm)), np.empty(len(arm))
+    size = _BLOCK_ELEMENTS // n_members + 1
+    for start in range(0, len(arm), size):
+        rows = slice(start, start + size)
+        segment = arm[rows] * n_members + np.arange(n_members)[:, None]
+        block = (ranked, segment, outcomes[:, rows], needed[rows])
+        if binary:
+            lower[rows], upper[rows] = _classes(*block)
+        else:
+            lower[rows], upper[rows] = _values(*block, radius[rows])
+    return lower.reshape(shape), upper.reshape(shape)
 
 
 def individual_effect_interval(
-    fit: CrossFit,
+    errors: HeldOutErrors,
     control: int | np.ndarray,
     treated: int | np.ndarray,
     outcomes: np.ndarray,
@@ -108,13 +130,13 @@ def individual_effect_interval(
 
     Parameters
     ----------
-    fit : CrossFit
-        The held-out rows.
+    errors : HeldOutErrors
+        Of the members.
     control, treated : int or ndarray of int
         Positions of the arms compared, that broadcast to shape (n, n_effects). An arm's effect
         against itself is exactly 0.
-    outcomes : ndarray, shape (n, n_arms)
-        Predicted potential outcomes; probabilities if binary.
+    outcomes : ndarray, shape (n_members, n, n_arms)
+        Potential outcomes predicted by every member; probabilities if binary.
     propensity : ndarray, shape (n, n_arms)
         Probability of each arm given the row's covariates.
     alpha : float in (0, 1)
@@ -134,37 +156,139 @@ def individual_effect_interval(
         If alpha is not a number strictly between 0 and 1.
     """
     check_alpha(alpha)
-    every_arm = np.arange(fit.n_arms)
-    low, high = outcome_interval(fit, every_arm, outcomes, propensity, alpha / 2, binary)
-    rows = np.arange(len(outcomes))[:, None]
+    every_arm = np.arange(errors.n_arms)
+    low, high = outcome_interval(errors, every_arm, outcomes, propensity, alpha / 2, binary)
+    rows = np.arange(len(propensity))[:, None]
     same = np.equal(control, treated)
     lower = np.where(same, 0.0, low[rows, treated] - high[rows, control])
     upper = np.where(same, 0.0, high[rows, treated] - low[rows, control])
     return lower, upper
 
 
-def _error_quantile(
-    fit: CrossFit, arm: np.ndarray, propensity: np.ndarray, alpha: float
+def _needed(
+    errors: HeldOutErrors, arm: np.ndarray, propensity: np.ndarray, alpha: float
 ) -> np.ndarray:
-    """Weighted quantile of the held-out errors of each new outcome's arm; infinite if not reached.
-
-    Rows are sorted by arm, then error, and weigh a share of their arm's weight, so the running sum
-    of shares passes through one unit for each arm, and one search finds every quantile.
-    """
-    n, n_arms = fit.outcomes.shape
-    error = np.abs(fit.y - fit.outcomes[np.arange(n), fit.arm])
-    weight = fit.weight / fit.propensity[np.arange(n), fit.arm]
-    total = np.bincount(fit.arm, weight, minlength=n_arms)
-    order = np.lexsort((error, fit.arm))
-    reached = np.cumsum((weight / total[fit.arm])[order])
-    end = np.cumsum(np.bincount(fit.arm, minlength=n_arms))
-    start = np.concatenate([[0], end[:-1]])
+    """Share of an arm's weight that a new person's bounds need, above 0; infinite beyond all."""
+    total = np.bincount(errors.arm, errors.weight, minlength=errors.n_arms)
     with np.errstate(divide="ignore", over="ignore"):
-        needed = (1 - alpha) * (1 + 1 / (propensity * total[arm]))
-    before = np.concatenate([[0.0], reached])[start[arm]]
-    position = np.searchsorted(reached, before + needed - _ROUNDING)
-    known = needed <= 1 + _ROUNDING
-    position = np.clip(
-        position, start[arm], end[arm] - 1, where=known, out=np.full_like(position, n)
+        needed = (1 - alpha) * (1 + 1 / (propensity * total[arm])) - _ROUNDING
+    return np.where(needed <= 1, np.maximum(needed, np.finfo(float).tiny), np.inf)
+
+
+class _Ranked(NamedTuple):
+    """Errors by size in segments, one for each arm and member, arm by arm.
+
+    Attributes
+    ----------
+    key : ndarray of complex128, shape (n_errors,)
+        Segment and error, real and imaginary, for which numpy's order is that of the errors here.
+    error : ndarray of float64, shape (n_errors + 1,)
+        Infinity follows the last.
+    share : ndarray of float64, shape (n_errors + 1,)
+        Running sum, from 0, of each error's weight as a share of its arm's.
+    first : ndarray of int, shape (n_segments + 1,)
+        Position of each segment's first error, and after the last.
+    """
+
+    key: np.ndarray
+    error: np.ndarray
+    share: np.ndarray
+    first: np.ndarray
+
+    def position(
+        self, segment: np.ndarray, value: np.ndarray, side: Literal["left", "right"]
+    ) -> np.ndarray:
+        """Of the segment's first error of at least (left) or above (right) the value."""
+        return self.key.searchsorted(_key(segment, value), side)
+
+    def reached(self, segment: np.ndarray, position: np.ndarray) -> np.ndarray:
+        """Share of an arm's weight before the positions in its members' segments (n_members, n)."""
+        return (self.share[position] - self.share[self.first[segment]]).sum(axis=0)
+
+
+def _ranked(errors: HeldOutErrors, member: int | np.ndarray, n_members: int) -> _Ranked:
+    segment = errors.arm * n_members + member
+    order = np.lexsort((errors.error, segment))
+    total = np.bincount(errors.arm, errors.weight, minlength=errors.n_arms)
+    count = np.bincount(segment, minlength=errors.n_arms * n_members)
+    return _Ranked(
+        key=_key(segment[order], errors.error[order]),
+        error=np.append(errors.error[order], np.inf),
+        share=np.append(0.0, np.cumsum((errors.weight / total[errors.arm])[order])),
+        first=np.append(0, np.cumsum(count)),
     )
-    return np.append(error[order], np.inf)[position]
+
+
+def _error_quantile(errors: HeldOutErrors, arm: np.ndarray, needed: np.ndarray) -> np.ndarray:
+    """Smallest error of the arm that, with all smaller ones of any member, has the share needed."""
+    pooled = _ranked(errors, 0, 1)
+    first, end = pooled.first[arm], pooled.first[arm + 1]
+    position = np.searchsorted(pooled.share[1:], pooled.share[first] + needed)
+    known = np.isfinite(needed)
+    return pooled.error[np.where(known, np.clip(position, first, end - 1), -1)]
+
+
+def _key(segment: np.ndarray, error: np.ndarray) -> np.ndarray:
+    key = np.empty(error.shape, dtype=complex)
+    key.real, key.imag = segment, error
+    return key
+
+
+def _classes(
+    ranked: _Ranked, segment: np.ndarray, outcomes: np.ndarray, needed: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Least and greatest class that cannot be excluded, of outcomes (n_members, n)."""
+    likely = outcomes.mean(axis=0) >= 0.5
+    distance = np.where(likely, outcomes, 1 - outcomes)  # from the unlikelier class
+    smaller = ranked.position(segment, distance, "left")
+    excluded = ranked.reached(segment, smaller) >= needed
+    return excluded & likely, ~(excluded & ~likely)
+
+
+def _values(
+    ranked: _Ranked,
+    segment: np.ndarray,
+    outcomes: np.ndarray,
+    needed: np.ndarray,
+    radius: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds of outcomes (n_members, n), widened to hold their mean."""
+    mean = outcomes.mean(axis=0)
+    lower = -_least_reaching(ranked, segment, -outcomes, needed, radius)
+    upper = _least_reaching(ranked, segment, outcomes, needed, radius)
+    return np.minimum(lower, mean), np.maximum(upper, mean)
+
+
+def _least_reaching(
+    ranked: _Ranked,
+    segment: np.ndarray,
+    outcomes: np.ndarray,
+    needed: np.ndarray,
+    radius: np.ndarray,
+) -> np.ndarray:
+    """Smallest sum of a member's outcome and error that, with all smaller, has the share needed.
+
+    It lies between the errors' quantile (the radius) plus the least and plus the greatest of the
+    outcomes (n_members, n): below, only errors below the quantile count, of any member, and they
+    are too few; at the upper end all errors up to the quantile count. That bracket is bisected: a
+    middle that has the share gives way to the greatest sum up to it, one that has not to the least
+    sum above it, until the ends meet.
+    """
+    rows = np.arange(len(needed))
+    found = np.empty(len(needed))
+    low, high = radius + outcomes.min(axis=0), radius + outcomes.max(axis=0)
+    while len(rows):
+        found[rows] = high
+        apart = low < high
+        rows, segment, outcomes, needed, low, high = (
+            values[..., apart] for values in (rows, segment, outcomes, needed, low, high)
+        )
+        middle = np.minimum(low + (high - low) / 2, np.nextafter(high, -np.inf))
+        after = ranked.position(segment, middle - outcomes, "right")
+        enough = ranked.reached(segment, after) >= needed
+        first, end = ranked.first[segment], ranked.first[segment + 1]
+        up_to = np.where(after > first, outcomes + ranked.error[after - 1], -np.inf)
+        above = np.where(after < end, outcomes + ranked.error[after], np.inf)
+        high = np.where(enough, np.minimum(up_to.max(axis=0), middle), high)
+        low = np.where(enough, low, np.maximum(above.min(axis=0), np.nextafter(middle, np.inf)))
+    return found

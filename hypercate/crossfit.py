@@ -55,6 +55,32 @@ class CrossFit:
         )
 
 
+@dataclass(frozen=True)
+class HeldOutErrors:
+    """How far members were from the outcomes of the rows that they held out.
+
+    One error for each member and each row that it held out: a row may have several, or none.
+
+    Attributes
+    ----------
+    n_arms : int
+    arm : ndarray of int, shape (n_errors,)
+        The row's own arm, whose outcome was predicted.
+    member : ndarray of int, shape (n_errors,)
+    error : ndarray of float64, shape (n_errors,)
+        Absolute, in units of the outcome.
+    weight : ndarray of float64, shape (n_errors,)
+        Sample weight over the probability of the row's arm, a share of it for each of the row's
+        errors: under these weights the rows of an arm stand for the population.
+    """
+
+    n_arms: int
+    arm: np.ndarray
+    member: np.ndarray
+    error: np.ndarray
+    weight: np.ndarray
+
+
 def overlap_weight(propensity: np.ndarray) -> np.ndarray:
     """How much a row can say of effects: ``1 / sum_k(1 / e_k)``, shape (n,).
 
@@ -104,7 +130,7 @@ def held_out_outcomes(
     held_rows: np.ndarray,
     link: Callable[[Tensor], Tensor],
 ) -> np.ndarray:
-    """Potential outcomes of every row, by the members that held it out.
+    """Potential outcomes by every member of the rows that it held out.
 
     Parameters
     ----------
@@ -117,15 +143,60 @@ def held_out_outcomes(
 
     Returns
     -------
-    ndarray of float64, shape (n, n_arms)
-        Means over these members; NaN in a row that none held out.
+    ndarray of float64, shape (n_members, n_held, n_arms)
     """
-    by_member = _over_held_rows(net, theta, x, held_rows, lambda output, _: link(output))[:, 0]
-    times = np.bincount(held_rows.ravel(), minlength=len(x))
-    total = np.zeros((len(x), theta.shape[1]))
-    np.add.at(total, held_rows, by_member)
+    return _over_held_rows(net, theta, x, held_rows, lambda output, _: link(output))[:, 0]
+
+
+def mean_by_row(outcomes: np.ndarray, held_rows: np.ndarray, n: int) -> np.ndarray:
+    """Mean over the members that held a row out.
+
+    Parameters
+    ----------
+    outcomes : ndarray, shape (n_members, n_held, n_arms)
+    held_rows : ndarray of int, shape (n_members, n_held)
+    n : int
+        Number of rows.
+
+    Returns
+    -------
+    ndarray of float64, shape (n, n_arms)
+        NaN in a row that none held out.
+    """
+    times = np.bincount(held_rows.ravel(), minlength=n)
+    total = np.zeros((n, outcomes.shape[2]))
+    np.add.at(total, held_rows, outcomes)
     with np.errstate(invalid="ignore"):
         return total / times[:, None]
+
+
+def held_out_errors(fit: CrossFit, outcomes: np.ndarray, held_rows: np.ndarray) -> HeldOutErrors:
+    """Errors of every member at the rows that it held out.
+
+    Parameters
+    ----------
+    fit : CrossFit
+        All rows, with their outcomes, weights and propensities.
+    outcomes : ndarray, shape (n_members, n_held, n_arms)
+        By every member, of the rows that it held out.
+    held_rows : ndarray of int, shape (n_members, n_held)
+
+    Returns
+    -------
+    HeldOutErrors
+        In the order of held_rows, member by member.
+    """
+    arm = fit.arm[held_rows]
+    own = np.take_along_axis(outcomes, arm[..., None], axis=2)[..., 0]
+    times = np.bincount(held_rows.ravel())
+    weight = fit.weight[held_rows] / fit.propensity[held_rows, arm] / times[held_rows]
+    return HeldOutErrors(
+        n_arms=fit.n_arms,
+        arm=arm.ravel(),
+        member=np.arange(len(held_rows)).repeat(held_rows.shape[1]),
+        error=np.abs(fit.y[held_rows] - own).ravel(),
+        weight=weight.ravel(),
+    )
 
 
 @torch.no_grad()

@@ -17,7 +17,14 @@ from hypercate.answers import Answers
 from hypercate.answers.arguments import draw_seed, require_treatment
 from hypercate.boosting import grow
 from hypercate.candidates import INPUTS, Candidates
-from hypercate.crossfit import CrossFit, held_out_losses, held_out_outcomes, overlap_weight
+from hypercate.crossfit import (
+    CrossFit,
+    held_out_errors,
+    held_out_losses,
+    held_out_outcomes,
+    mean_by_row,
+    overlap_weight,
+)
 from hypercate.device import resolve_device
 from hypercate.effects import potential_outcomes
 from hypercate.encoding import (
@@ -373,15 +380,17 @@ class HyperCATE(Answers, BaseEstimator):
         params, buffers = _take(trained, chosen)
         hypernet.advance_spectral(params, buffers, n_steps=100)
         theta = hypernet.generate(params, buffers).to(device)
+        by_member = held_out_outcomes(
+            hypernet.net, theta, data.x, trained.held_rows, learner.potential_outcome
+        )[..., rank]
         crossfit = CrossFit(
             arm[used],
             rows.y * np.float64(outcome.scale) + outcome.location,
             rows.weight,
-            held_out_outcomes(
-                hypernet.net, theta, data.x, trained.held_rows, learner.potential_outcome
-            )[:, rank],
+            mean_by_row(by_member, trained.held_rows, len(x)),
             propensity[:, rank],
         )
+        errors = held_out_errors(crossfit, by_member, trained.held_rows)
         warn_of_poor_support(crossfit.propensity, crossfit.arm, rows.weight, arms.arms_)
         sharing = _choice_table(candidates.sharing, trained, chosen)
         inputs = _choice_table(candidates.inputs, trained, chosen)
@@ -420,7 +429,7 @@ class HyperCATE(Answers, BaseEstimator):
         self._hypernet, self._params, self._buffers = hypernet, params, buffers
         self._trees = trees if "boosted" in inputs["chosen"].to_numpy() else None
         self._rank, self._seed, self._used = rank, seed, used
-        self._propensity, self._crossfit = propensity_model, crossfit
+        self._propensity, self._crossfit, self._errors = propensity_model, crossfit, errors
         self._source, self.calibration_ = self.uncertainty, calibration
         return self
 

@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from hypercate import HyperCATE, crossfit
-from hypercate.crossfit import CrossFit, held_out_losses, held_out_outcomes, overlap_weight
+from hypercate.crossfit import (
+    CrossFit,
+    held_out_errors,
+    held_out_losses,
+    held_out_outcomes,
+    mean_by_row,
+    overlap_weight,
+)
 from hypercate.effects import potential_outcomes
 from hypercate.learners import TLearner
 from hypercate.outcome_net import OutcomeNet
@@ -93,20 +100,15 @@ class TestLosses:
 class TestOutcomes:
     @pytest.mark.parametrize("device", DEVICES)
     @pytest.mark.parametrize("kind", LEARNERS)
-    def test_each_is_the_mean_over_the_members_that_held_the_row_out(self, kind, device):
+    def test_each_is_that_of_a_member_at_a_row_it_held_out(self, kind, device):
         data, theta = rows(kind, device), networks(N_MEMBERS, device)
         link = LEARNERS[kind].potential_outcome
         outcomes = held_out_outcomes(NET, theta, data.x, HELD, link)
-        assert outcomes.shape == (N, N_ARMS)
+        assert outcomes.shape == (*HELD.shape, N_ARMS)
         assert outcomes.dtype == np.float64
-        assert {0, 1, 2, 3} == set(TIMES)
-        for row, arm in np.ndindex(outcomes.shape):
-            holders = np.flatnonzero((row == HELD).any(axis=1))
-            each = [link(output(theta[m, arm], data.x[row])).item() for m in holders]
-            if each:
-                assert outcomes[row, arm] == pytest.approx(np.mean(each), rel=1e-4, abs=1e-5)
-            else:
-                assert np.isnan(outcomes[row, arm])
+        for member, at, arm in np.ndindex(outcomes.shape):
+            expected = link(output(theta[member, arm], data.x[HELD[member, at]])).item()
+            assert outcomes[member, at, arm] == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
     @pytest.mark.parametrize("rows_a_block", [1, 2, 4])
     def test_blocks_of_any_size_give_the_same(self, rows_a_block, monkeypatch):
@@ -116,6 +118,58 @@ class TestOutcomes:
         monkeypatch.setattr(crossfit, "_BLOCK_ELEMENTS", rows_a_block * N_MEMBERS * N_ARMS * 6)
         in_blocks = held_out_outcomes(NET, theta, data.x, HELD, link)
         np.testing.assert_allclose(in_blocks, whole, rtol=1e-4, atol=1e-5)
+
+
+def by_member(seed=0):
+    return np.random.default_rng(seed).normal(size=(*HELD.shape, N_ARMS))
+
+
+class TestMeanByRow:
+    def test_is_over_the_members_that_held_the_row_out(self):
+        outcomes = by_member()
+        means = mean_by_row(outcomes, HELD, N)
+        assert means.shape == (N, N_ARMS)
+        assert {0, 1, 2, 3} == set(TIMES)
+        for row in range(N):
+            if TIMES[row]:
+                np.testing.assert_allclose(means[row], outcomes[row == HELD].mean(axis=0))
+            else:
+                assert np.isnan(means[row]).all()
+
+
+class TestErrors:
+    def cross_fit(self):
+        rng = np.random.default_rng(1)
+        return CrossFit(
+            arm=rng.integers(0, N_ARMS, N),
+            y=rng.normal(size=N),
+            weight=rng.gamma(2, 0.5, N),
+            outcomes=mean_by_row(by_member(), HELD, N),
+            propensity=rng.dirichlet([1, 1, 1], N),
+        )
+
+    def test_there_is_one_for_each_member_and_row_that_it_held_out(self):
+        fit, outcomes = self.cross_fit(), by_member()
+        found = held_out_errors(fit, outcomes, HELD)
+        assert found.n_arms == N_ARMS
+        each = zip(found.member, found.arm, found.error, found.weight, strict=True)
+        for (member, at), (by, arm, error, weight) in zip(
+            np.ndindex(HELD.shape), each, strict=True
+        ):
+            row = HELD[member, at]
+            assert (by, arm) == (member, fit.arm[row])
+            assert error == abs(fit.y[row] - outcomes[member, at, arm])
+            expected = fit.weight[row] / fit.propensity[row, arm] / TIMES[row]
+            assert weight == pytest.approx(expected)
+
+    def test_a_row_weighs_the_same_however_many_held_it_out(self):
+        fit = self.cross_fit()
+        found = held_out_errors(fit, by_member(), HELD)
+        inverse = (fit.weight / fit.propensity[np.arange(N), fit.arm])[TIMES > 0]
+        np.testing.assert_allclose(
+            np.bincount(found.arm, found.weight, minlength=N_ARMS),
+            np.bincount(fit.arm[TIMES > 0], inverse, minlength=N_ARMS),
+        )
 
 
 propensities = arrays(
@@ -214,6 +268,23 @@ class TestOfAFit:
         assert np.isfinite(found.outcomes).all(axis=1).mean() == pytest.approx(0.6, abs=0.02)
         found = fit(*data, validation_fraction=0.5)._crossfit
         assert np.isfinite(found.outcomes).all()
+
+    @pytest.mark.parametrize("share", [0.2, 0.6])
+    def test_errors_are_those_of_the_members_whose_outcomes_new_rows_get(self, data, share):
+        """Three members that hold out three or nine fifths of the rows between them."""
+        X, y, arm = data
+        est = fit(X, y, arm, weight=1 + np.arange(160) % 3, validation_fraction=share)
+        outcomes, _ = est._outcomes_and_propensity(X)
+        errors, whole = est._errors, est._crossfit
+        assert np.bincount(errors.member).tolist() == [pytest.approx(share * 160, abs=2)] * 3
+        in_sample = np.abs(y - outcomes[:, np.arange(160), arm])
+        gap = np.abs(errors.error[:, None] - in_sample[errors.member])
+        rows = np.where(errors.arm[:, None] == arm, gap, np.inf).argmin(axis=1)
+        assert gap[np.arange(len(rows)), rows].max() < 1e-4
+        times = np.bincount(rows, minlength=160)
+        np.testing.assert_array_equal(times > 0, np.isfinite(whole.outcomes[:, 0]))
+        expected = whole.weight / whole.propensity[np.arange(160), arm]
+        np.testing.assert_allclose(errors.weight, expected[rows] / times[rows], rtol=1e-6)
 
     def test_each_members_validation_loss_is_that_of_the_outcomes_it_is_used_for(self, data):
         """Three members of a fifth each: who held a row out is told by whose its outcome is."""

@@ -835,7 +835,7 @@ class TestIntervalsOfPersons:
         outcomes = dict(zip(est.arms_.tolist(), est.predict_outcomes(X).T, strict=True))
         for arm, (lower, upper) in each.items():
             assert lower.shape == upper.shape == (n,)
-            np.testing.assert_allclose((lower + upper) / 2, outcomes[arm], atol=1e-6)
+            assert ((lower < outcomes[arm]) & (outcomes[arm] < upper)).all()
         np.testing.assert_array_equal(est.predict_outcome_interval(X, alpha=0.2), each["b"])
         for given in (labels, pd.Series(labels, index=np.arange(n)[::-1]), pd.Categorical(labels)):
             found = est.predict_outcome_interval(X, arm=given, alpha=0.2)
@@ -862,6 +862,21 @@ class TestIntervalsOfPersons:
             own[:, labels == "a"], np.array([low, high])[:, labels == "a"]
         )
         assert (own[:, labels == "c"] == 0).all()
+
+    def test_one_member_is_the_middle_of_its_intervals(self):
+        X, y, arm, _ = trial()
+        est = tiny(n_members=1).fit(X, y, arm)
+        for k, outcomes in enumerate(est.predict_outcomes(X).T):
+            lower, upper = est.predict_outcome_interval(X, arm=k, alpha=0.4)
+            np.testing.assert_allclose((lower + upper) / 2, outcomes, atol=1e-6)
+
+    @pytest.mark.parametrize("share", [0.1, 0.6])
+    def test_rows_may_be_held_out_by_several_members_or_by_none(self, share):
+        X, y, arm, _ = trial()
+        est = tiny(validation_fraction=share).fit(X, y, arm)
+        lower, upper = est.predict_outcome_interval(X, arm=arm, alpha=0.4)
+        assert np.isfinite(upper - lower).all()
+        assert np.mean((lower <= y) & (y <= upper)) > 0.5
 
     def test_with_two_arms_there_is_one_effect(self, two):
         est, X, *_ = two
@@ -1501,7 +1516,7 @@ class TestFailedFits:
         "step",
         [
             *("fit_propensity", "train", "held_out_losses", "held_out_outcomes"),
-            *("warn_of_poor_support", "networks", "calibrate"),
+            *("held_out_errors", "warn_of_poor_support", "networks", "calibrate"),
         ],
     )
     def test_an_interrupt_at_any_step_leaves_every_answer_as_it_was(self, step, monkeypatch):

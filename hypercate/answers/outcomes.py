@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from hypercate.boosting import BoostedTrees
-from hypercate.crossfit import CrossFit
+from hypercate.crossfit import CrossFit, HeldOutErrors
 from hypercate.device import resolve_device
 from hypercate.effects import potential_outcomes
 from hypercate.encoding import ArmEncoder, FeatureEncoder, OutcomeEncoder, check_rows
@@ -31,6 +32,7 @@ class Outcomes:
     _arms: ArmEncoder
     _buffers: Tensors
     _crossfit: CrossFit
+    _errors: HeldOutErrors
     _features: FeatureEncoder
     _hypernet: HyperNet
     _learner: TLearner
@@ -74,10 +76,13 @@ class Outcomes:
         buffers = {name: tensor.to(device) for name, tensor in self._buffers.items()}
         return params, buffers
 
+    def _theta(self) -> Tensor:
+        """Weights of every member's networks, shape (n_members, n_arms, n_weights)."""
+        return self._hypernet.generate(*self._tensors())[:, self._rank]
+
     def _outcomes_of(self, x: np.ndarray) -> np.ndarray:
         """Potential outcomes (n, n_arms) at encoded covariates."""
-        params, buffers = self._tensors()
-        theta = self._hypernet.generate(params, buffers)[:, self._rank]
+        theta = self._theta()
         weight = torch.full((len(theta),), 1 / len(theta), dtype=torch.float64, device=theta.device)
         return potential_outcomes(
             self._hypernet.net, theta, self._inputs(x), self._learner.potential_outcome, weight

@@ -9,6 +9,7 @@ import numpy as np
 from hypercate import conformal
 from hypercate.answers.arguments import is_every_other_arm
 from hypercate.answers.outcomes import Outcomes
+from hypercate.effects import potential_outcomes
 
 
 class Persons(Outcomes):
@@ -34,12 +35,12 @@ class Persons(Outcomes):
             classes, as 0 and 1 for the two of ``classes_``, that cannot be excluded.
         """
         outcomes, propensity = self._outcomes_and_propensity(X)
-        codes = self._codes("arm", arm, len(outcomes))
-        rows = np.arange(len(outcomes))
+        rows = np.arange(len(propensity))
+        codes = self._codes("arm", arm, len(rows))
         return conformal.outcome_interval(
-            self._crossfit,
+            self._errors,
             codes,
-            outcomes[rows, codes],
+            outcomes[:, rows, codes],
             propensity[rows, codes],
             alpha,
             binary=self.outcome_ == "binary",
@@ -66,7 +67,7 @@ class Persons(Outcomes):
             Of the shape of `effect`; infinite where nothing is known.
         """
         outcomes, propensity = self._outcomes_and_propensity(X)
-        n = len(outcomes)
+        n = len(propensity)
         every_other_arm = is_every_other_arm(T0, T1)
         control = self._codes("T0", T0, n)[:, None]
         if every_other_arm:
@@ -74,7 +75,7 @@ class Persons(Outcomes):
         else:
             treated = self._codes("T1", T1, n)[:, None]
         lower, upper = conformal.individual_effect_interval(
-            self._crossfit,
+            self._errors,
             control,
             treated,
             outcomes,
@@ -85,5 +86,9 @@ class Persons(Outcomes):
         return (lower[:, 0], upper[:, 0]) if lower.shape[1] == 1 else (lower, upper)
 
     def _outcomes_and_propensity(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Outcomes by every member, (n_members, n, n_arms), and probabilities of the arms."""
         x = self._encode(X)
-        return self._outcomes_of(x), self._propensity.predict(x)[:, self._rank]
+        outcomes = potential_outcomes(
+            self._hypernet.net, self._theta(), self._inputs(x), self._learner.potential_outcome
+        )
+        return outcomes, self._propensity.predict(x)[:, self._rank]
