@@ -20,13 +20,13 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 import torch
 from tqdm import tqdm
 
 from hypercate import HyperCATE
+from hypercate.benchmark.harness import append
 from hypercate.datasets import CausalSplit, draw_interval_study, load_acic2016, load_ihdp
 from hypercate.datasets.synthetic import DESIGNS
 from hypercate.metrics import coverage, interval_score
@@ -113,11 +113,8 @@ def main() -> None:
     ]
     missing = [task for task in tasks if task not in known]
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    finished = joblib.Parallel(options.jobs, return_as="generator_unordered", batch_size=1)(
-        joblib.delayed(measure)(*task) for task in missing
-    )
-    for rows in tqdm(finished, total=len(missing), unit="fit"):
-        pd.DataFrame(rows).to_csv(path, mode="a", header=not path.exists(), index=False)
+    for _ in tqdm(append(measure, missing, path, options.jobs), total=len(missing), unit="fit"):
+        pass
     text = report(pd.read_csv(path))
     (options.out / "factor.md").write_text(text, encoding="utf-8")
     print(text)

@@ -21,15 +21,16 @@ import argparse
 import os
 from pathlib import Path
 
-import joblib
 import numpy as np
 import pandas as pd
 import torch
 from tqdm import tqdm
 
 from hypercate import HyperCATE
+from hypercate.benchmark.harness import append
 from hypercate.datasets import draw_interval_study
 from hypercate.datasets.synthetic import DESIGNS, NOISE_SD
+from hypercate.metrics import coverage
 
 
 def replicate(design: str, rows: int, replication: int) -> dict[str, object]:
@@ -61,7 +62,7 @@ def replicate(design: str, rows: int, replication: int) -> dict[str, object]:
 
 def holds(bounds: tuple, truth: float | np.ndarray) -> float:
     """Share of the truths that lie within the bounds."""
-    return float(np.mean((bounds[0] <= truth) & (truth <= bounds[1])))
+    return coverage(*np.atleast_1d(truth, *bounds))
 
 
 def report(results: pd.DataFrame) -> str:
@@ -96,17 +97,11 @@ def main() -> None:
     done = pd.read_csv(path, keep_default_na=False) if path.exists() else pd.DataFrame()
     key = ["design", "rows", "replication"]
     known = set() if done.empty else set(done[key].itertuples(index=False, name=None))
-    missing = [
-        number
-        for number in range(1, options.replications + 1)
-        if (options.design, options.rows, number) not in known
-    ]
+    tasks = [(options.design, options.rows, n) for n in range(1, options.replications + 1)]
+    missing = [task for task in tasks if task not in known]
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    finished = joblib.Parallel(options.jobs, return_as="generator_unordered", batch_size=1)(
-        joblib.delayed(replicate)(options.design, options.rows, number) for number in missing
-    )
-    for row in tqdm(finished, total=len(missing), unit="study"):
-        pd.DataFrame([row]).to_csv(path, mode="a", header=not path.exists(), index=False)
+    for _ in tqdm(append(replicate, missing, path, options.jobs), total=len(missing), unit="study"):
+        pass
     text = report(pd.read_csv(path, keep_default_na=False))
     (options.out / "coverage.md").write_text(text, encoding="utf-8")
     print(text)

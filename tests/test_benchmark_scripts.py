@@ -448,24 +448,24 @@ class TestIntervalFactor:
         torch.set_num_threads(n_threads)
         return found, fast
 
-    def test_at_the_factor_in_use_intervals_are_the_estimators(self, quick, interval_factor):
-        found, fast = quick
-        split = interval_factor.load("null-100", 3)
-        est = HyperCATE(random_state=3, device="cpu", **fast)
+    @staticmethod
+    def fitted_score(load, parameters):
+        split = load("null-100", 3)
+        est = HyperCATE(random_state=3, device="cpu", **parameters)
         est.fit(split.train.X, split.train.y, split.train.treatment)
         assert (est.sharing_["chosen"] == "intercept").all()
         bounds = est.effect_interval(split.test.X, alpha=0.1)
-        expected = interval_score(split.test.effect, *bounds, 0.1)
+        return interval_score(split.test.effect, *bounds, 0.1)
+
+    def test_at_the_factor_in_use_intervals_are_the_estimators(self, quick, interval_factor):
+        found, fast = quick
+        expected = self.fitted_score(interval_factor.load, fast)
         assert found.loc[FACTOR, "score"] == pytest.approx(expected)
 
     def test_at_another_they_are_those_of_a_fit_with_it(self, quick, interval_factor, monkeypatch):
         found, fast = quick
         monkeypatch.setattr("hypercate.uncertainty.FACTOR", 0.6)
-        split = interval_factor.load("null-100", 3)
-        est = HyperCATE(random_state=3, device="cpu", **fast)
-        est.fit(split.train.X, split.train.y, split.train.treatment)
-        bounds = est.effect_interval(split.test.X, alpha=0.1)
-        expected = interval_score(split.test.effect, *bounds, 0.1)
+        expected = self.fitted_score(interval_factor.load, fast)
         assert found.loc[0.6, "score"] == pytest.approx(expected)
 
     def test_statistics_by_hand(self, interval_factor):

@@ -171,15 +171,40 @@ def run(
     """
     done = set(map(tuple, _read(results, protocol)[KEY].to_numpy()))
     missing = [task for task in tasks if task.key not in done]
-    finished = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)(
-        joblib.delayed(run_task)(task, protocol) for task in missing
-    )
+    finished = append(run_task, [(task, protocol) for task in missing], results, n_jobs)
     with tqdm(total=len(tasks), initial=len(tasks) - len(missing), unit="fit") as progress:
         for row in finished:
-            pd.DataFrame([row]).to_csv(results, mode="a", header=not results.exists(), index=False)
             progress.set_postfix_str(f"{row['learner']}, replication {row['replication']}")
             progress.update()
     return collect(tasks, results, protocol)
+
+
+def append(
+    function: Callable[..., Any], arguments: list[tuple], results: Path, n_jobs: int
+) -> Iterator[Any]:
+    """Call in worker processes, and append each call's row, or rows, to a CSV as it comes.
+
+    Parameters
+    ----------
+    function : callable
+        Gives a row as a dict, or a list of them.
+    arguments : list of tuple
+        Of each call.
+    results : Path
+    n_jobs : int
+
+    Yields
+    ------
+    dict or list of dict
+        What a call gave, once it is in the file.
+    """
+    finished = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)(
+        joblib.delayed(function)(*each) for each in arguments
+    )
+    for rows in finished:
+        table = pd.DataFrame(rows if isinstance(rows, list) else [rows])
+        table.to_csv(results, mode="a", header=not results.exists(), index=False)
+        yield rows
 
 
 def collect(tasks: list[Task], results: Path, protocol: Protocol = EFFECTS) -> pd.DataFrame:
