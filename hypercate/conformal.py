@@ -95,7 +95,7 @@ def outcome_interval(
     outcomes = outcomes.reshape(n_members, -1)
     arm = np.broadcast_to(arm, shape).ravel()
     needed = _needed(errors, arm, propensity.ravel(), alpha)
-    radius = _error_quantile(errors, arm, needed)
+    radius = None if binary else _error_quantile(errors, arm, needed)
     ranked = _ranked(errors, errors.member, n_members)
     lower, upper = np.empty(len(arm)), np.empty(len(arm))
     size = _BLOCK_ELEMENTS // n_members + 1
@@ -103,7 +103,7 @@ def outcome_interval(
         rows = slice(start, start + size)
         segment = arm[rows] * n_members + np.arange(n_members)[:, None]
         block = (ranked, segment, outcomes[:, rows], needed[rows])
-        if binary:
+        if radius is None:
             lower[rows], upper[rows] = _classes(*block)
         else:
             lower[rows], upper[rows] = _values(*block, radius[rows])

@@ -2,6 +2,7 @@
 
 import itertools
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -252,8 +253,7 @@ class TestMissedHeterogeneity:
         noise = np.random.default_rng(0).normal(size=125)
         fit = cross_fit(np.zeros(125), self.arm)
         fit.outcomes[:] = 0
-        plain = missed_heterogeneity(CrossFit(fit.arm, noise, *vars_after_y(fit)))
-        found = missed_heterogeneity(CrossFit(fit.arm, unit * noise, *vars_after_y(fit)))
+        plain, found = (missed_heterogeneity(replace(fit, y=y)) for y in (noise, unit * noise))
         np.testing.assert_allclose(found, unit * plain)
 
     def test_adds_its_variance_to_every_row_of_a_contrast(self):
@@ -264,10 +264,6 @@ class TestMissedHeterogeneity:
         for arm, control, added in [(1, 0, 9), (2, 0, 16), (2, 1, 25)]:
             expected = stderr(plain, arm, control) ** 2 + added
             np.testing.assert_allclose(stderr(wider, arm, control) ** 2, expected)
-
-
-def vars_after_y(fit):
-    return fit.weight, fit.outcomes, fit.propensity
 
 
 class TestNetworks:

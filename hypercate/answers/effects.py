@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from hypercate.answers.arguments import draw_seed, is_every_other_arm, require_treatment
 from hypercate.answers.outcomes import Outcomes
-from hypercate.effects import EffectInference, against, contrast, potential_outcomes
+from hypercate.effects import EffectInference, against, contrast
 from hypercate.encoding import check_rows, check_sample_weight
 from hypercate.hypernet.hypernetwork import PERTURBATIONS
 from hypercate.scoring import r_score
@@ -216,7 +216,7 @@ class Effects(Outcomes):
 
     def _deviations(self, X: Any, T0: Any, T1: Any) -> tuple[np.ndarray, np.ndarray]:
         """Effects, and their calibrated deviations on a leading axis."""
-        x = self._inputs(self._encode(X))
+        x = self._encode(X)
         params, buffers = self._tensors()
         n_members = len(self.sharing_)
         if n_members == 1 and self._source not in PERTURBATIONS:
@@ -225,7 +225,7 @@ class Effects(Outcomes):
                 "with uncertainty='dropout' or 'noise'"
             )
         theta, mixture = networks(self._hypernet, params, buffers, self._source, self._seed)
-        outcomes = potential_outcomes(self._hypernet.net, theta, x, self._learner.potential_outcome)
+        outcomes = self._evaluate(theta, x)
         deviations = spread(np.tensordot(mixture, outcomes, 1), self.calibration_)
         effects = self._contrast(outcomes[:n_members].mean(axis=0)[:, self._rank], T0, T1)
         return effects, self._contrast(deviations[..., self._rank], T0, T1)

@@ -84,6 +84,10 @@ class Outcomes:
         """Potential outcomes (n, n_arms) at encoded covariates."""
         theta = self._theta()
         weight = torch.full((len(theta),), 1 / len(theta), dtype=torch.float64, device=theta.device)
+        return self._evaluate(theta, x, weight)
+
+    def _evaluate(self, theta: Tensor, x: np.ndarray, weight: Tensor | None = None) -> np.ndarray:
+        """Outcomes by given networks at encoded covariates; see `potential_outcomes`."""
         return potential_outcomes(
             self._hypernet.net, theta, self._inputs(x), self._learner.potential_outcome, weight
         )

@@ -9,7 +9,6 @@ import numpy as np
 from hypercate import conformal
 from hypercate.answers.arguments import is_every_other_arm
 from hypercate.answers.outcomes import Outcomes
-from hypercate.effects import potential_outcomes
 
 
 class Persons(Outcomes):
@@ -88,7 +87,4 @@ class Persons(Outcomes):
     def _outcomes_and_propensity(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
         """Outcomes by every member, (n_members, n, n_arms), and probabilities of the arms."""
         x = self._encode(X)
-        outcomes = potential_outcomes(
-            self._hypernet.net, self._theta(), self._inputs(x), self._learner.potential_outcome
-        )
-        return outcomes, self._propensity.predict(x)[:, self._rank]
+        return self._evaluate(self._theta(), x), self._propensity.predict(x)[:, self._rank]

@@ -181,11 +181,13 @@ class HyperNet:
             and none without a generator.
         """
         how: Any = {"generator": generator, "device": generator.device, "dtype": torch.float32}
-        drawn = {}
-        if self.dropout and self.generation != "none":
+        drawn: Tensors = {}
+        if self.generation == "none":
+            return drawn
+        if self.dropout:
             kept = torch.rand(n_draws, self.hidden[-1], **how)
             drawn["dropout"] = (kept >= self.dropout).float() / (1 - self.dropout)
-        if self.noise and self.generation != "none":
+        if self.noise:
             drawn["noise"] = torch.randn(n_draws, self.embedding_dim, **how)
         return drawn
 
