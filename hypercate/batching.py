@@ -1,8 +1,8 @@
-"""Rows in blocks of a single arm, so that each row meets only its own arm's network.
+"""Rows sorted by arm, so that each row meets only its own arm's network.
 
-A minibatch is a list of blocks of equal size; every block belongs to one arm and is one entry of a
-batched matrix product. Arms of any imbalance fit, at the price of a few empty slots, whose weight
-is zero.
+Arms of about the same size are a group: one batched matrix product with an entry for each of its
+arms, at the price of a few empty slots, whose weight is zero. Few groups hold arms of any
+imbalance.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_BLOCK_SIZES = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 1024, 2048)
-_BLOCK_COST = 16  # a block's copy of the weights costs as much as about this many rows
+_ENTRY_COST = 16  # an entry of a product costs as much as about this many rows, besides its own
+_LEAST_FULL = 0.5  # cost of the smallest arm of a group over that of its largest
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,17 @@ class Layout:
 
     Attributes
     ----------
-    slots : Tensor of int64, shape (steps, blocks * block_size)
+    slots : Tensor of int64, shape (steps, n_slots)
         Position among the sorted rows; an empty slot repeats a row of the same arm.
     filled : Tensor of float32, same shape
         1 for a row, 0 for an empty slot.
-    arms : Tensor of float32, shape (blocks, n_arms)
-        Indicator of each block's arm.
+    groups : tuple of (n_arms, width)
+        Consecutive arms, with as many consecutive slots each.
     """
 
     slots: Tensor
     filled: Tensor
-    arms: Tensor
+    groups: tuple[tuple[int, int], ...]
 
     @property
     def n_steps(self) -> int:
@@ -46,18 +46,16 @@ def lay_out(counts: np.ndarray, n_steps: int, device: torch.device) -> Layout:
     Parameters
     ----------
     counts : ndarray of int, shape (n_arms,)
-        Rows of each arm, all at least 1.
+        Rows of each arm, all at least 1; groups are fewest where they do not grow.
     n_steps : int
         Minibatches an epoch.
     device : torch.device
     """
-    quotas = -(-counts // n_steps)
-    padded = [np.sum(-(-quotas // size) * (size + _BLOCK_COST)) for size in _BLOCK_SIZES]
-    size = _BLOCK_SIZES[int(np.argmin(padded))]
-    n_blocks = -(-quotas // size)
+    groups = _groups(-(-counts // n_steps))
+    widths = np.concatenate([np.full(n_arms, width) for n_arms, width in groups])
     starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
     slots, filled = [], []
-    for start, count, width in zip(starts, counts, n_blocks * size, strict=True):
+    for start, count, width in zip(starts, counts, widths, strict=True):
         turn = (np.arange(n_steps) - start) % n_steps  # an arm goes on at the step where one ended
         position = np.arange(width)[None] * n_steps + turn[:, None]
         slots.append(start + position % count)
@@ -65,10 +63,19 @@ def lay_out(counts: np.ndarray, n_steps: int, device: torch.device) -> Layout:
     return Layout(
         slots=torch.as_tensor(np.concatenate(slots, axis=1), device=device),
         filled=torch.as_tensor(np.concatenate(filled, axis=1), dtype=torch.float32, device=device),
-        arms=torch.as_tensor(
-            np.repeat(np.eye(len(counts), dtype=np.float32), n_blocks, axis=0), device=device
-        ),
+        groups=groups,
     )
+
+
+def _groups(quotas: np.ndarray) -> tuple[tuple[int, int], ...]:
+    """Consecutive arms of about the same size, as pairs of their number and the largest size."""
+    groups: list[list[int]] = []
+    for quota in quotas + _ENTRY_COST:
+        if groups and min(groups[-1]) >= _LEAST_FULL * quota >= _LEAST_FULL**2 * max(groups[-1]):
+            groups[-1].append(quota)
+        else:
+            groups.append([quota])
+    return tuple((len(sizes), int(max(sizes)) - _ENTRY_COST) for sizes in groups)
 
 
 def stratified_folds(

@@ -123,6 +123,8 @@ class OutcomeNet:
             if h.ndim == 2:
                 wide = h @ weight.transpose(0, 1).flatten(1)
                 h = wide.unflatten(1, (len(theta), -1)).transpose(0, 1) + bias
+            elif is_last:
+                h = (h * weight.transpose(1, 2)).sum(2, keepdim=True) + bias
             else:
                 h = torch.baddbmm(bias, h, weight)
             if not is_last:

@@ -22,6 +22,8 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from hypercate.device import WORK_FOR_THREADS
+
 N_FOLDS = 5
 FLOOR = 0.02  # of an arm's share: no row weighs more than 50 times what it would at random
 MOST_ROWS = 20_000  # of an arm, to grow candidates on; they stand for the arm's other rows
@@ -87,7 +89,7 @@ def fit_propensity(
     seed : int
         Of the folds, and of the rows to grow on where an arm has more than `MOST_ROWS`.
     n_jobs : int
-        Threads of the trees.
+        Threads of the trees; one grows them where there is little to do.
 
     Returns
     -------
@@ -121,7 +123,8 @@ def fit_propensity(
     edges = np.quantile(x[grown], np.linspace(0, 1, N_BINS + 1)[1:-1], axis=0)
     bins = _binned(x, edges)
     log_odds = np.empty((2, len(arm), len(counts)))
-    with warnings.catch_warnings(), threadpool_limits(n_jobs, "openmp"):
+    n_threads = n_jobs if x[grown].size >= WORK_FOR_THREADS else 1
+    with warnings.catch_warnings(), threadpool_limits(n_threads, "openmp"):
         warnings.simplefilter("ignore", ConvergenceWarning)
         for held in np.unique(fold):
             rows = grown[fold[grown] != held]

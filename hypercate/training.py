@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,8 +13,10 @@ from tqdm import tqdm
 from hypercate.batching import Layout, lay_out, stratified_folds
 from hypercate.device import threads_for
 from hypercate.hypernet.hypernetwork import HyperNet, Tensors
+from hypercate.outcome_net import OutcomeNet
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+Groups = tuple[tuple[int, int], ...]
 
 _STEPS_AN_EPOCH = 32
 _MOST_VALIDATED = 8192
@@ -135,7 +137,6 @@ def train(
     minibatches = _minibatches(data, train_rows, layout, shuffler)
 
     n_nets = n_members * len(degrees)
-    member = torch.arange(n_nets, device=device) // len(degrees)
     params, buffers = hypernet.init(
         degrees.repeat(n_members),
         input_scale.repeat(n_members, 1),
@@ -144,37 +145,45 @@ def train(
     params = {name: tensor.to(device) for name, tensor in params.items()}
     buffers = {name: tensor.to(device) for name, tensor in buffers.items()}
     best = _Best(params, buffers, n_members, degrees.repeat(n_members).to(device))
-    nets = _Nets(hypernet, params, buffers, schedule)
+    families = _families(hypernet, params, buffers, schedule)
     history = []
     epochs = tqdm(range(schedule.max_epochs), "HyperCATE", unit="epoch", disable=not verbose)
     with threads_for(n_nets * layout.slots.shape[1] * max(hypernet.net.hidden)):
         for epoch in epochs:
-            train_loss = torch.zeros(len(member), dtype=torch.float32, device=device)
+            nets = torch.cat([family.nets for family in families])
+            member = nets // len(degrees)
+            train_loss = torch.zeros(len(nets), dtype=torch.float32, device=device)
             n_epoch_steps = min(n_steps, _STEPS_AN_EPOCH)
-            for _ in range(n_epoch_steps):
+            for step in range(n_epoch_steps):
                 rows, filled = next(minibatches)
-                losses = nets.step(data, loss, rows[member], filled, layout.arms, shuffler)
-                if nets.n_steps == 1:
-                    best.first_loss = losses
+                losses = _step(families, data, loss, rows[member], filled, layout.groups, shuffler)
+                if epoch == step == 0:
+                    best.first_loss[nets] = losses
                 train_loss += losses
             train_loss /= n_epoch_steps
             with torch.no_grad():
-                held_loss = nets.factual_loss(
-                    nets.average, data, loss, held[member], held_layout.filled[0], held_layout.arms
+                theta = torch.cat([family.weights(family.average) for family in families])
+                held_loss = factual_loss(
+                    hypernet.net,
+                    theta,
+                    data,
+                    loss,
+                    held[member],
+                    held_layout.filled[0],
+                    held_layout.groups,
                 )
             history.append(
-                torch.stack(
-                    [best.active, torch.full_like(train_loss, epoch), train_loss, held_loss], 1
-                )
+                torch.stack([nets, torch.full_like(train_loss, epoch), train_loss, held_loss], 1)
             )
-            going = best.update(epoch, train_loss, held_loss, nets, schedule.patience)
+            going = best.update(epoch, train_loss, held_loss, families, schedule.patience)
             epochs.set_postfix(
                 networks=int(going.sum()), validation=f"{best.loss.mean().item():.4f}"
             )
             if not going.all():
-                nets.keep(going)
-                member = member[going]
-            if not going.any():
+                for family, of_family in _by_family(families, going):
+                    family.keep(of_family)
+                families = [family for family in families if len(family.nets)]
+            if not families:
                 break
     epochs.close()
     validation_loss = best.loss.view(n_members, -1).cpu().numpy()
@@ -194,17 +203,68 @@ def train(
     )
 
 
-class _Nets:
-    """Networks still in training, with their optimiser and moving averages."""
+def factual_loss(
+    net: OutcomeNet,
+    theta: Tensor,
+    data: Data,
+    loss: Loss,
+    rows: Tensor,
+    filled: Tensor,
+    groups: Groups,
+) -> Tensor:
+    """Mean loss of each network on its own rows.
+
+    Parameters
+    ----------
+    net : OutcomeNet
+    theta : Tensor, shape (nets, n_arms, n_weights)
+    data : Data
+    loss : callable
+        Elementwise, of the networks' output and y.
+    rows : Tensor of int64, shape (nets, n_slots)
+    filled : Tensor, shape (n_slots,)
+        0 for a slot that is empty.
+    groups : tuple of (n_arms, width)
+        Which arm's the slots are; see `Layout`.
+
+    Returns
+    -------
+    Tensor, shape (nets,)
+    """
+    by_group = theta.split([n_arms for n_arms, _ in groups], dim=1)
+    parts = rows.split([n_arms * width for n_arms, width in groups], dim=1)
+    outputs = [
+        net(weights.flatten(0, 1), data.x[part].view(-1, width, data.x.shape[1])).view_as(part)
+        for weights, part, (_, width) in zip(by_group, parts, groups, strict=True)
+    ]
+    losses = loss(torch.cat(outputs, 1), data.y[rows])
+    weight = data.weight[rows] * filled
+    return (losses * weight).sum(1) / weight.sum(1)
+
+
+class _Family:
+    """Networks still in training that generate alike, with their optimiser and moving averages.
+
+    Attributes
+    ----------
+    nets : Tensor of int64, shape (n,)
+        Which of all networks these are.
+    """
 
     def __init__(
-        self, hypernet: HyperNet, params: Tensors, buffers: Tensors, schedule: Schedule
+        self,
+        hypernet: HyperNet,
+        nets: Tensor,
+        params: Tensors,
+        buffers: Tensors,
+        schedule: Schedule,
     ) -> None:
         self.hypernet = hypernet
+        self.nets = nets
         self.schedule = schedule
-        self.params = {name: tensor.clone().requires_grad_() for name, tensor in params.items()}
-        self.average = {name: tensor.clone() for name, tensor in params.items()}
-        self.buffers = {name: tensor.clone() for name, tensor in buffers.items()}
+        self.params = {name: tensor[nets].requires_grad_() for name, tensor in params.items()}
+        self.average = {name: tensor[nets] for name, tensor in params.items()}
+        self.buffers = {name: tensor[nets] for name, tensor in buffers.items()}
         self.optimizer = self._new_optimizer()
         self.n_steps = 0
 
@@ -216,44 +276,13 @@ class _Nets:
             fused=True,
         )
 
-    def factual_loss(
-        self,
-        params: Tensors,
-        data: Data,
-        loss: Loss,
-        rows: Tensor,
-        filled: Tensor,
-        arms: Tensor,
-        drawn: Tensors | None = None,
-    ) -> Tensor:
-        """Mean loss of each network on its own rows, shape (nets,).
+    def weights(self, params: Tensors, generator: torch.Generator | None = None) -> Tensor:
+        """Weights of every arm's network, perturbed as in a training step with a generator."""
+        drawn = self.hypernet.draw(len(self.nets), generator) if generator else None
+        return self.hypernet.generate(params, self.buffers, drawn)
 
-        ``rows``, of shape (nets, slots), lies in blocks of the arms that ``arms`` indicates. A
-        block's weights are copied by a product with the indicators: its gradient is a sum in a
-        fixed order on any device, which that of an index is not.
-        """
-        n = len(rows)
-        theta = (arms @ self.hypernet.generate(params, self.buffers, drawn)).flatten(0, 1)
-        x = data.x[rows].view(n * len(arms), -1, data.x.shape[1])
-        losses = loss(self.hypernet.net(theta, x).view(n, -1), data.y[rows])
-        weight = data.weight[rows] * filled
-        return (losses * weight).sum(1) / weight.sum(1)
-
-    def step(
-        self,
-        data: Data,
-        loss: Loss,
-        rows: Tensor,
-        filled: Tensor,
-        arms: Tensor,
-        generator: torch.Generator,
-    ) -> Tensor:
-        """One step of every network on its minibatch; its loss before the step."""
-        self.hypernet.advance_spectral(self.params, self.buffers)
-        drawn = self.hypernet.draw(len(rows), generator)
-        losses = self.factual_loss(self.params, data, loss, rows, filled, arms, drawn)
-        self.optimizer.zero_grad()
-        losses.sum().backward()
+    def advance(self) -> None:
+        """Follow the gradient, and the moving average the parameters."""
         self.optimizer.step()
         self.n_steps += 1
         follow = max(1 - _AVERAGING, 9 / (self.n_steps + 9))
@@ -261,7 +290,6 @@ class _Nets:
             torch._foreach_lerp_(
                 list(self.average.values()), [p.detach() for p in self.params.values()], follow
             )
-        return losses.detach()
 
     def keep(self, going: Tensor) -> None:
         """Go on with some of the networks, their optimiser state included."""
@@ -274,6 +302,7 @@ class _Nets:
             }
             for name in kept
         }
+        self.nets = self.nets[going]
         self.params = kept
         self.average = {name: tensor[going] for name, tensor in self.average.items()}
         self.buffers = {name: tensor[going] for name, tensor in self.buffers.items()}
@@ -282,8 +311,59 @@ class _Nets:
             self.optimizer.state[p] = moments[name]
 
 
+def _families(
+    hypernet: HyperNet, params: Tensors, buffers: Tensors, schedule: Schedule
+) -> list[_Family]:
+    """Networks whose arms share, and those whose arms own their weights and need no generator."""
+    apart = buffers["apart"].any(1) if "apart" in buffers else None
+    sharing = {name: tensor for name, tensor in params.items() if name != "own"}
+    if apart is None or not sharing:
+        nets = torch.arange(
+            len(next(iter(params.values()))), device=next(iter(params.values())).device
+        )
+        return [_Family(hypernet, nets, params, buffers, schedule)]
+    kept = {name: tensor for name, tensor in buffers.items() if name != "apart"}
+    owned = replace(hypernet, generation="none")
+    families = [
+        _Family(hypernet, (~apart).nonzero().flatten(), sharing, kept, schedule),
+        _Family(
+            owned,
+            apart.nonzero().flatten(),
+            {"own": params["own"]},
+            {"apart": buffers["apart"]},
+            schedule,
+        ),
+    ]
+    return [family for family in families if len(family.nets)]
+
+
+def _by_family(families: list[_Family], values: Tensor) -> Iterator[tuple[_Family, Tensor]]:
+    return zip(families, values.split([len(family.nets) for family in families]), strict=True)
+
+
+def _step(
+    families: list[_Family],
+    data: Data,
+    loss: Loss,
+    rows: Tensor,
+    filled: Tensor,
+    groups: Groups,
+    generator: torch.Generator,
+) -> Tensor:
+    """One step of every network on its minibatch; its loss before the step."""
+    for family in families:
+        family.hypernet.advance_spectral(family.params, family.buffers)
+        family.optimizer.zero_grad()
+    theta = torch.cat([family.weights(family.params, generator) for family in families])
+    losses = factual_loss(families[0].hypernet.net, theta, data, loss, rows, filled, groups)
+    losses.sum().backward()
+    for family in families:
+        family.advance()
+    return losses.detach()
+
+
 class _Best:
-    """The best weights of every network so far, and which networks are still in training."""
+    """The best weights of every network so far, and which of them improved or lost the race."""
 
     def __init__(self, params: Tensors, buffers: Tensors, n_members: int, degrees: Tensor) -> None:
         device, n_nets = degrees.device, len(degrees)
@@ -292,39 +372,47 @@ class _Best:
         self.loss = torch.full((n_nets,), torch.inf, dtype=torch.float32, device=device)
         self.epoch = torch.zeros(n_nets, dtype=torch.int64, device=device)
         self.gain_loss, self.gain_epoch = self.loss.clone(), self.epoch.clone()
-        self.active = torch.arange(n_nets, device=device)
-        self.first_loss = self.loss
+        self.first_loss = self.loss.clone()
         self.n_members = n_members
         self.apart = torch.isinf(degrees).view(n_members, -1)
         self.constant = degrees == 0
 
     def update(
-        self, epoch: int, train_loss: Tensor, held_loss: Tensor, nets: _Nets, patience: int
+        self,
+        epoch: int,
+        train_loss: Tensor,
+        held_loss: Tensor,
+        families: list[_Family],
+        patience: int,
     ) -> Tensor:
-        """Keep what improved; the networks, among the active, that go on: bool, shape (active,)."""
+        """Keep what improved; the networks, in the families' order, that go on: bool, (n,)."""
+        nets = torch.cat([family.nets for family in families])
         alive = torch.isfinite(held_loss) & (
-            train_loss < _BLOW_UP * self.first_loss.clamp(min=_LEAST_LOSS)
+            train_loss < _BLOW_UP * self.first_loss[nets].clamp(min=_LEAST_LOSS)
         )
-        self.loss[self.active[~alive]] = torch.inf
-        improved = alive & (held_loss < self.loss[self.active])
-        where = self.active[improved]
+        self.loss[nets[~alive]] = torch.inf
+        improved = alive & (held_loss < self.loss[nets])
+        where = nets[improved]
         self.loss[where] = held_loss[improved]
         self.epoch[where] = epoch
-        for kept, current in ((self.params, nets.average), (self.buffers, nets.buffers)):
-            for name, tensor in kept.items():
-                tensor[where] = current[name][improved]
-        gained = alive & (held_loss < (1 - _LEAST_GAIN) * self.gain_loss[self.active])
-        where = self.active[gained]
+        for family, of_family in _by_family(families, improved):
+            where = family.nets[of_family]
+            for kept, current in (
+                (self.params, family.average),
+                (self.buffers, family.buffers),
+            ):
+                for name, tensor in current.items():
+                    kept[name][where] = tensor[of_family]
+        gained = alive & (held_loss < (1 - _LEAST_GAIN) * self.gain_loss[nets])
+        where = nets[gained]
         self.gain_loss[where] = held_loss[gained]
         self.gain_epoch[where] = epoch
-        going = alive & (epoch - self.gain_epoch[self.active] < patience)
+        going = alive & (epoch - self.gain_epoch[nets] < patience)
         by_member = self.loss.view(self.n_members, -1)
         shared = by_member.masked_fill(self.apart, torch.inf).amin(1, keepdim=True)
         least = torch.where(self.apart, by_member.amin(1, keepdim=True), shared).flatten()
         in_race = self.loss <= (1 + _HEAD_START / (epoch + 1)) * least
-        going &= (in_race | self.constant)[self.active]
-        self.active, self.first_loss = self.active[going], self.first_loss[going]
-        return going
+        return going & (in_race | self.constant)[nets]
 
 
 def _counts(arm: np.ndarray, rows: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Blocks of one arm each, and the held-out folds of the members."""
+"""Slots of the arms, and the held-out folds of the members."""
 
 import numpy as np
 import pytest
@@ -40,16 +40,32 @@ class TestLayOut:
 
     @quick
     @given(epochs)
-    def test_a_block_holds_one_arm_in_empty_slots_too(self, epoch):
+    def test_a_slot_holds_its_arm_also_when_it_is_empty(self, epoch):
         counts, n_steps = epoch
         layout = lay_out(counts, n_steps, CPU)
-        n_blocks = len(layout.arms)
-        assert layout.arms.shape == (n_blocks, len(counts))
-        assert torch.equal(layout.arms.sum(1), torch.ones(n_blocks))
-        block_arm = layout.arms.argmax(1)
-        assert torch.equal(layout.arms[torch.arange(n_blocks), block_arm], torch.ones(n_blocks))
-        slot_arm = torch.as_tensor(arms_of(counts))[layout.slots].view(n_steps, n_blocks, -1)
-        assert torch.equal(slot_arm, block_arm[None, :, None].expand_as(slot_arm))
+        widths = np.concatenate([[width] * n_arms for n_arms, width in layout.groups])
+        assert len(widths) == len(counts)
+        slot_arm = torch.as_tensor(np.repeat(np.arange(len(counts)), widths))
+        arm = torch.as_tensor(arms_of(counts))[layout.slots]
+        assert torch.equal(arm, slot_arm.expand(n_steps, -1))
+
+    @quick
+    @given(epochs)
+    def test_no_group_is_wider_than_its_largest_arm_needs(self, epoch):
+        counts, n_steps = epoch
+        first = 0
+        for n_arms, width in lay_out(counts, n_steps, CPU).groups:
+            assert width == -(-counts[first : first + n_arms].max() // n_steps)
+            first += n_arms
+
+    @quick
+    @given(epochs)
+    def test_many_arms_of_any_imbalance_are_few_groups(self, epoch):
+        counts, n_steps = epoch
+        counts = np.sort(np.tile(counts, 20))[::-1]
+        groups = lay_out(counts, n_steps, CPU).groups
+        largest, smallest = (-(-counts[i] // n_steps) + 16 for i in (0, -1))
+        assert len(groups) <= 1 + np.log2(largest / smallest)
 
     @quick
     @given(epochs)
@@ -76,7 +92,7 @@ class TestLayOut:
     @given(st.integers(1, 40), st.integers(1, 20))
     def test_one_arm_alone_needs_no_other(self, count, n_steps):
         layout = lay_out(np.array([count]), min(n_steps, count), CPU)
-        assert (layout.arms == 1).all()
+        assert layout.groups == ((1, -(-count // min(n_steps, count))),)
 
     @pytest.mark.parametrize("device", DEVICES)
     def test_lies_on_the_device_whatever_the_default_dtype(self, device):
@@ -86,8 +102,8 @@ class TestLayOut:
         finally:
             torch.set_default_dtype(torch.float32)
         assert layout.slots.dtype == torch.int64
-        assert layout.filled.dtype == layout.arms.dtype == torch.float32
-        for tensor in (layout.slots, layout.filled, layout.arms):
+        assert layout.filled.dtype == torch.float32
+        for tensor in (layout.slots, layout.filled):
             assert tensor.device.type == device
 
 

@@ -195,7 +195,12 @@ class TestProcess:
 
         monkeypatch.setattr(propensity, "_grow", watched)
         x = covariates(100)
-        fit_propensity(x, two_arms(smooth(x)), np.ones(100), 0, n_jobs)
+        arguments = x, two_arms(smooth(x)), np.ones(100), 0, n_jobs
+        fit_propensity(*arguments)
+        assert set(found) == {1}  # there is too little to do for more
+        found.clear()
+        monkeypatch.setattr(propensity, "WORK_FOR_THREADS", x.size)
+        fit_propensity(*arguments)
         assert set(found) == {n_jobs}
 
 

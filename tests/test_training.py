@@ -16,7 +16,16 @@ from hypercate.device import resolve_device
 from hypercate.hypernet.hypernetwork import HyperNet
 from hypercate.learners import TLearner
 from hypercate.outcome_net import OutcomeNet
-from hypercate.training import Data, Schedule, _minibatches, _Nets, train
+from hypercate.training import (
+    Data,
+    Schedule,
+    _by_family,
+    _families,
+    _minibatches,
+    _step,
+    factual_loss,
+    train,
+)
 
 quick = settings(max_examples=25, deadline=None, derandomize=True)
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
@@ -150,26 +159,28 @@ def slow_loss(shape, params, buffers, data, rows, loss):
     return torch.stack(means)
 
 
-def n_nets(params):
-    return len(next(iter(params.values())))
-
-
-def block_loss(shape, params, buffers, data, loss, n_steps=1, step=0):
-    """Loss by blocks of each network on one minibatch of `data`, its networks, and its rows."""
+def minibatch_loss(shape, params, buffers, data, loss, n_steps=1, step=0):
+    """Loss of each network on one minibatch of `data`, its gradients, and its rows."""
     device = data.x.device
-    nets = _Nets(shape, params, buffers, schedule())
+    families = _families(shape, params, buffers, schedule())
     layout = lay_out(np.bincount(data.arm), n_steps, device)
     rows = torch.as_tensor(np.argsort(data.arm, kind="stable"), device=device)[layout.slots[step]]
-    losses = nets.factual_loss(
-        nets.params,
+    nets = torch.cat([family.nets for family in families])
+    losses = factual_loss(
+        shape.net,
+        torch.cat([family.weights(family.params) for family in families]),
         data,
         loss,
-        rows.expand(n_nets(params), -1),
+        rows.expand(len(nets), -1),
         layout.filled[step],
-        layout.arms,
+        layout.groups,
     )
     losses.sum().backward()
-    return losses.detach(), nets, rows[layout.filled[step] == 1].tolist()
+    gradients = {name: torch.zeros_like(tensor) for name, tensor in params.items()}
+    for family in families:
+        for name, param in family.params.items():
+            gradients[name][family.nets] = param.grad
+    return losses.detach()[nets.argsort()], gradients, rows[layout.filled[step] == 1].tolist()
 
 
 def started(shape, n=3, device="cpu"):
@@ -185,21 +196,21 @@ class TestFactualLoss:
     @pytest.mark.parametrize("device", DEVICES)
     @pytest.mark.parametrize("binary", [False, True])
     @pytest.mark.parametrize("way", ["chunk", "component", "once", "none"])
-    def test_blocks_give_the_mean_over_rows_by_their_own_arms_network(self, way, binary, device):
+    def test_is_the_mean_over_rows_by_their_own_arms_network(self, way, binary, device):
         shape = hypernet(n_arms=3, generation=way)
         loss = LOGISTIC if binary else SQUARED
         data = trial((21, 3, 9), device=device, binary=binary)
         data = weighted(data, np.random.default_rng(1).exponential(size=33))
         params, buffers = started(shape, device=device)
         for step in range(2):
-            losses, nets, rows = block_loss(shape, params, buffers, data, loss, 2, step)
+            losses, gradients, rows = minibatch_loss(shape, params, buffers, data, loss, 2, step)
             slow_params = {k: v.requires_grad_() for k, v in double(params).items()}
             slow = slow_loss(shape, slow_params, buffers, data, [rows] * 3, loss)
             slow.sum().backward()
             torch.testing.assert_close(losses.cpu().double(), slow.detach(), rtol=1e-5, atol=1e-6)
-            for name, param in nets.params.items():
+            for name, gradient in gradients.items():
                 torch.testing.assert_close(
-                    param.grad.cpu().double(), slow_params[name].grad, rtol=1e-4, atol=1e-5
+                    gradient.cpu().double(), slow_params[name].grad, rtol=1e-4, atol=1e-5
                 )
 
     @quick
@@ -208,12 +219,14 @@ class TestFactualLoss:
         shape, data = hypernet(), trial((9, 8), binary=loss is LOGISTIC)
         params, buffers = started(shape)
         times = np.random.default_rng(seed).permutation(np.arange(17) % 3)
-        by_weight, nets, _ = block_loss(shape, params, buffers, weighted(data, times), loss)
+        by_weight, gradients, _ = minibatch_loss(
+            shape, params, buffers, weighted(data, times), loss
+        )
         repeated = subset(data, np.repeat(np.arange(17), times))
-        by_rows, others, _ = block_loss(shape, params, buffers, repeated, loss)
+        by_rows, others, _ = minibatch_loss(shape, params, buffers, repeated, loss)
         torch.testing.assert_close(by_weight, by_rows, rtol=1e-5, atol=1e-6)
-        for name, param in nets.params.items():
-            torch.testing.assert_close(param.grad, others.params[name].grad, rtol=1e-4, atol=1e-5)
+        for name, gradient in gradients.items():
+            torch.testing.assert_close(gradient, others[name], rtol=1e-4, atol=1e-5)
 
     def test_rows_of_weight_0_change_nothing_in_training(self):
         data = trial()
@@ -385,14 +398,13 @@ class TestRowsSeen:
         generator = torch.Generator(device).manual_seed(0)
         train_rows = np.tile(np.arange(len(arm)), (n_members, 1))
         minibatches = _minibatches(data, train_rows, layout, generator)
-        block_arm = layout.arms.argmax(1).cpu().numpy()
+        slot_arm = arm[layout.slots[0].cpu().numpy()]
         for _ in range(2):
             met = []
             for _ in range(n_steps):
                 rows, filled = next(minibatches)
                 met.append(rows[:, filled == 1].cpu().numpy())
-                by_block = arm[rows.cpu().numpy()].reshape(n_members, len(block_arm), -1)
-                assert (by_block == block_arm[:, None]).all()
+                assert (arm[rows.cpu().numpy()] == slot_arm).all()
             met = np.concatenate(met, axis=1)
             np.testing.assert_array_equal(np.sort(met, axis=1), train_rows)
 
@@ -486,37 +498,45 @@ class TestStopping:
         layout = lay_out(np.bincount(data.arm), 1, device)
         rows = torch.as_tensor(np.argsort(data.arm, kind="stable"), device=device)
         rows = rows[layout.slots[0]]
-        going = torch.tensor([True, False, True, False], device=device)
+        going = torch.tensor([True, False, True, True], device=device)
 
-        def step(nets, n):
+        def step(families, n):
             generator = torch.Generator(device).manual_seed(0)
             for _ in range(n):
-                arguments = (layout.filled[0], layout.arms, generator)
-                nets.step(data, SQUARED, rows.expand(n_nets(nets.params), -1), *arguments)
+                arguments = (layout.filled[0], layout.groups, generator)
+                shown = rows.expand(sum(len(family.nets) for family in families), -1)
+                _step(families, data, SQUARED, shown, *arguments)
 
-        nets = _Nets(shape, *started(shape, 4, device), schedule(learning_rate=0.03))
-        step(nets, 5)
-        fewer = copy.deepcopy(nets)
-        fewer.keep(going)
+        families = _families(shape, *started(shape, 4, device), schedule(learning_rate=0.03))
+        assert [family.nets.tolist() for family in families] == [[0, 1, 2], [3]]
+        step(families, 5)
+        less = copy.deepcopy(families)
+        for family, of_family in _by_family(less, going):
+            family.keep(of_family)
+        assert [family.nets.tolist() for family in less] == [[0, 2], [3]]
         for n_more in (0, 10):
-            step(nets, n_more)
-            step(fewer, n_more)
-            assert fewer.n_steps == nets.n_steps
-            for name, param in nets.params.items():
-                mine = {"weight": fewer.params[name], "average": fewer.average[name]}
-                theirs = {"weight": param, "average": nets.average[name]}
-                mine |= fewer.optimizer.state[fewer.params[name]]
-                theirs |= nets.optimizer.state[param]
-                assert (
-                    mine.keys()
-                    == theirs.keys()
-                    == {"weight", "average", "step", "exp_avg", "exp_avg_sq"}
-                )
-                for key, tensor in theirs.items():
-                    expected = tensor if key == "step" else tensor[going]
-                    torch.testing.assert_close(mine[key], expected, rtol=1e-3, atol=1e-5)
-            for name, tensor in nets.buffers.items():
-                torch.testing.assert_close(fewer.buffers[name], tensor[going], rtol=1e-3, atol=1e-4)
+            step(families, n_more)
+            step(less, n_more)
+            for nets, fewer in zip(families, less, strict=True):
+                self.assert_alike(nets, fewer, going[nets.nets])
+
+    def assert_alike(self, nets, fewer, going):
+        assert fewer.n_steps == nets.n_steps
+        for name, param in nets.params.items():
+            mine = {"weight": fewer.params[name], "average": fewer.average[name]}
+            theirs = {"weight": param, "average": nets.average[name]}
+            mine |= fewer.optimizer.state[fewer.params[name]]
+            theirs |= nets.optimizer.state[param]
+            assert (
+                mine.keys()
+                == theirs.keys()
+                == {"weight", "average", "step", "exp_avg", "exp_avg_sq"}
+            )
+            for key, tensor in theirs.items():
+                expected = tensor if key == "step" else tensor[going]
+                torch.testing.assert_close(mine[key], expected, rtol=1e-3, atol=1e-5)
+        for name, tensor in nets.buffers.items():
+            torch.testing.assert_close(fewer.buffers[name], tensor[going], rtol=1e-3, atol=1e-4)
 
     def test_networks_far_behind_their_members_best_leave_after_a_head_start(self):
         degrees = (0.03, 0.1, 0.2, 0.3, 0.5, 3.0)
@@ -600,18 +620,19 @@ class TestGeneratorInTraining:
         shape, data = hypernet(noise=0.5), heterogeneous()
         layout = lay_out(np.bincount(data.arm), 1, torch.device("cpu"))
         rows = torch.as_tensor(np.argsort(data.arm, kind="stable"))[layout.slots[0]].expand(16, -1)
-        nets = _Nets(shape, *started(shape, n=16), schedule(learning_rate=0.02))
+        families = _families(shape, *started(shape, n=16), schedule(learning_rate=0.02))
+        nets = families[0]
         generator = torch.Generator().manual_seed(0)
 
         def effects(draw):
             theta = shape.generate(nets.average, nets.buffers, draw).flatten(0, 1)
-            return shape.net(theta, data.x).view(16, 2, -1).diff(dim=1)
+            return shape.net(theta, data.x).view(15, 2, -1).diff(dim=1)
 
         spreads = []
         for steps in (50, 400):
             while nets.n_steps < steps:
-                nets.step(data, SQUARED, rows, layout.filled[0], layout.arms, generator)
-            moved = effects(shape.draw(16, generator)) - effects({})
+                _step(families, data, SQUARED, rows, layout.filled[0], layout.groups, generator)
+            moved = effects(shape.draw(15, generator)) - effects({})
             spreads.append(moved.square().mean().sqrt().item())
         assert 0 < spreads[1] < 0.5 * spreads[0]
 
@@ -643,11 +664,12 @@ class TestMovingAverage:
         shape, data = hypernet(), trial()
         layout = lay_out(np.bincount(data.arm), 1, torch.device("cpu"))
         rows = torch.as_tensor(np.argsort(data.arm, kind="stable"))[layout.slots[0]].expand(3, -1)
-        nets = _Nets(shape, *started(shape), schedule(learning_rate=0.01))
+        families = _families(shape, *started(shape), schedule(learning_rate=0.01))
+        nets = families[0]
         generator = torch.Generator().manual_seed(0)
         visited, average = [], []
         for _ in range(300):
-            nets.step(data, SQUARED, rows, layout.filled[0], layout.arms, generator)
+            _step(families, data, SQUARED, rows, layout.filled[0], layout.groups, generator)
             visited.append(nets.params["common"].detach().clone())
             average.append(nets.average["common"].clone())
         assert (average[0] - visited[0]).abs().max() < 0.002  # the start is soon forgotten
