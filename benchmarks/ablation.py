@@ -58,7 +58,7 @@ CONSTANTS: dict[str, dict[str, float]] = {
         "hypercate.hypernet.initialization.LAST_DEPARTURE": 0.2,
     },
     "intercepts as the other weights": {"hypercate.hypernet.hypernetwork.INTERCEPT_DEPARTURE": 1.0},
-    "no averaging of weights": {"hypercate.training._AVERAGING": 0.0},
+    "no averaging of weights": {"hypercate.families._AVERAGING": 0.0},
 }
 FIRST_DRAW = 1101
 TIE = 1e-6  # relative difference below which two errors are the same but for rounding

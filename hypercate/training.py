@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from tqdm import tqdm
 
 from hypercate.batching import Layout, lay_out, stratified_folds
 from hypercate.device import threads_for
+from hypercate.families import Family, by_family, families_of
 from hypercate.hypernet.hypernetwork import HyperNet, Tensors
 from hypercate.outcome_net import OutcomeNet
 
@@ -20,7 +22,6 @@ Groups = tuple[tuple[int, int], ...]
 
 _STEPS_AN_EPOCH = 32
 _MOST_VALIDATED = 8192
-_AVERAGING = 0.98
 _HEAD_START = 10.0
 _LEAST_GAIN = 0.01
 _BLOW_UP, _LEAST_LOSS = 1e4, 1e-4
@@ -145,7 +146,13 @@ def train(
     params = {name: tensor.to(device) for name, tensor in params.items()}
     buffers = {name: tensor.to(device) for name, tensor in buffers.items()}
     best = _Best(params, buffers, n_members, degrees.repeat(n_members).to(device))
-    families = _families(hypernet, params, buffers, schedule)
+    optimizer = partial(
+        torch.optim.AdamW,
+        lr=schedule.learning_rate,
+        weight_decay=schedule.weight_decay,
+        fused=True,
+    )
+    families = families_of(hypernet, params, buffers, optimizer)
     history = []
     epochs = tqdm(range(schedule.max_epochs), "HyperCATE", unit="epoch", disable=not verbose)
     with threads_for(n_nets * layout.slots.shape[1] * max(hypernet.net.hidden)):
@@ -180,7 +187,7 @@ def train(
                 networks=int(going.sum()), validation=f"{best.loss.mean().item():.4f}"
             )
             if not going.all():
-                for family, of_family in _by_family(families, going):
+                for family, of_family in by_family(families, going):
                     family.keep(of_family)
                 families = [family for family in families if len(family.nets)]
             if not families:
@@ -242,107 +249,8 @@ def factual_loss(
     return (losses * weight).sum(1) / weight.sum(1)
 
 
-class _Family:
-    """Networks still in training that generate alike, with their optimiser and moving averages.
-
-    Attributes
-    ----------
-    nets : Tensor of int64, shape (n,)
-        Which of all networks these are.
-    """
-
-    def __init__(
-        self,
-        hypernet: HyperNet,
-        nets: Tensor,
-        params: Tensors,
-        buffers: Tensors,
-        schedule: Schedule,
-    ) -> None:
-        self.hypernet = hypernet
-        self.nets = nets
-        self.schedule = schedule
-        self.params = {name: tensor[nets].requires_grad_() for name, tensor in params.items()}
-        self.average = {name: tensor[nets] for name, tensor in params.items()}
-        self.buffers = {name: tensor[nets] for name, tensor in buffers.items()}
-        self.optimizer = self._new_optimizer()
-        self.n_steps = 0
-
-    def _new_optimizer(self) -> torch.optim.AdamW:
-        return torch.optim.AdamW(
-            list(self.params.values()),
-            lr=self.schedule.learning_rate,
-            weight_decay=self.schedule.weight_decay,
-            fused=True,
-        )
-
-    def weights(self, params: Tensors, generator: torch.Generator | None = None) -> Tensor:
-        """Weights of every arm's network, perturbed as in a training step with a generator."""
-        drawn = self.hypernet.draw(len(self.nets), generator) if generator else None
-        return self.hypernet.generate(params, self.buffers, drawn)
-
-    def advance(self) -> None:
-        """Follow the gradient, and the moving average the parameters."""
-        self.optimizer.step()
-        self.n_steps += 1
-        follow = max(1 - _AVERAGING, 9 / (self.n_steps + 9))
-        with torch.no_grad():
-            torch._foreach_lerp_(
-                list(self.average.values()), [p.detach() for p in self.params.values()], follow
-            )
-
-    def keep(self, going: Tensor) -> None:
-        """Go on with some of the networks, their optimiser state included."""
-        state = self.optimizer.state
-        kept = {name: p.detach()[going].requires_grad_() for name, p in self.params.items()}
-        moments = {
-            name: {
-                key: value if key == "step" else value[going]
-                for key, value in state[self.params[name]].items()
-            }
-            for name in kept
-        }
-        self.nets = self.nets[going]
-        self.params = kept
-        self.average = {name: tensor[going] for name, tensor in self.average.items()}
-        self.buffers = {name: tensor[going] for name, tensor in self.buffers.items()}
-        self.optimizer = self._new_optimizer()
-        for name, p in kept.items():
-            self.optimizer.state[p] = moments[name]
-
-
-def _families(
-    hypernet: HyperNet, params: Tensors, buffers: Tensors, schedule: Schedule
-) -> list[_Family]:
-    """Networks whose arms share, and those whose arms own their weights and need no generator."""
-    apart = buffers["apart"].any(1) if "apart" in buffers else None
-    sharing = {name: tensor for name, tensor in params.items() if name != "own"}
-    if apart is None or not sharing:
-        nets = torch.arange(
-            len(next(iter(params.values()))), device=next(iter(params.values())).device
-        )
-        return [_Family(hypernet, nets, params, buffers, schedule)]
-    kept = {name: tensor for name, tensor in buffers.items() if name != "apart"}
-    owned = replace(hypernet, generation="none")
-    families = [
-        _Family(hypernet, (~apart).nonzero().flatten(), sharing, kept, schedule),
-        _Family(
-            owned,
-            apart.nonzero().flatten(),
-            {"own": params["own"]},
-            {"apart": buffers["apart"]},
-            schedule,
-        ),
-    ]
-    return [family for family in families if len(family.nets)]
-
-
-def _by_family(families: list[_Family], values: Tensor) -> Iterator[tuple[_Family, Tensor]]:
-    return zip(families, values.split([len(family.nets) for family in families]), strict=True)
-
-
 def _step(
-    families: list[_Family],
+    families: list[Family],
     data: Data,
     loss: Loss,
     rows: Tensor,
@@ -382,7 +290,7 @@ class _Best:
         epoch: int,
         train_loss: Tensor,
         held_loss: Tensor,
-        families: list[_Family],
+        families: list[Family],
         patience: int,
     ) -> Tensor:
         """Keep what improved; the networks, in the families' order, that go on: bool, (n,)."""
@@ -395,7 +303,7 @@ class _Best:
         where = nets[improved]
         self.loss[where] = held_loss[improved]
         self.epoch[where] = epoch
-        for family, of_family in _by_family(families, improved):
+        for family, of_family in by_family(families, improved):
             where = family.nets[of_family]
             for kept, current in (
                 (self.params, family.average),

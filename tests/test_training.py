@@ -3,6 +3,7 @@
 import contextlib
 import copy
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -13,19 +14,11 @@ from hypothesis import strategies as st
 from hypercate import training
 from hypercate.batching import lay_out
 from hypercate.device import resolve_device
+from hypercate.families import by_family, families_of
 from hypercate.hypernet.hypernetwork import HyperNet
 from hypercate.learners import TLearner
 from hypercate.outcome_net import OutcomeNet
-from hypercate.training import (
-    Data,
-    Schedule,
-    _by_family,
-    _families,
-    _minibatches,
-    _step,
-    factual_loss,
-    train,
-)
+from hypercate.training import Data, Schedule, _minibatches, _step, factual_loss, train
 
 quick = settings(max_examples=25, deadline=None, derandomize=True)
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
@@ -58,6 +51,10 @@ def schedule(**changed):
         "patience": 100,
     }
     return Schedule(**defaults | changed)
+
+
+def adam(learning_rate=0.01):
+    return partial(torch.optim.AdamW, lr=learning_rate, weight_decay=0.01, fused=True)
 
 
 def trial(counts=(30, 14), *, effect=lambda x, arm: 2 * arm, device="cpu", binary=False):
@@ -162,7 +159,7 @@ def slow_loss(shape, params, buffers, data, rows, loss):
 def minibatch_loss(shape, params, buffers, data, loss, n_steps=1, step=0):
     """Loss of each network on one minibatch of `data`, its gradients, and its rows."""
     device = data.x.device
-    families = _families(shape, params, buffers, schedule())
+    families = families_of(shape, params, buffers, adam())
     layout = lay_out(np.bincount(data.arm), n_steps, device)
     rows = torch.as_tensor(np.argsort(data.arm, kind="stable"), device=device)[layout.slots[step]]
     nets = torch.cat([family.nets for family in families])
@@ -507,11 +504,11 @@ class TestStopping:
                 shown = rows.expand(sum(len(family.nets) for family in families), -1)
                 _step(families, data, SQUARED, shown, *arguments)
 
-        families = _families(shape, *started(shape, 4, device), schedule(learning_rate=0.03))
+        families = families_of(shape, *started(shape, 4, device), adam(0.03))
         assert [family.nets.tolist() for family in families] == [[0, 1, 2], [3]]
         step(families, 5)
         less = copy.deepcopy(families)
-        for family, of_family in _by_family(less, going):
+        for family, of_family in by_family(less, going):
             family.keep(of_family)
         assert [family.nets.tolist() for family in less] == [[0, 2], [3]]
         for n_more in (0, 10):
@@ -620,7 +617,7 @@ class TestGeneratorInTraining:
         shape, data = hypernet(noise=0.5), heterogeneous()
         layout = lay_out(np.bincount(data.arm), 1, torch.device("cpu"))
         rows = torch.as_tensor(np.argsort(data.arm, kind="stable"))[layout.slots[0]].expand(16, -1)
-        families = _families(shape, *started(shape, n=16), schedule(learning_rate=0.02))
+        families = families_of(shape, *started(shape, n=16), adam(0.02))
         nets = families[0]
         generator = torch.Generator().manual_seed(0)
 
@@ -664,7 +661,7 @@ class TestMovingAverage:
         shape, data = hypernet(), trial()
         layout = lay_out(np.bincount(data.arm), 1, torch.device("cpu"))
         rows = torch.as_tensor(np.argsort(data.arm, kind="stable"))[layout.slots[0]].expand(3, -1)
-        families = _families(shape, *started(shape), schedule(learning_rate=0.01))
+        families = families_of(shape, *started(shape), adam(0.01))
         nets = families[0]
         generator = torch.Generator().manual_seed(0)
         visited, average = [], []
