@@ -29,11 +29,14 @@ class Layout:
         1 for a row, 0 for an empty slot.
     groups : tuple of (n_arms, width)
         Consecutive arms, with as many consecutive slots each.
+    order : Tensor of int64, shape (n_arms,), or None
+        The arms, as their slots follow one another; None if they are in their own order.
     """
 
     slots: Tensor
     filled: Tensor
     groups: tuple[tuple[int, int], ...]
+    order: Tensor | None
 
     @property
     def n_steps(self) -> int:
@@ -46,16 +49,20 @@ def lay_out(counts: np.ndarray, n_steps: int, device: torch.device) -> Layout:
     Parameters
     ----------
     counts : ndarray of int, shape (n_arms,)
-        Rows of each arm, all at least 1; groups are fewest where they do not grow.
+        Rows of each arm, all at least 1.
     n_steps : int
         Minibatches an epoch.
     device : torch.device
     """
-    groups = _groups(-(-counts // n_steps))
-    widths = np.concatenate([np.full(n_arms, width) for n_arms, width in groups])
+    quotas = -(-counts // n_steps)
     starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
+    order = np.arange(len(counts))
+    groups, by_size = _groups(quotas), np.argsort(-quotas, kind="stable")
+    if len(_groups(quotas[by_size])) < len(groups):
+        groups, order = _groups(quotas[by_size]), by_size
+    widths = np.concatenate([np.full(n_arms, width) for n_arms, width in groups])
     slots, filled = [], []
-    for start, count, width in zip(starts, counts, widths, strict=True):
+    for start, count, width in zip(starts[order], counts[order], widths, strict=True):
         turn = (np.arange(n_steps) - start) % n_steps  # an arm goes on at the step where one ended
         position = np.arange(width)[None] * n_steps + turn[:, None]
         slots.append(start + position % count)
@@ -64,6 +71,7 @@ def lay_out(counts: np.ndarray, n_steps: int, device: torch.device) -> Layout:
         slots=torch.as_tensor(np.concatenate(slots, axis=1), device=device),
         filled=torch.as_tensor(np.concatenate(filled, axis=1), dtype=torch.float32, device=device),
         groups=groups,
+        order=torch.as_tensor(order, device=device) if (np.diff(order) != 1).any() else None,
     )
 
 

@@ -18,7 +18,6 @@ from hypercate.hypernet.hypernetwork import HyperNet, Tensors
 from hypercate.outcome_net import OutcomeNet
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-Groups = tuple[tuple[int, int], ...]
 
 _STEPS_AN_EPOCH = 32
 _MOST_VALIDATED = 8192
@@ -163,7 +162,7 @@ def train(
             n_epoch_steps = min(n_steps, _STEPS_AN_EPOCH)
             for step in range(n_epoch_steps):
                 rows, filled = next(minibatches)
-                losses = _step(families, data, loss, rows[member], filled, layout.groups, shuffler)
+                losses = _step(families, data, loss, rows[member], filled, layout, shuffler)
                 if epoch == step == 0:
                     best.first_loss[nets] = losses
                 train_loss += losses
@@ -177,7 +176,7 @@ def train(
                     loss,
                     held[member],
                     held_layout.filled[0],
-                    held_layout.groups,
+                    held_layout,
                 )
             history.append(
                 torch.stack([nets, torch.full_like(train_loss, epoch), train_loss, held_loss], 1)
@@ -217,7 +216,7 @@ def factual_loss(
     loss: Loss,
     rows: Tensor,
     filled: Tensor,
-    groups: Groups,
+    layout: Layout,
 ) -> Tensor:
     """Mean loss of each network on its own rows.
 
@@ -231,18 +230,20 @@ def factual_loss(
     rows : Tensor of int64, shape (nets, n_slots)
     filled : Tensor, shape (n_slots,)
         0 for a slot that is empty.
-    groups : tuple of (n_arms, width)
-        Which arm's the slots are; see `Layout`.
+    layout : Layout
+        Of which it is one step.
 
     Returns
     -------
     Tensor, shape (nets,)
     """
-    by_group = theta.split([n_arms for n_arms, _ in groups], dim=1)
-    parts = rows.split([n_arms * width for n_arms, width in groups], dim=1)
+    if layout.order is not None:
+        theta = theta.index_select(1, layout.order)
+    by_group = theta.split([n_arms for n_arms, _ in layout.groups], dim=1)
+    parts = rows.split([n_arms * width for n_arms, width in layout.groups], dim=1)
     outputs = [
         net(weights.flatten(0, 1), data.x[part].view(-1, width, data.x.shape[1])).view_as(part)
-        for weights, part, (_, width) in zip(by_group, parts, groups, strict=True)
+        for weights, part, (_, width) in zip(by_group, parts, layout.groups, strict=True)
     ]
     losses = loss(torch.cat(outputs, 1), data.y[rows])
     weight = data.weight[rows] * filled
@@ -255,7 +256,7 @@ def _step(
     loss: Loss,
     rows: Tensor,
     filled: Tensor,
-    groups: Groups,
+    layout: Layout,
     generator: torch.Generator,
 ) -> Tensor:
     """One step of every network on its minibatch; its loss before the step."""
@@ -263,7 +264,7 @@ def _step(
         family.hypernet.advance_spectral(family.params, family.buffers)
         family.optimizer.zero_grad()
     theta = torch.cat([family.weights(family.params, generator) for family in families])
-    losses = factual_loss(families[0].hypernet.net, theta, data, loss, rows, filled, groups)
+    losses = factual_loss(families[0].hypernet.net, theta, data, loss, rows, filled, layout)
     losses.sum().backward()
     for family in families:
         family.advance()

@@ -27,6 +27,13 @@ def arms_of(counts):
     return np.repeat(np.arange(len(counts)), counts)
 
 
+def order_of(layout, counts):
+    """The arms, each once, as their slots follow one another."""
+    order = np.arange(len(counts)) if layout.order is None else layout.order.numpy()
+    assert sorted(order) == list(range(len(counts)))
+    return order
+
+
 class TestLayOut:
     @quick
     @given(epochs)
@@ -44,8 +51,7 @@ class TestLayOut:
         counts, n_steps = epoch
         layout = lay_out(counts, n_steps, CPU)
         widths = np.concatenate([[width] * n_arms for n_arms, width in layout.groups])
-        assert len(widths) == len(counts)
-        slot_arm = torch.as_tensor(np.repeat(np.arange(len(counts)), widths))
+        slot_arm = torch.as_tensor(np.repeat(order_of(layout, counts), widths))
         arm = torch.as_tensor(arms_of(counts))[layout.slots]
         assert torch.equal(arm, slot_arm.expand(n_steps, -1))
 
@@ -53,19 +59,27 @@ class TestLayOut:
     @given(epochs)
     def test_no_group_is_wider_than_its_largest_arm_needs(self, epoch):
         counts, n_steps = epoch
+        layout = lay_out(counts, n_steps, CPU)
+        counts = counts[order_of(layout, counts)]
         first = 0
-        for n_arms, width in lay_out(counts, n_steps, CPU).groups:
+        for n_arms, width in layout.groups:
             assert width == -(-counts[first : first + n_arms].max() // n_steps)
             first += n_arms
 
     @quick
-    @given(epochs)
-    def test_many_arms_of_any_imbalance_are_few_groups(self, epoch):
+    @given(epochs, st.randoms(use_true_random=False))
+    def test_many_arms_of_any_imbalance_in_any_order_are_few_groups(self, epoch, random):
         counts, n_steps = epoch
-        counts = np.sort(np.tile(counts, 20))[::-1]
+        counts = np.tile(counts, 20)
+        random.shuffle(counts)
         groups = lay_out(counts, n_steps, CPU).groups
-        largest, smallest = (-(-counts[i] // n_steps) + 16 for i in (0, -1))
+        largest, smallest = (-(-count // n_steps) + 16 for count in (counts.max(), counts.min()))
         assert len(groups) <= 1 + np.log2(largest / smallest)
+
+    def test_arms_of_like_size_stay_in_their_order(self):
+        assert lay_out(np.array([30, 31, 29, 30]), 3, CPU).order is None
+        assert lay_out(np.array([500, 30]), 3, CPU).order is None
+        assert lay_out(np.array([30, 500]), 3, CPU).order is None
 
     @quick
     @given(epochs)

@@ -170,7 +170,7 @@ def minibatch_loss(shape, params, buffers, data, loss, n_steps=1, step=0):
         loss,
         rows.expand(len(nets), -1),
         layout.filled[step],
-        layout.groups,
+        layout,
     )
     losses.sum().backward()
     gradients = {name: torch.zeros_like(tensor) for name, tensor in params.items()}
@@ -193,11 +193,12 @@ class TestFactualLoss:
     @pytest.mark.parametrize("device", DEVICES)
     @pytest.mark.parametrize("binary", [False, True])
     @pytest.mark.parametrize("way", ["chunk", "component", "once", "none"])
-    def test_is_the_mean_over_rows_by_their_own_arms_network(self, way, binary, device):
+    @pytest.mark.parametrize("counts", [(21, 3, 9), (4, 90, 5)])  # one group, and two
+    def test_is_the_mean_over_rows_by_their_own_arms_network(self, counts, way, binary, device):
         shape = hypernet(n_arms=3, generation=way)
         loss = LOGISTIC if binary else SQUARED
-        data = trial((21, 3, 9), device=device, binary=binary)
-        data = weighted(data, np.random.default_rng(1).exponential(size=33))
+        data = trial(counts, device=device, binary=binary)
+        data = weighted(data, np.random.default_rng(1).exponential(size=sum(counts)))
         params, buffers = started(shape, device=device)
         for step in range(2):
             losses, gradients, rows = minibatch_loss(shape, params, buffers, data, loss, 2, step)
@@ -500,7 +501,7 @@ class TestStopping:
         def step(families, n):
             generator = torch.Generator(device).manual_seed(0)
             for _ in range(n):
-                arguments = (layout.filled[0], layout.groups, generator)
+                arguments = (layout.filled[0], layout, generator)
                 shown = rows.expand(sum(len(family.nets) for family in families), -1)
                 _step(families, data, SQUARED, shown, *arguments)
 
@@ -628,7 +629,7 @@ class TestGeneratorInTraining:
         spreads = []
         for steps in (50, 400):
             while nets.n_steps < steps:
-                _step(families, data, SQUARED, rows, layout.filled[0], layout.groups, generator)
+                _step(families, data, SQUARED, rows, layout.filled[0], layout, generator)
             moved = effects(shape.draw(15, generator)) - effects({})
             spreads.append(moved.square().mean().sqrt().item())
         assert 0 < spreads[1] < 0.5 * spreads[0]
@@ -666,7 +667,7 @@ class TestMovingAverage:
         generator = torch.Generator().manual_seed(0)
         visited, average = [], []
         for _ in range(300):
-            _step(families, data, SQUARED, rows, layout.filled[0], layout.groups, generator)
+            _step(families, data, SQUARED, rows, layout.filled[0], layout, generator)
             visited.append(nets.params["common"].detach().clone())
             average.append(nets.average["common"].clone())
         assert (average[0] - visited[0]).abs().max() < 0.002  # the start is soon forgotten
