@@ -123,7 +123,7 @@ class OutcomeNet:
             if h.ndim == 2:
                 wide = h @ weight.transpose(0, 1).flatten(1)
                 h = wide.unflatten(1, (len(theta), -1)).transpose(0, 1) + bias
-            elif is_last:
+            elif is_last:  # a batched product with a single column would go matrix by matrix
                 h = (h * weight.transpose(1, 2)).sum(2, keepdim=True) + bias
             else:
                 h = torch.baddbmm(bias, h, weight)
