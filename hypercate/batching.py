@@ -56,10 +56,9 @@ def lay_out(counts: np.ndarray, n_steps: int, device: torch.device) -> Layout:
     """
     quotas = -(-counts // n_steps)
     starts = np.concatenate(([0], np.cumsum(counts)[:-1]))
-    order = np.arange(len(counts))
-    groups, by_size = _groups(quotas), np.argsort(-quotas, kind="stable")
-    if len(_groups(quotas[by_size])) < len(groups):
-        groups, order = _groups(quotas[by_size]), by_size
+    as_they_are, by_size = np.arange(len(counts)), np.argsort(-quotas, kind="stable")
+    order = min(as_they_are, by_size, key=lambda arms: len(_groups(quotas[arms])))
+    groups = _groups(quotas[order])
     widths = np.concatenate([np.full(n_arms, width) for n_arms, width in groups])
     slots, filled = [], []
     for start, count, width in zip(starts[order], counts[order], widths, strict=True):
@@ -71,7 +70,7 @@ def lay_out(counts: np.ndarray, n_steps: int, device: torch.device) -> Layout:
         slots=torch.as_tensor(np.concatenate(slots, axis=1), device=device),
         filled=torch.as_tensor(np.concatenate(filled, axis=1), dtype=torch.float32, device=device),
         groups=groups,
-        order=torch.as_tensor(order, device=device) if (np.diff(order) != 1).any() else None,
+        order=None if order is as_they_are else torch.as_tensor(order, device=device),
     )
 
 
@@ -79,7 +78,7 @@ def _groups(quotas: np.ndarray) -> tuple[tuple[int, int], ...]:
     """Consecutive arms of about the same size, as pairs of their number and the largest size."""
     groups: list[list[int]] = []
     for quota in quotas + _ENTRY_COST:
-        if groups and min(groups[-1]) >= _LEAST_FULL * quota >= _LEAST_FULL**2 * max(groups[-1]):
+        if groups and min(*groups[-1], quota) >= _LEAST_FULL * max(*groups[-1], quota):
             groups[-1].append(quota)
         else:
             groups.append([quota])

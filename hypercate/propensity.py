@@ -123,7 +123,7 @@ def fit_propensity(
     edges = np.quantile(x[grown], np.linspace(0, 1, N_BINS + 1)[1:-1], axis=0)
     bins = _binned(x, edges)
     log_odds = np.empty((2, len(arm), len(counts)))
-    n_threads = n_jobs if x[grown].size >= WORK_FOR_THREADS else 1
+    n_threads = n_jobs if len(grown) * x.shape[1] >= WORK_FOR_THREADS else 1
     with warnings.catch_warnings(), threadpool_limits(n_threads, "openmp"):
         warnings.simplefilter("ignore", ConvergenceWarning)
         for held in np.unique(fold):
