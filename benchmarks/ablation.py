@@ -29,16 +29,16 @@ import pandas as pd
 
 from hypercate import HyperCATE
 from hypercate.benchmark import harness, panel, studies
-from hypercate.candidates import INPUTS
 from hypercate.datasets import CausalSample, CausalSplit
-from hypercate.hypernet.initialization import DEGREES
-from hypercate.outcome_net import ACTIVATIONS
+from hypercate.generator.outcome_net import ACTIVATIONS
+from hypercate.generator.profiles import PROFILES
+from hypercate.select import INPUTS
 
 DEFAULT = "default"
 DEFAULTS = HyperCATE().get_params()
 CHOICES: dict[str, list[Any]] = {
     "inputs": ["auto", *INPUTS],
-    "sharing": ["auto", *DEGREES],
+    "sharing": ["auto", *PROFILES],
     "generation": ["chunk", "component", "once", "none"],
     "n_heads": [1, 4],
     "activation": list(ACTIVATIONS),
@@ -52,19 +52,19 @@ CHOICES: dict[str, list[Any]] = {
     "spectral_norm": [False, True],
 }
 CONSTANTS: dict[str, dict[str, float]] = {
-    "usual scale of the start": {"hypercate.hypernet.initialization.START_SCALE": 1.0},
+    "usual scale of the start": {"hypercate.generator.initialization.START_SCALE": 1.0},
     "departures alike in all layers": {
-        "hypercate.hypernet.initialization.FIRST_DEPARTURE": 0.2,
-        "hypercate.hypernet.initialization.LAST_DEPARTURE": 0.2,
+        "hypercate.generator.profiles.FIRST_DEPARTURE": 0.2,
+        "hypercate.generator.profiles.LAST_DEPARTURE": 0.2,
     },
-    "intercepts as the other weights": {"hypercate.hypernet.hypernetwork.INTERCEPT_DEPARTURE": 1.0},
-    "no averaging of weights": {"hypercate.families._AVERAGING": 0.0},
+    "intercepts as the other weights": {"hypercate.generator.profiles.INTERCEPT_DEPARTURE": 1.0},
+    "no averaging of weights": {"hypercate.train.families._AVERAGING": 0.0},
 }
 FIRST_DRAW = 1101
 TIE = 1e-6  # relative difference below which two errors are the same but for rounding
 UNREPORTED_ACIC = range(6, 11)  # simulations 6 to 10, first split
 SECOND_SPLIT_ACIC = range(11, 16)  # simulations 1 to 5, second split
-CHOICES_OF_MEMBERS = (*DEGREES, "none", *INPUTS)
+CHOICES_OF_MEMBERS = (*PROFILES, "none", *INPUTS)
 CHOSEN = [f"chose {name}" for name in CHOICES_OF_MEMBERS]
 FIGURES = [*studies.FIGURES, *CHOSEN]
 

@@ -1,63 +1,214 @@
-"""How often intervals of averages and of persons hold the truth, over many simulated studies.
+"""How often intervals hold the truth and tests reject it, counted over many simulated studies.
 
     python benchmarks/simulate_coverage.py --replications 200 --jobs 2 --out results/coverage
 
-Each replication is a study of `hypercate.datasets.draw_interval_study`, a default fit of HyperCATE,
-and these intervals, of which the table gives the share that held:
+Each replication draws a study, fits HyperCATE at its defaults, and asks it what a user would ask.
+Nothing is simulated but the data. The studies are:
 
-- ATE, ATT and GATE (two groups, by the sign of x1) of the training population at 95 %, against the
-  mean effect of all rows of the study, of the treated, or of the group;
-- at 90 %, a new person's outcome under each arm, whoever they are, and under the arm of a coin,
-  which the training data did not toss; and their own effect. The new persons are the 1000 test
-  rows, with noise drawn anew for each arm.
+- ``smooth``: 500 confounded rows of `hypercate.datasets.draw_interval_study`. ATE, ATT and GATE
+  (two groups, by the sign of x1) at 95 %; at 90 %, a new person's outcome under each arm, whoever
+  they are, and under the arm of a coin, which the training data did not toss; their own effect.
+- ``clustered``: 500 rows in 40 clusters, whose outcomes have an intra-class correlation of 0.3 and
+  whose treatment is more alike than chance, too. The same averages at 95 %, with ``groups=``.
+- ``null-randomised`` (500 rows, 5 columns), ``null-confounded`` (500, 20), ``null-wide`` (300, 50,
+  confounded): effects are the same for everyone. How often `heterogeneity_test` rejects it at 5 %.
+- ``unbiased``: intervals of the effect at new rows at 50, 80, 90 and 95 %, where least squares
+  stand in place of the networks, so that nothing is wrong but chance (1000 rows, 5 columns).
+- ``noise-raw`` and ``noise-boosted``: outcomes that are noise alone. By how much the squared error
+  at the rows that a model is judged on exceeds that of the truth, and the same at fresh rows.
 
-The standard error beside a share is that of its mean over replications. The file of results is
-appended to: the same command resumes.
+The standard error beside a share is that of its mean over replications. The files of results, one
+a study, are appended to: the same command resumes.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+from scipy import special
 from tqdm import tqdm
 
 from hypercate import HyperCATE
 from hypercate.benchmark.harness import append
 from hypercate.datasets import draw_interval_study
-from hypercate.datasets.synthetic import DESIGNS, NOISE_SD
+from hypercate.datasets.synthetic import NOISE_SD
+from hypercate.ensemble import Ensemble
+from hypercate.generator.hypernetwork import HyperNet
+from hypercate.generator.outcome_net import OutcomeNet
+from hypercate.learners import TLearner
 from hypercate.metrics import coverage
+from hypercate.train.loop import Found
+
+N_CLUSTERS = 40
+INTRA_CLASS = 0.3
+LEVELS = (0.5, 0.8, 0.9, 0.95)
+TEST_ROWS = 1000
+
+Row = dict[str, float]
 
 
-def replicate(design: str, rows: int, replication: int) -> dict[str, object]:
-    """Whether, or in what share of persons, each interval held."""
-    torch.set_num_threads(1)
-    split = draw_interval_study(design, rows, replication)
+def smooth(replication: int) -> Row:
+    """Averages and persons in a confounded study."""
+    split = draw_interval_study("smooth", 500, replication)
     train, test = split.train, split.test
-    est = HyperCATE(random_state=replication, device="cpu").fit(train.X, train.y, train.treatment)
+    est = fit(replication, train.X, train.y, train.treatment)
     effect = np.concatenate([train.effect, test.effect])
     treated = np.concatenate([train.treatment, test.treatment]) == 1
     group = np.concatenate([train.X["x1"], test.X["x1"]]) > 0
-    lower, upper = est.gate_interval(train.X["x1"] > 0)
-    row: dict[str, object] = {"design": design, "rows": rows, "replication": replication}
-    row |= {
-        "ATE": holds(est.ate_interval(), test.effect.mean()),
-        "ATT": holds(est.att_interval(), effect[treated].mean()),
-        "GATE x1 <= 0": holds((lower[False], upper[False]), effect[~group].mean()),
-        "GATE x1 > 0": holds((lower[True], upper[True]), effect[group].mean()),
-    }
+    row = averages(est, train.X["x1"] > 0, test.effect.mean(), effect, treated, group)
     rng = np.random.default_rng(replication)
     y = test.mu + rng.normal(0, NOISE_SD, test.mu.shape)
     coin = rng.integers(2, size=len(y))
     for name, arm in {"arm 0": 0, "arm 1": 1, "arm of a coin": coin}.items():
         bounds = est.predict_outcome_interval(test.X, arm=arm, alpha=0.1)
-        row[f"outcome, {name}"] = holds(bounds, y[np.arange(len(y)), arm])
-    row["own effect"] = holds(est.individual_effect_interval(test.X, alpha=0.1), y[:, 1] - y[:, 0])
-    return row
+        row[f"outcome, {name} (90 %)"] = holds(bounds, y[np.arange(len(y)), arm])
+    bounds = est.individual_effect_interval(test.X, alpha=0.1)
+    return row | {"own effect (90 %)": holds(bounds, y[:, 1] - y[:, 0])}
+
+
+def clustered(replication: int) -> Row:
+    """Averages in a confounded study of few clusters."""
+    rng = np.random.default_rng(replication)
+    split = draw_interval_study("smooth", 500, replication)
+    people = split.train
+    cluster = rng.integers(N_CLUSTERS, size=len(people.y))
+    often = rng.normal(size=N_CLUSTERS)[cluster]
+    mu0 = people.mu[:, 0]
+    treated = rng.random(len(mu0)) < special.expit((mu0 - mu0.mean()) / mu0.std() + often)
+    shared, own = INTRA_CLASS**0.5, (1 - INTRA_CLASS) ** 0.5
+    noise = shared * rng.normal(size=N_CLUSTERS)[cluster] + own * rng.normal(size=len(mu0))
+    y = np.where(treated, people.mu[:, 1], mu0) + NOISE_SD * noise
+    est = fit(replication, people.X, y, treated.astype(int), groups=cluster)
+    effect = np.concatenate([people.effect, split.test.effect])
+    group = np.concatenate([people.X["x1"], split.test.X["x1"]]) > 0
+    mu0 = np.concatenate([mu0, split.test.mu[:, 0]])
+    # of a new person: the chance of treatment, averaged over clusters
+    surface = (mu0 - mu0.mean()) / mu0.std()
+    chance = special.expit(surface[:, None] + rng.normal(size=400)).mean(axis=1)
+    return averages(est, people.X["x1"] > 0, effect.mean(), effect, chance, group)
+
+
+def averages(
+    est: HyperCATE,
+    rows: pd.Series,
+    ate: float,
+    effect: np.ndarray,
+    treated: np.ndarray,
+    group: np.ndarray,
+) -> Row:
+    """Whether the intervals of a fit's averages hold those of the effects of a population."""
+    lower, upper = est.gate_interval(rows)
+    return {
+        "ATE (95 %)": holds(est.ate_interval(), ate),
+        "ATT (95 %)": holds(est.att_interval(), np.average(effect, weights=treated)),
+        "GATE x1 <= 0 (95 %)": holds((lower[False], upper[False]), effect[~group].mean()),
+        "GATE x1 > 0 (95 %)": holds((lower[True], upper[True]), effect[group].mean()),
+    }
+
+
+def constant_effect(replication: int, rows: int, columns: int, confounded: bool) -> Row:
+    """Whether the test finds heterogeneity where there is none."""
+    rng = np.random.default_rng(replication)
+    x = rng.normal(size=(rows, columns))
+    surface = x[:, 0] + np.sin(2 * x[:, 1]) + 0.5 * x[:, 2] * x[:, 3]
+    treated = rng.random(rows) < special.expit(0.7 * surface * confounded)
+    y = surface + 0.5 * treated + rng.normal(size=rows)
+    test = fit(replication, x, y, treated).heterogeneity_test()
+    pvalue = test.xs("differential_prediction", level="term")["pvalue"].iloc[0]
+    return {"rejects (5 %)": float(pvalue < 0.05), "effects constant": float(pvalue == 1.0)}
+
+
+def unbiased(replication: int) -> Row:
+    """Coverage of effects by least squares in place of networks."""
+    rng = np.random.default_rng(replication)
+    n, p = 1000, 5
+    x = rng.normal(size=(n + TEST_ROWS, p))
+    slopes, slopes_of_effect = rng.normal(size=(2, p))
+    treated = rng.random(n) < special.expit(0.5 * x[:n] @ slopes)
+    effect = 1 + x @ slopes_of_effect
+    y = x[:n] @ slopes + effect[:n] * treated + rng.normal(size=n)
+    est = LeastSquares(random_state=replication, inputs="raw", sharing="independent")
+    est.fit(x[:n], y, treated)
+    inference = est.effect_inference(x[n:])
+    return {
+        f"effect ({level:.0%})": holds(inference.interval(1 - level), effect[n:])
+        for level in LEVELS
+    }
+
+
+def noise(replication: int, inputs: str) -> Row:
+    """Excess of the squared error over the noise's, at judged and at fresh rows."""
+    rng = np.random.default_rng(replication)
+    x = rng.normal(size=(500 + TEST_ROWS, 5))
+    treated = rng.integers(2, size=500)
+    y = rng.normal(size=500)
+    est = fit(replication, x[:500], y, treated, inputs=inputs)
+    fitted = est.fitted_
+    judged = fitted.evidence
+    own = judged.outcomes[np.arange(len(judged.row)), judged.arm[judged.row]]
+    fresh = fitted.networks.by_model(fitted.features.transform(x[500:]), torch.device("cpu"))
+    excess = np.mean((y[judged.row] - own) ** 2 - y[judged.row] ** 2), np.mean(fresh**2)
+    return {"excess at judged rows": excess[0], "at fresh rows": excess[1],
+            "difference": excess[0] - excess[1]}  # fmt: skip
+
+
+STUDIES: dict[str, Callable[[int], Row]] = {
+    "smooth": smooth,
+    "clustered": clustered,
+    "null-randomised": partial(constant_effect, rows=500, columns=5, confounded=False),
+    "null-confounded": partial(constant_effect, rows=500, columns=20, confounded=True),
+    "null-wide": partial(constant_effect, rows=300, columns=50, confounded=True),
+    "unbiased": unbiased,
+    "noise-raw": partial(noise, inputs="raw"),
+    "noise-boosted": partial(noise, inputs="boosted"),
+}
+
+
+class LeastSquares(HyperCATE):
+    """HyperCATE with an arm's least squares, written as a network, in place of its networks.
+
+    The hidden layer holds each input and its negative, of which ReLU keeps one, so that their
+    difference, times a coefficient, is linear.
+    """
+
+    def _ensemble(self, encoded, folds, candidates, propensity, boosted, device, seed) -> Ensemble:
+        study = encoded.study
+        p, k, m = study.x.shape[1], study.n_conditions, folds.n_models
+        hypernet = HyperNet(
+            net=OutcomeNet(p, (2 * p,), "relu"), n_arms=k, generation="none", n_chunks=1,
+            n_heads=1, embedding_dim=1, hidden=(1,), dropout=0.0, spectral_norm=False,
+        )  # fmt: skip
+        design = np.column_stack([study.x, np.ones(len(study.x))])
+        first = np.hstack([np.eye(p), -np.eye(p)]).ravel()
+        theta = np.empty((m, k, hypernet.net.n_weights), np.float32)
+        for model, judged in enumerate(folds.judges):
+            for arm in range(k):
+                rows = ~judged & (study.condition == arm)
+                *slopes, intercept = np.linalg.lstsq(design[rows], study.y[rows], rcond=None)[0]
+                last = np.append(slopes, np.negative(slopes))
+                theta[model, arm] = np.concatenate([first, np.zeros(2 * p), last, [intercept]])
+        weights = torch.as_tensor(theta)
+        nothing = np.zeros((m, len(candidates.sharing)))
+        first, none = nothing.astype(int) + 1, nothing.astype(bool)
+        found = Found(nothing, first, nothing, nothing[..., None], first, none, np.zeros((0, 4)))
+        return Ensemble(
+            hypernet, TLearner(encoded.family), candidates,
+            {"own": weights}, {"apart": torch.ones(m, theta.shape[2])}, weights, weights,
+            np.zeros(m), np.ones(m), found, np.zeros(m, int),
+        )  # fmt: skip
+
+
+def fit(replication: int, X: Any, y: Any, treatment: Any, groups: Any = None, **options: Any):
+    est = HyperCATE(random_state=replication, device="cpu", **options)
+    return est.fit(X, y, treatment, groups=groups)
 
 
 def holds(bounds: tuple, truth: float | np.ndarray) -> float:
@@ -65,46 +216,53 @@ def holds(bounds: tuple, truth: float | np.ndarray) -> float:
     return coverage(*np.atleast_1d(truth, *bounds))
 
 
-def report(results: pd.DataFrame) -> str:
-    """Mean and its standard error of each share, as a Markdown table."""
-    lines = []
-    for (design, rows), table in results.groupby(["design", "rows"], sort=False):
-        shares = table.drop(columns=["design", "rows", "replication"])
-        lines += [
-            f"{design}, {rows} rows, {len(table)} replications",
-            "",
-            "| interval of | level | held | s.e. |",
-            "| --- | --- | --- | --- |",
-        ]
-        for name, share in shares.items():
-            level = "90 %" if str(name).startswith(("outcome", "own")) else "95 %"
-            error = share.std() / len(share) ** 0.5
-            lines.append(f"| {name} | {level} | {share.mean():.1%} | {error:.1%} |")
-        lines.append("")
-    return "\n".join(lines)
+def replicate(study: str, replication: int) -> dict[str, Any]:
+    """One row of a study's file."""
+    torch.set_num_threads(1)
+    return {"study": study, "replication": replication} | STUDIES[study](replication)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--design", choices=DESIGNS, default="smooth")
-    parser.add_argument("--rows", type=int, default=500, help="training rows (default: 500)")
+def report(study: str, results: pd.DataFrame) -> str:
+    """Mean and its standard error of each figure of a study, as a Markdown table."""
+    lines = [
+        f"{study}, {len(results)} replications",
+        "",
+        "| | mean | s.e. |",
+        "| --- | --- | --- |",
+    ]
+    show = "{:.4f}" if study.startswith("noise") else "{:.1%}"
+    for name, values in results.drop(columns=["study", "replication"]).items():
+        error = values.std() / len(values) ** 0.5
+        lines.append(f"| {name} | {show.format(values.mean())} | {show.format(error)} |")
+    return "\n".join([*lines, ""])
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--studies", default="all", metavar="LIST", help="a,b or all")
     parser.add_argument("--replications", type=int, default=200, metavar="N", help="default: 200")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes")
     parser.add_argument("--out", type=Path, default=Path("results/coverage"), metavar="DIR")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
+    studies = list(STUDIES) if options.studies == "all" else options.studies.split(",")
+    unknown = [study for study in studies if study not in STUDIES]
+    if unknown:
+        parser.error(f"unknown study {unknown[0]!r}; there are {', '.join(STUDIES)}")
     options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / "coverage.csv"
-    done = pd.read_csv(path, keep_default_na=False) if path.exists() else pd.DataFrame()
-    key = ["design", "rows", "replication"]
-    known = set() if done.empty else set(done[key].itertuples(index=False, name=None))
-    tasks = [(options.design, options.rows, n) for n in range(1, options.replications + 1)]
-    missing = [task for task in tasks if task not in known]
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    for _ in tqdm(append(replicate, missing, path, options.jobs), total=len(missing), unit="study"):
-        pass
-    text = report(pd.read_csv(path, keep_default_na=False))
-    (options.out / "coverage.md").write_text(text, encoding="utf-8")
-    print(text)
+    texts = []
+    for study in studies:
+        path = options.out / f"{study}.csv"
+        done = set(pd.read_csv(path)["replication"]) if path.exists() else set()
+        tasks = [(study, n) for n in range(1, options.replications + 1) if n not in done]
+        progress = tqdm(append(replicate, tasks, path, options.jobs), study, total=len(tasks))
+        for _ in progress:
+            pass
+        texts.append(report(study, pd.read_csv(path)))
+        print(texts[-1])
+    (options.out / "coverage.md").write_text("\n".join(texts), encoding="utf-8")
 
 
 if __name__ == "__main__":

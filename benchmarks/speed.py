@@ -50,8 +50,8 @@ OURS = "HyperCATE"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 STAGES = {  # of our fit, by the function of hypercate.estimator that does it
     "propensity_seconds": "fit_propensity",
-    "trees_seconds": "grow",
-    "training_seconds": "train",
+    "trees_seconds": "boosted_views",
+    "training_seconds": "fit_ensemble",
 }
 FIGURES = [
     *("fit_seconds", "predict_seconds", "predicted_rows", "fit_peak_mib", "predict_peak_mib"),
@@ -216,17 +216,17 @@ def counted() -> Iterator[dict[str, float]]:
     import torch
 
     from hypercate import estimator
-    from hypercate.outcome_net import OutcomeNet
+    from hypercate.generator.outcome_net import OutcomeNet
 
     total = dict.fromkeys((*STAGES, "operations"), 0.0)
     evaluate = OutcomeNet.__call__
 
-    def evaluate_and_count(net: Any, theta: Any, x: Any) -> Any:
+    def evaluate_and_count(net: Any, theta: Any, x: Any, view: Any = None) -> Any:
         first, *others = (layer.n_in * layer.n_out for layer in net.layers)
         trains = torch.is_grad_enabled() and theta.requires_grad
         by_row = 4 * first + 6 * sum(others) if trains else 2 * (first + sum(others))
         total["operations"] += by_row * len(theta) * x.shape[-2]
-        return evaluate(net, theta, x)
+        return evaluate(net, theta, x, view)
 
     def timed(stage: str, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **options: Any) -> Any:

@@ -2,55 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any, ClassVar, NamedTuple, Self
+from os import PathLike
+from typing import Any, ClassVar, Self
 
 import numpy as np
-import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils import _safe_indexing
-from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import _num_samples
+from sklearn.utils.validation import check_is_fitted
 
+from hypercate import persistence
 from hypercate.answers import Answers
 from hypercate.answers.arguments import draw_seed, require_treatment
-from hypercate.boosting import grow
-from hypercate.candidates import INPUTS, Candidates
-from hypercate.crossfit import (
-    CrossFit,
-    held_out_errors,
-    held_out_losses,
-    held_out_outcomes,
-    mean_by_row,
-    overlap_weight,
-)
-from hypercate.device import resolve_device
-from hypercate.effects import potential_outcomes
-from hypercate.encoding import (
-    ArmEncoder,
-    FeatureEncoder,
-    OutcomeEncoder,
-    check_rows,
-    check_sample_weight,
-)
-from hypercate.hypernet.generation import GENERATIONS
-from hypercate.hypernet.hypernetwork import PERTURBATIONS, HyperNet, Tensors
-from hypercate.hypernet.initialization import DEGREES
+from hypercate.assemble import assemble
+from hypercate.compat import Interval, StrOptions
+from hypercate.ensemble import Ensemble, fit_ensemble
+from hypercate.folds import Folds
+from hypercate.generator.draws import SOURCES
+from hypercate.generator.generation import GENERATIONS
+from hypercate.generator.hypernetwork import PERTURBATIONS, HyperNet
+from hypercate.generator.outcome_net import ACTIVATIONS, OutcomeNet
+from hypercate.generator.profiles import PROFILES
 from hypercate.learners import LEARNERS
-from hypercate.outcome_net import ACTIVATIONS, OutcomeNet
+from hypercate.nuisance.boosted import Boosted, boosted_views
+from hypercate.nuisance.propensity import fit_propensity
+from hypercate.outcomes import OUTCOMES
 from hypercate.overlap import warn_of_poor_support
-from hypercate.propensity import fit_propensity
-from hypercate.training import Data, Schedule, Trained, train
-from hypercate.uncertainty import (
-    SOURCES,
-    Calibration,
-    calibrate,
-    missed_heterogeneity,
-    networks,
-)
+from hypercate.select import INPUTS, Candidates
+from hypercate.study import Encoded, read_study
+from hypercate.train.device import resolve_device
+from hypercate.train.run import Schedule
 
-_CALIBRATION_ROWS = 512
 _INTEGERS = (
     "n_chunks",
     "n_heads",
@@ -92,12 +75,14 @@ class HyperCATE(Answers, BaseEstimator):
         says little before it is calibrated.
     spectral_norm : bool, default=False
         Keep the generator's matrices at spectral norm 1.
-    sharing : {"auto", "intercept", "strong", "moderate", "weak", "independent"}, default="auto"
-        How far arms may depart from one another. ``"intercept"``: only by a constant;
-        ``"independent"``: their networks share nothing. ``"auto"`` trains every member at
-        intercept, moderate, weak and independent, and keeps the one with the smallest factual loss
-        on the member's held-out fold. Effects are constant unless others do better by a standard
-        error over the held-out rows, and arms share unless sharing is no better by as much.
+    sharing : str, default="auto"
+        How far arms may depart from one another. ``"intercept"``: only by a constant; ``"s"``: by
+        the first bias, as with an indicator of the arm; ``"tarnet"``: in the last half of the
+        layers; ``"strong"``, ``"moderate"``, ``"weak"``: in every layer, more with depth;
+        ``"independent"``: their networks share nothing. ``"auto"`` tries intercept, moderate, weak
+        and independent, and every member takes the one with the smallest factual loss on its own
+        stop rows. Effects are constant unless others do better by half a standard error there, and
+        arms share unless sharing is worse by as much.
     inputs : {"auto", "raw", "boosted"}, default="auto"
         How the networks see the covariates. ``"raw"``: encoded, all alike. ``"boosted"``: each
         scaled by its importance in boosted trees, with the trees' cross-fitted predictions of
@@ -114,16 +99,18 @@ class HyperCATE(Answers, BaseEstimator):
     control : label, default=None
         The control arm; the first in sorted order by default.
     n_members : int, default=5
-        Members of the ensemble.
+        Members of the ensemble, whose mean is the prediction. Whatever it is, as many models are
+        trained as a partition has parts, so that every row is judged by a model that it did not
+        touch; those beyond `n_members` serve averages and intervals alone.
     uncertainty : {"members", "dropout", "noise", "both"}, default="members"
         What draws of effects differ by: members of the ensemble; dropout or noise of the
         hypernetwork, which need ``hypernet_dropout`` or ``hypernet_noise`` above 0; or both,
         members and whichever of these is on. Neither dropout nor noise reaches independent arms:
         with ``"dropout"`` and ``"noise"``, they are not tried.
     calibrate : bool, default=True
-        Scale the draws to the standard error of a delete-a-group jackknife over the members, and
-        shrink each row's to that of a typical row; see `hypercate.uncertainty`. Without, draws
-        have the spread of what they differ by, which is as a rule too small.
+        Scale the draws to the standard error of a delete-a-group jackknife over the models, and
+        shrink each row's to that of a typical row; see `hypercate.inference.jackknife`. Without,
+        draws have the spread of what they differ by, which is as a rule too small.
     max_epochs : int, default=400
         An epoch is a pass over the data, or 32 minibatches where the pass is longer.
     batch_size : int or "auto", default="auto"
@@ -131,10 +118,11 @@ class HyperCATE(Answers, BaseEstimator):
     learning_rate : float, default=0.005
     weight_decay : float, default=0.01
     validation_fraction : float in (0, 1), default=0.2
-        Share of each arm's rows that a member holds out.
+        Share of the rows that a model is judged on: the rows are parted into
+        ``round(1 / validation_fraction)`` parts, at least three, once for every so many models. A
+        quarter of the other rows stop the model's training and choose its candidate.
     patience : int, default=15
-        Epochs in which the loss on the held-out fold does not fall by 1 %, after which a network
-        stops.
+        Epochs in which the loss on the stop rows does not fall by 1 %, after which a network stops.
     device : str, default="auto"
         ``"auto"`` uses a GPU if there is one.
     random_state : int, RandomState instance or None, default=None
@@ -154,14 +142,17 @@ class HyperCATE(Answers, BaseEstimator):
         Only if X was a frame with string column names.
     encoded_names_ : list of str
         Names of the encoded covariates.
+    fitted_ : Fitted
+        All that the fit left: what `save` writes and every method reads.
     sharing_, inputs_ : DataFrame, a row a member
-        Least held-out factual loss at each degree of sharing and with each way to see the inputs,
-        and the ``chosen`` one.
+        Least factual loss on the member's stop rows at each degree of sharing and with each way to
+        see the inputs, and the ``chosen`` one.
     calibration_ : Calibration
-        ``scale`` of the draws' deviations, and ``dof`` of Student's t.
+        ``scale`` of the draws' deviations, ``dof`` of Student's t, and ``start_share``, the share
+        of the models' variance that is only their random start.
     history_ : DataFrame
-        ``member, epoch, train_loss, validation_loss`` of the chosen networks, on the standardised
-        outcome (cross-entropy for a binary one).
+        ``member, epoch, train_loss, validation_loss`` of the chosen candidates while they were
+        searched for, on the standardised outcome (cross-entropy for a binary one).
     n_parameters_ : dict
         ``trained``: parameters of one member's generator, or of its arms' own networks where no
         member's arms share; ``generated``: weights of all arms' networks.
@@ -177,7 +168,11 @@ class HyperCATE(Answers, BaseEstimator):
     >>> est.effect(X, T0="control", T1="drug")  # doctest: +SKIP
     """
 
-    __metadata_request__fit: ClassVar = {"treatment": True, "sample_weight": True}
+    __metadata_request__fit: ClassVar = {
+        "treatment": True,
+        "sample_weight": True,
+        "groups": True,
+    }
     __metadata_request__score: ClassVar = {"treatment": True, "sample_weight": True}
 
     _parameter_constraints: ClassVar[dict] = {
@@ -190,11 +185,11 @@ class HyperCATE(Answers, BaseEstimator):
         "hypernet_dropout": [Interval(Real, 0, 1, closed="left")],
         "hypernet_noise": [Interval(Real, 0, None, closed="left")],
         "spectral_norm": ["boolean"],
-        "sharing": [StrOptions({"auto", *DEGREES})],
+        "sharing": [StrOptions({"auto", *PROFILES})],
         "inputs": [StrOptions({"auto", *INPUTS})],
         "outcome_hidden": [tuple, list],
         "activation": [StrOptions(set(ACTIVATIONS))],
-        "outcome": [StrOptions({"auto", "continuous", "binary"})],
+        "outcome": [StrOptions(set(OUTCOMES))],
         "control": "no_validation",
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "uncertainty": [StrOptions(set(SOURCES))],
@@ -277,7 +272,15 @@ class HyperCATE(Answers, BaseEstimator):
         tags.target_tags.required = True
         return tags
 
-    def fit(self, X: Any, y: Any, treatment: Any = None, *, sample_weight: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        treatment: Any = None,
+        *,
+        sample_weight: Any = None,
+        groups: Any = None,
+    ) -> Self:
         """Fit the potential outcomes of every arm.
 
         Parameters
@@ -289,6 +292,10 @@ class HyperCATE(Answers, BaseEstimator):
         treatment : array-like, shape (n,)
             Arm that each row received, any labels. Required.
         sample_weight : array-like, shape (n,), optional
+        groups : array-like, shape (n,), optional
+            Cluster of each row, any labels: rows of one person, school or clinic are not
+            independent. Clusters are fitted or held out whole, and standard errors count clusters
+            rather than rows.
 
         Returns
         -------
@@ -304,134 +311,106 @@ class HyperCATE(Answers, BaseEstimator):
         self._check_parameters()
         require_treatment(treatment, "fit")
         device = resolve_device(self.device)
-        features = FeatureEncoder().fit(X)
-        arms = ArmEncoder().fit(treatment, self.control)
-        n = _num_samples(X)
-        check_rows(n, y=y, treatment=treatment)
-        weight = check_sample_weight(sample_weight, n)
-        used = weight > 0
-        if not used.all():
-            features.fit(_kept(X, used))
-        outcome = OutcomeEncoder().fit(y, self.outcome, weight)
-        learner = LEARNERS[self.learner](outcome.kind, outcome.location, outcome.scale)
-        arm = arms.transform(treatment)
-        _check_support(arm[used], arms.arms_)
-        order = pd.unique(arm[used])
-        rank = np.argsort(order)
         seed = draw_seed(self.random_state)
+        encoded = read_study(X, y, treatment, sample_weight, groups, self.control, self.outcome)
+        study = encoded.study
+        folds = self._folds(encoded, seed)
+        threads = torch.get_num_threads()
+        propensity, cross_fitted = fit_propensity(study.x, study.weight, folds, threads)
         candidates = Candidates.of(self.generation, self.sharing, self.inputs, self.uncertainty)
-        rows = _Rows(
-            features.transform(_kept(X, used)),
-            outcome.transform(_kept(y, used)),
-            (weight / weight[used].mean())[used],
-            rank[arm[used]],
+        boosted = boosted_views(study, folds, seed, threads) if candidates.need_trees else None
+        ensemble = self._ensemble(encoded, folds, candidates, cross_fitted, boosted, device, seed)
+        fitted = assemble(
+            encoded,
+            folds,
+            ensemble,
+            propensity,
+            cross_fitted,
+            boosted,
+            n_members=int(self.n_members),
+            source=self.uncertainty,
+            calibrated=self.calibrate,
+            device=device,
+            seed=seed,
         )
-        n_threads = torch.get_num_threads()
-        propensity_model, propensity = fit_propensity(
-            rows.x, rows.arm, rows.weight, seed, n_threads
+        conditions = encoded.conditions
+        warn_of_poor_support(
+            cross_fitted[:, conditions.place],
+            conditions.position_of(study.condition),
+            study.weight,
+            conditions.labels,
         )
-        x, relevance, trees = rows.x, np.ones(features.n_outputs, np.float32), None
-        if candidates.need_trees:
-            trees, cross_fitted = grow(*rows, seed, n_threads)
-            x, relevance = np.hstack([x, cross_fitted]), trees.relevance
-            rows = rows._replace(x=x)  # the narrower array is let go
-        hypernet = HyperNet(
-            net=OutcomeNet(x.shape[1], tuple(self.outcome_hidden), self.activation),
-            n_arms=len(order),
-            generation=self.generation,
-            n_chunks=self.n_chunks,
-            n_heads=self.n_heads,
-            embedding_dim=self.embedding_dim,
-            hidden=tuple(self.hypernet_hidden),
-            dropout=self.hypernet_dropout,
-            spectral_norm=self.spectral_norm,
-            noise=self.hypernet_noise,
-        )
-        data = Data(
-            x=torch.as_tensor(x, device=device),
-            y=torch.as_tensor(rows.y, device=device),
-            weight=torch.as_tensor(rows.weight, dtype=torch.float32, device=device),
-            arm=rows.arm,
-        )
-        trained = train(
-            hypernet,
-            data,
-            candidates.degrees(),
-            candidates.input_scale(relevance, x.shape[1] - len(relevance)),
-            self.n_members,
-            learner.loss,
-            self._schedule(int(used.sum())),
-            seed,
-            bool(self.verbose),
-        )
-        row_loss = held_out_losses(
-            hypernet.net,
-            hypernet.generate(trained.params, trained.buffers),
-            data,
-            trained.held_rows,
-            learner.loss,
-        )
-        chosen = candidates.choose(
-            trained.validation_loss,
-            row_loss,
-            trained.held_rows,
-            overlap_weight(propensity),
-        )
-        params, buffers = _take(trained, chosen)
-        hypernet.advance_spectral(params, buffers, n_steps=100)
-        theta = hypernet.generate(params, buffers).to(device)
-        by_member = held_out_outcomes(
-            hypernet.net, theta, data.x, trained.held_rows, learner.potential_outcome
-        )[..., rank]
-        crossfit = CrossFit(
-            arm[used],
-            rows.y * np.float64(outcome.scale) + outcome.location,
-            rows.weight,
-            mean_by_row(by_member, trained.held_rows, len(x)),
-            propensity[:, rank],
-        )
-        errors = held_out_errors(crossfit, by_member, trained.held_rows)
-        warn_of_poor_support(crossfit.propensity, crossfit.arm, rows.weight, arms.arms_)
-        sharing = _choice_table(candidates.sharing, trained, chosen)
-        inputs = _choice_table(candidates.inputs, trained, chosen)
-        calibration = Calibration.none(len(order))
-        if self.calibrate and self.n_members > 1:
-            some = np.random.default_rng(seed).permutation(len(x))[:_CALIBRATION_ROWS]
-            drawn, mixture = networks(hypernet, params, buffers, self.uncertainty, seed)
-            outcomes = potential_outcomes(
-                hypernet.net, drawn.to(device), x[some], learner.potential_outcome
-            )
-            members = outcomes[: self.n_members]
-            found_constant = self.sharing == "auto" and (sharing["chosen"] == "intercept").all()
-            calibration = calibrate(
-                np.tensordot(mixture, outcomes, 1),
-                (members - members.mean(axis=0)) / (self.n_members - 1) ** 0.5,
-                trained.held_rows.shape[1] / len(x),
-                missed_heterogeneity(crossfit)[order] if found_constant else None,
-            )
-        history = _history_table(trained, chosen)
-        if hasattr(self, "feature_names_in_"):
-            del self.feature_names_in_
-        if features.feature_names_in_ is not None:
-            self.feature_names_in_: np.ndarray = features.feature_names_in_
-        self.n_features_in_ = features.n_features_in_
-        self.encoded_names_ = features.output_names
-        self.arms_ = arms.arms_
-        self.classes_ = outcome.classes_
-        self.outcome_ = outcome.kind
-        self.sharing_, self.inputs_, self.history_ = sharing, inputs, history
-        owned = self.generation == "none" or (sharing["chosen"] == "independent").all()
-        self.n_parameters_ = {
-            "trained": sum(p[0].numel() for name, p in params.items() if (name == "own") == owned),
-            "generated": hypernet.n_arms * hypernet.net.n_weights,
-        }
-        self._features, self._arms, self._outcome, self._learner = features, arms, outcome, learner
-        self._hypernet, self._params, self._buffers = hypernet, params, buffers
-        self._trees = trees if "boosted" in inputs["chosen"].to_numpy() else None
-        self._rank, self._seed, self._used = rank, seed, used
-        self._propensity, self._crossfit, self._errors = propensity_model, crossfit, errors
-        self._source, self.calibration_ = self.uncertainty, calibration
+        self.fitted_ = fitted
         return self
+
+    def save(self, path: str | PathLike, evidence: bool = True) -> None:
+        """Write the fitted model to one file, which `load` reads without running any code.
+
+        Parameters
+        ----------
+        path : path-like
+            By convention with the ending ``.hypercate``. An existing file is replaced.
+        evidence : bool, default=True
+            Keep what is known of each training row: its arm, outcome, weight, cluster, propensity
+            and cross-fitted predictions, on which averages, intervals of persons and the test of
+            heterogeneity rest. Without, the file holds none of these and such questions raise.
+
+        Raises
+        ------
+        NotFittedError
+            Before a fit.
+        TypeError
+            If a parameter or column label is neither a number nor a string.
+        OSError
+            If the file cannot be written.
+
+        Examples
+        --------
+        >>> est.save("model.hypercate", evidence=False)  # doctest: +SKIP
+        """
+        check_is_fitted(self, "fitted_")
+        parameters = self.get_params(deep=False)
+        if not isinstance(self.random_state, Integral):
+            parameters["random_state"] = None  # the state of a generator has no place in a file
+        parameters["device"] = str(self.device)
+        fitted = self.fitted_ if evidence else replace(self.fitted_, evidence=None)
+        persistence.save(path, parameters, fitted)
+
+    @classmethod
+    def load(cls, path: str | PathLike, device: str | torch.device = "auto") -> Self:
+        """Read a model that `save` wrote, on this machine or another.
+
+        Parameters
+        ----------
+        path : path-like
+        device : str, default="auto"
+            Where the model predicts, wherever it was fitted.
+
+        Returns
+        -------
+        HyperCATE
+            Whose answers are those of the model saved: to the bit on the same machine.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged, is not such a model, or is of a newer format.
+        OSError
+            If the file cannot be read.
+
+        Examples
+        --------
+        >>> est = HyperCATE.load("model.hypercate")  # doctest: +SKIP
+        """
+        parameters, fitted = persistence.load(path)
+        unknown = sorted(parameters.keys() - set(cls._get_param_names()))
+        if unknown:
+            raise ValueError(
+                f"{path} holds parameters that {cls.__name__} does not have: {', '.join(unknown)}"
+            )
+        estimator = cls(**parameters | {"device": device})
+        estimator.fitted_ = fitted
+        return estimator
 
     def _check_parameters(self) -> None:
         self._validate_params()
@@ -459,6 +438,65 @@ class HyperCATE(Answers, BaseEstimator):
                 f"{self.hypernet_hidden[-1]}"
             )
 
+    def _folds(self, encoded: Encoded, seed: int) -> Folds:
+        study, conditions = encoded.study, encoded.conditions
+        n_parts = max(3, round(1 / self.validation_fraction))
+        try:
+            return Folds.of(study.condition, n_parts, self.n_members, seed, study.cluster)
+        except ValueError as error:
+            label = conditions.labels[conditions.position_of(error.args[0])].item()
+            raise ValueError(
+                f"arm {label!r} cannot be held out and trained on at once: it is found in few "
+                f"groups, and no split of the groups into {n_parts} parts was found that has every "
+                "arm in two. Pass finer groups or a smaller validation_fraction, drop the arm or "
+                "merge it with another"
+            ) from None
+
+    def _ensemble(
+        self,
+        encoded: Encoded,
+        folds: Folds,
+        candidates: Candidates,
+        propensity: np.ndarray,
+        boosted: Boosted | None,
+        device: torch.device,
+        seed: int,
+    ) -> Ensemble:
+        """The trained models; a subclass may train others in their place."""
+        study = encoded.study
+        n, n_inputs = study.x.shape
+        if boosted is not None:
+            n_inputs += study.n_conditions
+        hypernet = HyperNet(
+            net=OutcomeNet(
+                n_inputs,
+                tuple(int(width) for width in self.outcome_hidden),
+                self.activation,
+            ),
+            n_arms=study.n_conditions,
+            generation=self.generation,
+            n_chunks=int(self.n_chunks),
+            n_heads=int(self.n_heads),
+            embedding_dim=int(self.embedding_dim),
+            hidden=tuple(int(width) for width in self.hypernet_hidden),
+            dropout=float(self.hypernet_dropout),
+            spectral_norm=bool(self.spectral_norm),
+            noise=float(self.hypernet_noise),
+        )
+        return fit_ensemble(
+            study,
+            folds,
+            hypernet,
+            LEARNERS[self.learner](encoded.family),
+            candidates,
+            self._schedule(n),
+            propensity,
+            boosted,
+            device,
+            seed,
+            bool(self.verbose),
+        )
+
     def _schedule(self, n: int) -> Schedule:
         batch_size = self.batch_size
         if batch_size == "auto":
@@ -468,61 +506,5 @@ class HyperCATE(Answers, BaseEstimator):
             batch_size=int(batch_size),
             learning_rate=float(self.learning_rate),
             weight_decay=float(self.weight_decay),
-            validation_fraction=float(self.validation_fraction),
             patience=int(self.patience),
         )
-
-
-class _Rows(NamedTuple):
-    """The rows that are fitted, encoded."""
-
-    x: np.ndarray
-    y: np.ndarray
-    weight: np.ndarray
-    arm: np.ndarray
-
-
-def _kept(values: Any, used: np.ndarray) -> Any:
-    return values if used.all() else _safe_indexing(values, np.flatnonzero(used))
-
-
-def _check_support(arm: np.ndarray, labels: np.ndarray) -> None:
-    for label, count in zip(labels, np.bincount(arm, minlength=len(labels)), strict=True):
-        if count < 2:
-            raise ValueError(
-                f"arm {label.item()!r} has {count} row(s) of positive weight, but needs at least "
-                "2, one to train on and one to hold out: drop the arm or merge it with another"
-            )
-
-
-def _take(trained: Trained, chosen: np.ndarray) -> tuple[Tensors, Tensors]:
-    """Each member's chosen network, on the CPU."""
-    nets = torch.as_tensor(_chosen_nets(trained, chosen), device="cpu")
-    params = {name: tensor.cpu()[nets] for name, tensor in trained.params.items()}
-    buffers = {name: tensor.cpu()[nets] for name, tensor in trained.buffers.items()}
-    return params, buffers
-
-
-def _chosen_nets(trained: Trained, chosen: np.ndarray) -> np.ndarray:
-    n_members, n_degrees = trained.validation_loss.shape
-    return np.arange(n_members) * n_degrees + chosen
-
-
-def _choice_table(names: list[str], trained: Trained, chosen: np.ndarray) -> pd.DataFrame:
-    """Least loss of each member by the candidates' name, and the name it chose."""
-    table = (
-        pd.DataFrame(trained.validation_loss.T, index=names).groupby(level=0, sort=False).min().T
-    )
-    table.index.name = "member"
-    table["chosen"] = np.asarray(names)[chosen]
-    return table
-
-
-def _history_table(trained: Trained, chosen: np.ndarray) -> pd.DataFrame:
-    table = pd.DataFrame(
-        trained.history, columns=["member", "epoch", "train_loss", "validation_loss"]
-    )
-    table = table[table["member"].isin(_chosen_nets(trained, chosen))]
-    table = table.astype({"member": int, "epoch": int})
-    table["member"] //= trained.validation_loss.shape[1]
-    return table.sort_values(["member", "epoch"], ignore_index=True)

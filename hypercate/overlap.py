@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import _num_samples
 
-from hypercate.encoding import ArmEncoder, FeatureEncoder, check_rows, check_sample_weight
-from hypercate.propensity import fit_propensity
+from hypercate.compat import num_samples, rows_of
+from hypercate.encoding import Conditions, FeatureEncoder, check_rows, check_sample_weight
+from hypercate.folds import Folds
+from hypercate.nuisance.propensity import fit_propensity
 
 RELATIVE_LIMIT = 0.2  # of an arm's share: 0.1 in a trial of two equal arms
 POOR_SHARE = 0.3
+N_PARTS = 5  # of the rows, for the report's own propensities
 NO_SPREAD = 1e-6  # of encoded covariates, whose standard deviation is about 1
 _ADVICE = (
     "Look at hypercate.overlap_report(X, treatment), and keep to the rows of its common_support, "
@@ -138,28 +139,29 @@ def overlap_report(
     """
     if not isinstance(random_state, Integral):
         raise TypeError(f"random_state={random_state!r} must be an integer")
-    features = FeatureEncoder().fit(X)
-    arms = ArmEncoder().fit(treatment, control)
-    n = _num_samples(X)
+    features = FeatureEncoder.fit(X)
+    arms = Conditions.fit(treatment, control)
+    n = num_samples(X)
     check_rows(n, treatment=treatment)
     weight = check_sample_weight(sample_weight, n)
     used = weight > 0
     if not used.all():
-        features.fit(_safe_indexing(X, np.flatnonzero(used)))
-    arm = arms.transform(treatment)
-    rows = np.bincount(arm[used], minlength=len(arms.arms_))
+        features = FeatureEncoder.fit(rows_of(X, np.flatnonzero(used)))
+    arm = arms.positions(treatment)
+    rows = np.bincount(arm[used], minlength=len(arms.labels))
     if rows.min() < 2:
         raise ValueError(
-            f"arm {arms.arms_[rows.argmin()].item()!r} has {rows.min()} row(s) of positive weight, "
-            "but its propensity needs at least 2, one to fit and one to predict: drop the arm or "
-            "merge it with another"
+            f"arm {arms.labels[rows.argmin()].item()!r} has {rows.min()} row(s) of positive "
+            "weight, but its propensity needs at least 2, one to fit and one to predict: drop the "
+            "arm or merge it with another"
         )
     x = features.transform(X)
     propensity = np.empty((n, len(rows)))
-    model, propensity[used] = fit_propensity(x[used], arm[used], weight[used], int(random_state))
+    folds = Folds.of(arm[used], N_PARTS, N_PARTS, int(random_state))
+    model, propensity[used] = fit_propensity(x[used], weight[used], folds)
     if not used.all():
         propensity[~used] = model.predict(x[~used])
-    return _report(X, x, arm, weight, propensity, arms.arms_, features.output_names)
+    return _report(X, x, arm, weight, propensity, arms.labels, features.output_names)
 
 
 def outside_support(propensity: np.ndarray, arm: np.ndarray, weight: np.ndarray) -> np.ndarray:

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from hypercate.effects import EffectInference, check_alpha
 from hypercate.encoding import check_rows
+from hypercate.inference.effects import EffectInference, check_alpha
 from hypercate.metrics import rejection_curve
 from hypercate.overlap import OverlapReport
 
@@ -390,8 +390,8 @@ def plot_history(estimator: Any, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        With two lines a member, loss in training and on the fold held out, and a dot at the
-        least of the latter.
+        With two lines a member, loss in training and on the rows that stop it, and a dot at
+        the least of the latter.
 
     Raises
     ------
@@ -417,7 +417,7 @@ def plot_history(estimator: Any, *, ax: Axes | None = None) -> Axes:
     binary = estimator.outcome_ == "binary"
     loss = "cross-entropy" if binary else "squared error (standardised outcome)"
     ax.set(xlabel="epoch", ylabel=loss, yscale="log")
-    ax.set_title("Training (dotted) and held-out loss, dot: kept", loc="left")
+    ax.set_title("Loss in training (dotted) and on stop rows, dot: least", loc="left")
     _legend(ax, loc="upper right", ncols=2)
     return ax
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.model_selection import StratifiedKFold
+
+from hypercate.folds import Folds
 
 _FOLDS = 5
 
@@ -54,8 +55,10 @@ def r_score(
             f"arms_) have {counts.tolist()} rows"
         )
     mean, propensity = np.empty(len(y)), np.zeros((len(y), n_arms))
-    folds = StratifiedKFold(min(_FOLDS, present.min()), shuffle=True, random_state=seed)
-    for train, held in folds.split(features, arm):
+    code = np.unique(arm, return_inverse=True)[1]
+    part = Folds.of(code, min(_FOLDS, present.min()), 1, seed).part[0]
+    for k in range(part.max() + 1):
+        train, held = part != k, part == k
         outcome = HistGradientBoostingRegressor(random_state=seed, early_stopping=False)
         outcome.fit(features[train], y[train], sample_weight=weight[train])
         mean[held] = outcome.predict(features[held])

@@ -1,9 +1,10 @@
-"""A sample for the tests of both benchmarks."""
+"""Samples and evidence that several test files share."""
 
 import numpy as np
 import pandas as pd
 
 from hypercate.datasets import CausalSample
+from hypercate.evidence import Evidence
 
 
 def small_sample(n_arms=2, n=120, seed=0):
@@ -15,3 +16,20 @@ def small_sample(n_arms=2, n=120, seed=0):
     mu = X[["b"]].to_numpy() + np.arange(n_arms) * (2 + X[["a"]].to_numpy())
     y = mu[np.arange(n), arm] + 0.1 * rng.normal(size=n)
     return CausalSample(X, arm, y, mu, None)
+
+
+def judged_once(arm, y, outcomes, propensity, weight=None, cluster=None, model=None):
+    """Rows of which one model each says `outcomes` (n, n_arms); every row is its own cluster."""
+    n = len(arm)
+    cluster = np.arange(n) if cluster is None else np.unique(cluster, return_inverse=True)[1]
+    return Evidence(
+        arm=np.asarray(arm),
+        y=np.asarray(y, dtype=float),
+        weight=np.ones(n) if weight is None else weight,
+        cluster=cluster,
+        propensity=propensity,
+        row=np.arange(n),
+        model=np.zeros(n, dtype=int) if model is None else np.asarray(model),
+        outcomes=outcomes,
+        used=np.ones(n, dtype=bool),
+    )

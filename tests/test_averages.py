@@ -1,51 +1,51 @@
 """Average effects: exact on small cases, covered intervals, and one wrong nuisance forgiven."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from samples import judged_once
 from scipy import stats
 
-from hypercate.averages import (
+from hypercate.inference.averages import (
     AverageInference,
     average_effect,
     average_effect_at,
     effect_on_treated,
     effect_on_treated_at,
     group_effects,
-    heterogeneity_test,
-    potential_outcome_scores,
 )
-from hypercate.crossfit import CrossFit
+from hypercate.inference.heterogeneity import heterogeneity_test, potential_outcome_scores
 
 quick = settings(max_examples=30, deadline=None, derandomize=True)
 N_SIMULATIONS = 400
 COLUMNS = ["point_estimate", "stderr", "zstat", "pvalue", "ci_lower", "ci_upper"]
 
 
-def noise(n=12, n_arms=2, seed=0):
+def noise(n=12, n_arms=2, seed=0, cluster=None, model=None):
     """Rows without any structure, unequally weighted, at least three of an arm."""
     rng = np.random.default_rng(seed)
-    return CrossFit(
-        arm=rng.permutation(np.arange(n) % n_arms),
-        y=rng.normal(size=n),
-        weight=rng.uniform(0.5, 2, n),
-        outcomes=rng.normal(size=(n, n_arms)),
-        propensity=rng.dirichlet(np.full(n_arms, 5.0), n),
-    )
+    arm, y = rng.permutation(np.arange(n) % n_arms), rng.normal(size=n)
+    weight, outcomes = rng.uniform(0.5, 2, n), rng.normal(size=(n, n_arms))
+    propensity = rng.dirichlet(np.full(n_arms, 5.0), n)
+    return judged_once(arm, y, outcomes, propensity, weight, cluster, model)
 
 
 def part(fit, rows, weight=None):
-    return CrossFit(
-        fit.arm[rows],
-        fit.y[rows],
-        fit.weight[rows] if weight is None else weight,
-        fit.outcomes[rows],
-        fit.propensity[rows],
-    )
+    """The same rows, or some of them, or some several times; clusters go with their rows."""
+    names = ("arm", "y", "outcomes", "propensity", "weight", "cluster", "model")
+    parts = {name: getattr(fit, name)[rows] for name in names}
+    return judged_once(**parts | ({} if weight is None else {"weight": weight}))
+
+
+def changed(fit, **parts):
+    """The same rows with other parts."""
+    names = ("arm", "y", "outcomes", "propensity", "weight", "cluster", "model")
+    return judged_once(**{name: getattr(fit, name) for name in names} | parts)
 
 
 def out_of_fold(x, arm, y, rng):
@@ -69,7 +69,7 @@ def out_of_fold(x, arm, y, rng):
             beta += np.linalg.solve(hessian, step)
         treated[fold == held] = 1 / (1 + np.exp(-design[fold == held] @ beta))
     propensity = np.clip(np.column_stack([1 - treated, treated]), 0.01, 1)
-    return CrossFit(arm, y, np.ones(len(x)), outcomes, propensity)
+    return judged_once(arm, y, outcomes, propensity, model=fold)
 
 
 def confounded(n, seed, effect=lambda x: 1 + x[:, 1], strength=1.0):
@@ -91,17 +91,28 @@ def large(seed=0):
     mean = np.column_stack([2 * x[:, 0], 2 * x[:, 0] + 1 + x[:, 1]])
     y = mean[np.arange(len(x)), arm] + rng.normal(size=len(x))
     propensity = np.column_stack([1 - truth, truth])
-    return CrossFit(arm, y, np.ones(len(x)), mean, propensity)
+    return judged_once(arm, y, mean, propensity)
 
 
 def randomised(n, seed):
     """A trial whose effect is 1, and predictions of 0."""
     rng = np.random.default_rng(seed)
     arm = rng.permutation(np.arange(n) % 2)
-    fit = CrossFit(
-        arm, arm + rng.normal(size=n), np.ones(n), np.zeros((n, 2)), np.full((n, 2), 0.5)
-    )
-    return fit
+    return judged_once(arm, arm + rng.normal(size=n), np.zeros((n, 2)), np.full((n, 2), 0.5))
+
+
+def schools(seed):
+    """Forty schools of 2 to 14 pupils, each of one arm, with noise of their own; the effect is 1.
+
+    And a group of each pupil, which half of the schools have both of.
+    """
+    rng = np.random.default_rng(seed)
+    school = np.repeat(np.arange(40), rng.integers(2, 15, 40))
+    arm = rng.permutation(np.arange(40) % 2)[school]
+    y = arm + rng.normal(size=40)[school] + rng.normal(size=len(school))
+    zero, half = np.zeros((len(school), 2)), np.full((len(school), 2), 0.5)
+    group = np.where(school < 20, rng.integers(0, 2, len(school)), school % 2)
+    return judged_once(arm, y, zero, half, cluster=school), group
 
 
 def rare(seed):
@@ -109,7 +120,7 @@ def rare(seed):
     rng = np.random.default_rng(seed)
     arm = np.repeat([0, 1], [60, 3])
     propensity = np.tile([60 / 63, 3 / 63], (63, 1))
-    return CrossFit(arm, arm + rng.normal(size=63), np.ones(63), np.zeros((63, 2)), propensity)
+    return judged_once(arm, arm + rng.normal(size=63), np.zeros((63, 2)), propensity)
 
 
 def covers(inference, truth, alpha=0.05):
@@ -159,35 +170,41 @@ def treated_by_hand(fit, control=0):
 
 
 def jackknife(estimate, fit):
-    """Standard error by leaving out each row in turn."""
-    rows = np.arange(len(fit.y))
-    left_out = np.array([estimate(part(fit, rows != i)) for i in rows])
+    """Standard error by leaving out each cluster in turn, of one row each if none are given."""
+    left_out = np.array([estimate(part(fit, fit.cluster != c)) for c in np.unique(fit.cluster)])
     return np.sqrt(((left_out - estimate(fit)) ** 2).sum(axis=0))
 
 
+UNEVEN = np.array([4, 0, 0, 1, 1, 1, 0, 2, 3, 3, 5, 2])  # clusters of twelve rows
+in_clusters = pytest.mark.parametrize("cluster", [None, UNEVEN], ids=["rows", "clusters"])
+
+
 class TestSmallCases:
+    @in_clusters
     @pytest.mark.parametrize("n_arms", [2, 3])
     @pytest.mark.parametrize("control", [0, 1])
-    def test_the_average_effect_is_the_hand_computed_one(self, n_arms, control):
-        fit = noise(n_arms=n_arms)
+    def test_the_average_effect_is_the_hand_computed_one(self, n_arms, control, cluster):
+        fit = noise(n_arms=n_arms, cluster=cluster)
         result = average_effect(fit, control)
         np.testing.assert_allclose(result.point_estimate, by_hand(fit, control), rtol=1e-12)
         np.testing.assert_allclose(
             result.stderr, jackknife(lambda rest: by_hand(rest, control), fit), rtol=1e-10
         )
 
+    @in_clusters
     @pytest.mark.parametrize("n_arms", [2, 3])
     @pytest.mark.parametrize("control", [0, 1])
-    def test_the_effect_on_the_treated_is_the_hand_computed_one(self, n_arms, control):
-        fit = noise(n_arms=n_arms)
+    def test_the_effect_on_the_treated_is_the_hand_computed_one(self, n_arms, control, cluster):
+        fit = noise(n_arms=n_arms, cluster=cluster)
         result = effect_on_treated(fit, control)
         np.testing.assert_allclose(result.point_estimate, treated_by_hand(fit, control), rtol=1e-12)
         np.testing.assert_allclose(
             result.stderr, jackknife(lambda rest: treated_by_hand(rest, control), fit), rtol=1e-10
         )
 
-    def test_a_groups_effect_is_its_rows_average_effect(self):
-        fit = noise(60, 3)
+    @pytest.mark.parametrize("cluster", [None, np.arange(60) // 4], ids=["rows", "clusters"])
+    def test_a_groups_effect_is_its_rows_average_effect(self, cluster):
+        fit = noise(60, 3, cluster=cluster)
         groups = np.random.default_rng(1).choice(["b", "a"], 60)
         result = group_effects(fit, groups)
         alone = [average_effect(part(fit, groups == label)) for label in ("a", "b")]
@@ -202,7 +219,7 @@ class TestSmallCases:
 
     def test_scores_of_calibrated_propensities_are_the_textbooks(self):
         fit = noise()
-        fit = CrossFit(fit.arm, fit.y, np.ones(12), fit.outcomes, np.full((12, 2), 0.5))
+        fit = changed(fit, weight=np.ones(12), propensity=np.full((12, 2), 0.5))
         own = fit.arm[:, None] == np.arange(2)
         expected = fit.outcomes + own / fit.propensity * (fit.y[:, None] - fit.outcomes)
         scores = potential_outcome_scores(fit)
@@ -210,21 +227,21 @@ class TestSmallCases:
         np.testing.assert_allclose(scores, expected + mean * (1 - own / fit.propensity))
         np.testing.assert_allclose(scores.mean(axis=0), expected.mean(axis=0))
 
-    def test_new_rows_add_their_variance_and_the_training_rows_their_correction(self):
-        fit, effects = noise(), np.array([1.0, 4.0, 2.0])
-        residuals = CrossFit(
-            fit.arm, fit.y - fit.outcomes[np.arange(12), fit.arm], fit.weight,
-            fit.outcomes * 0, fit.propensity,
-        )  # fmt: skip
+    @in_clusters
+    def test_new_rows_add_their_variance_and_the_training_rows_their_correction(self, cluster):
+        fit, effects = noise(cluster=cluster), np.array([1.0, 4.0, 2.0])
+        residual = fit.y - fit.outcomes[np.arange(12), fit.arm]
+        residuals = changed(fit, y=residual, outcomes=fit.outcomes * 0)
         result = average_effect_at(fit, effects)
         np.testing.assert_allclose(result.point_estimate, effects.mean() + by_hand(residuals))
         variance = jackknife(by_hand, residuals) ** 2 + effects.var(ddof=1) / 3
         np.testing.assert_allclose(result.stderr, np.sqrt(variance))
 
+    @pytest.mark.parametrize("cluster", [None, np.arange(18) // 3], ids=["rows", "clusters"])
     @pytest.mark.parametrize("n_arms", [2, 3])
     @pytest.mark.parametrize("control", [0, 1])
-    def test_so_it_is_on_new_rows_that_had_an_arm(self, n_arms, control):
-        fit, rng = noise(18, n_arms), np.random.default_rng(1)
+    def test_so_it_is_on_new_rows_that_had_an_arm(self, n_arms, control, cluster):
+        fit, rng = noise(18, n_arms, cluster=cluster), np.random.default_rng(1)
         arm = rng.permutation(np.arange(13) % n_arms)
         effects = rng.normal(size=(13, n_arms - 1))
         others = [k for k in range(n_arms) if k != control]
@@ -260,8 +277,7 @@ class TestSmallCases:
     def test_on_few_new_treated_rows_they_set_the_degrees_of_freedom(self):
         """Three rows of wild effects among many, beside training rows of no doubt."""
         fit = noise(400)
-        outcomes = np.zeros((400, 2))
-        fit = CrossFit(fit.arm, np.zeros(400), fit.weight, outcomes, fit.propensity)
+        fit = changed(fit, y=np.zeros(400), outcomes=np.zeros((400, 2)))
         arm = np.repeat([0, 1], [50, 3])
         result = effect_on_treated_at(fit, np.append(np.zeros(50), [-9.0, 0, 9.0]), arm)
         np.testing.assert_allclose(result.dof, 2)
@@ -278,9 +294,7 @@ class TestSmallCases:
     def test_exact_predictions_leave_no_doubt_of_a_constant_effect(self):
         fit = noise()
         outcomes = np.column_stack([np.zeros(12), np.full(12, 2.0)])
-        fit = CrossFit(
-            fit.arm, outcomes[np.arange(12), fit.arm], fit.weight, outcomes, fit.propensity
-        )
+        fit = changed(fit, y=outcomes[np.arange(12), fit.arm], outcomes=outcomes)
         frame = average_effect(fit).summary_frame()
         np.testing.assert_allclose(frame["point_estimate"], 2)
         np.testing.assert_allclose(frame[["ci_lower", "ci_upper"]], 2)
@@ -288,7 +302,7 @@ class TestSmallCases:
 
     def test_a_constant_outcome_has_no_effect(self):
         fit = noise()
-        fit = CrossFit(fit.arm, np.ones(12), fit.weight, np.ones((12, 2)), fit.propensity)
+        fit = changed(fit, y=np.ones(12), outcomes=np.ones((12, 2)))
         for estimate in (average_effect, effect_on_treated):
             assert estimate(fit).point_estimate == pytest.approx(0)
             assert estimate(fit).stderr == pytest.approx(0)
@@ -339,30 +353,22 @@ class TestInvariances:
         )
 
     @estimators
-    def test_rows_that_no_model_held_out_are_left_aside(self, estimate):
-        fit = noise(40)
-        outcomes = np.concatenate([fit.outcomes, np.full((3, 2), np.nan)])
-        more = CrossFit(
-            np.append(fit.arm, [0, 1, 1]),
-            np.append(fit.y, [1e6] * 3),
-            np.append(fit.weight, [1.0] * 3),
-            outcomes,
-            np.append(fit.propensity, [[0.5, 0.5]] * 3, axis=0),
+    def test_a_row_that_two_models_judge_counts_by_their_mean(self, estimate):
+        fit, apart = noise(40), np.random.default_rng(1).normal(size=(40, 2))
+        twice = replace(
+            fit,
+            row=np.tile(np.arange(40), 2),
+            model=np.repeat([0, 1], 40),
+            outcomes=np.concatenate([fit.outcomes - apart, fit.outcomes + apart]),
         )
-        same(estimate(fit), estimate(more), rtol=1e-12)
-        pd.testing.assert_frame_equal(heterogeneity_test(fit), heterogeneity_test(more))
+        same(estimate(twice), estimate(fit), rtol=1e-12)
+        pd.testing.assert_frame_equal(heterogeneity_test(twice), heterogeneity_test(fit))
 
     @quick
     @given(st.integers(0, 1000), st.floats(0.01, 100), st.floats(-1e4, 1e4))
     def test_the_unit_of_the_outcome_does_not_matter(self, seed, factor, shift):
         fit = noise(30, 3, seed)
-        moved = CrossFit(
-            fit.arm,
-            factor * fit.y + shift,
-            fit.weight,
-            factor * fit.outcomes + shift,
-            fit.propensity,
-        )
+        moved = changed(fit, y=factor * fit.y + shift, outcomes=factor * fit.outcomes + shift)
         for estimate in (average_effect, effect_on_treated):
             plain, result = estimate(fit), estimate(moved)
             scale = 1e-8 * (1 + abs(shift))
@@ -375,9 +381,8 @@ class TestInvariances:
     @given(st.integers(0, 1000))
     def test_arms_swapped_mirror_the_interval(self, seed):
         fit = noise(30, 2, seed)
-        swapped = CrossFit(
-            1 - fit.arm, fit.y, fit.weight, fit.outcomes[:, ::-1], fit.propensity[:, ::-1]
-        )
+        turned = fit.outcomes[:, ::-1], fit.propensity[:, ::-1]
+        swapped = changed(fit, arm=1 - fit.arm, outcomes=turned[0], propensity=turned[1])
         lower, upper = average_effect(fit).interval()
         for mirror in (average_effect(swapped), average_effect(fit, control=1)):
             np.testing.assert_allclose(mirror.interval(), (-upper, -lower), rtol=1e-9)
@@ -391,12 +396,11 @@ class TestInvariances:
 
     def test_arms_relabelled_move_with_their_labels(self):
         fit, order = noise(60, 3), [2, 0, 1]
-        moved = CrossFit(
-            np.argsort(order)[fit.arm],
-            fit.y,
-            fit.weight,
-            fit.outcomes[:, order],
-            fit.propensity[:, order],
+        moved = changed(
+            fit,
+            arm=np.argsort(order)[fit.arm],
+            outcomes=fit.outcomes[:, order],
+            propensity=fit.propensity[:, order],
         )
         for estimate in (average_effect, effect_on_treated, heterogeneity_test):
             plain = estimate(fit, 0, ["a", "b", "c"])
@@ -404,6 +408,67 @@ class TestInvariances:
             if isinstance(plain, AverageInference):
                 plain, other = plain.summary_frame(), other.summary_frame()
             pd.testing.assert_frame_equal(other.loc[plain.index], plain)
+
+
+class TestClusters:
+    estimators = pytest.mark.parametrize(
+        "estimate",
+        [
+            *(average_effect, effect_on_treated),
+            lambda fit: group_effects(fit, fit.y > np.median(fit.y)),
+            lambda fit: average_effect_at(fit, np.arange(10).reshape(5, 2) / 100),
+            lambda fit: effect_on_treated_at(
+                fit, np.arange(10).reshape(5, 2) / 100, np.array([1, 1, 2, 1, 2])
+            ),
+        ],
+        ids=["ate", "att", "gate", "at", "att at"],
+    )
+
+    @estimators
+    @pytest.mark.parametrize("times", [2, 5])
+    def test_rows_written_down_several_times_say_no_more_than_once(self, estimate, times):
+        fit = noise(60, 3, model=np.arange(60) % 4)
+        copies = part(fit, np.repeat(np.arange(60), times))
+        same(estimate(copies), estimate(fit), rtol=1e-9)
+        pd.testing.assert_frame_equal(heterogeneity_test(copies), heterogeneity_test(fit))
+        apart = estimate(changed(copies, cluster=None)).stderr
+        assert (apart < 0.95 * estimate(fit).stderr).all()
+
+    @estimators
+    def test_clusters_of_one_row_are_rows(self, estimate):
+        fit = noise(60, 3)
+        alone = changed(fit, cluster=np.random.default_rng(1).permutation(60))
+        same(estimate(alone), estimate(fit), rtol=1e-12)
+        pd.testing.assert_frame_equal(heterogeneity_test(alone), heterogeneity_test(fit))
+
+    @estimators
+    def test_their_names_do_not_matter(self, estimate):
+        fit = noise(60, 3, cluster=np.arange(60) // 3)
+        named = changed(fit, cluster=np.random.default_rng(1).permutation(20)[fit.cluster])
+        same(estimate(named), estimate(fit), rtol=1e-12)
+
+    def test_where_all_hold_both_arms_their_number_less_one_is_the_degrees_of_freedom(self):
+        fit = randomised(60, 0)
+        paired = changed(fit, cluster=fit.arm.argsort(kind="stable").argsort() % 30)
+        for estimate in (average_effect, effect_on_treated):
+            np.testing.assert_allclose(estimate(paired).dof, 29)
+
+    def test_where_each_holds_one_arm_it_is_welchs_t_test_of_their_means(self):
+        fit, cluster = randomised(80, 0), np.arange(80) // 4
+        fit = changed(fit, arm=cluster % 2, y=fit.y * (1 + 2 * (cluster % 2)), cluster=cluster)
+        means = fit.y.reshape(20, 4).mean(axis=1)
+        welch = stats.ttest_ind(means[1::2], means[::2], equal_var=False)
+        result = average_effect(fit)
+        np.testing.assert_allclose(result.dof, welch.df, rtol=1e-9)
+        np.testing.assert_allclose(result.summary_frame()["zstat"], welch.statistic * np.sqrt(0.9))
+
+    def test_an_arm_of_one_cluster_is_named(self):
+        fit = noise(30, 3)
+        fit = changed(fit, cluster=np.where(fit.arm == 2, 99, np.arange(30)))
+        message = "at least 2 clusters of every arm, but the sample has 1 of arm 'c'"
+        for estimate in (average_effect, effect_on_treated, heterogeneity_test):
+            with pytest.raises(ValueError, match=message):
+                estimate(fit, arms=["a", "b", "c"])
 
 
 class TestCoverage:
@@ -421,13 +486,8 @@ class TestCoverage:
             x, _, _, fit = confounded(300, seed)
             in_groups = covers(group_effects(fit, x[:, 1] > 0), [1 - half, 1 + half])
             shrunk = 1.5 + 0.5 * x[:, 1]  # effects as a model might see them: half as far apart
-            fit_of_shrunk = CrossFit(
-                fit.arm,
-                fit.y,
-                fit.weight,
-                np.column_stack([fit.outcomes[:, 0], fit.outcomes[:, 0] + shrunk]),
-                fit.propensity,
-            )
+            outcomes = np.column_stack([fit.outcomes[:, 0], fit.outcomes[:, 0] + shrunk])
+            fit_of_shrunk = changed(fit, outcomes=outcomes)
             rng = np.random.default_rng(10**5 + seed)
             new = rng.normal(size=(200, 2))
             arm = (rng.random(200) < 1 / (1 + np.exp(0.5 * new[:, 1] - new[:, 0]))).astype(int)
@@ -468,6 +528,35 @@ class TestCoverage:
         ]
         assert 0.92 <= np.mean(hits) <= 0.98
 
+    @pytest.fixture(scope="class")
+    @staticmethod
+    def in_clusters():
+        """How often intervals held the truth: with their clusters, and without."""
+        result = []
+        for seed in range(N_SIMULATIONS):
+            fit, group = schools(seed)
+            result.append(
+                [
+                    np.concatenate(
+                        [
+                            covers(average_effect(rows), 1.0),
+                            covers(effect_on_treated(rows), 1.0),
+                            covers(group_effects(rows, group), 1.0),
+                        ]
+                    )
+                    for rows in (fit, changed(fit, cluster=None))
+                ]
+            )
+        return np.mean(result, axis=0)
+
+    @pytest.mark.parametrize(
+        "which", range(4), ids=["average", "on the treated", "first group", "second group"]
+    )
+    def test_so_they_do_where_clusters_share_their_noise(self, in_clusters, which):
+        clustered, as_rows = in_clusters[:, which]
+        assert 0.92 <= clustered <= 0.98
+        assert as_rows < 0.8
+
     def test_and_where_three_rows_had_the_arm(self):
         hits = [covers(average_effect(rare(seed)), 1.0) for seed in range(N_SIMULATIONS)]
         assert 0.90 <= np.mean(hits) <= 0.99
@@ -484,21 +573,19 @@ class TestDoubleRobustness:
         fit = large()
         outcomes = fit.outcomes * 0 + 5 if wrong == "outcomes" else fit.outcomes
         propensity = np.full((40_000, 2), 0.5) if wrong == "propensity" else fit.propensity
-        result = estimate(CrossFit(fit.arm, fit.y, fit.weight, outcomes, propensity))
+        result = estimate(changed(fit, outcomes=outcomes, propensity=propensity))
         assert result.stderr < 0.07
         assert result.point_estimate == pytest.approx(1, abs=4 * result.stderr.item())
 
     def test_both_wrong_are_not(self):
         fit = large()
         half = np.full((40_000, 2), 0.5)
-        result = average_effect(CrossFit(fit.arm, fit.y, fit.weight, fit.outcomes * 0, half))
+        result = average_effect(changed(fit, outcomes=fit.outcomes * 0, propensity=half))
         assert result.point_estimate > 2.5
 
     def test_training_errors_correct_the_effects_of_new_rows(self):
         fit = large()
-        biased = CrossFit(
-            fit.arm, fit.y, fit.weight, fit.outcomes + np.array([0, 3]), fit.propensity
-        )
+        biased = changed(fit, outcomes=fit.outcomes + np.array([0, 3]))
         result = average_effect_at(biased, np.random.default_rng(1).normal(4, 1, 10_000))
         assert result.point_estimate == pytest.approx(1, abs=4 * result.stderr.item())
         assert result.stderr < 0.04
@@ -509,7 +596,7 @@ class TestDoubleRobustness:
         fit, rng = large(), np.random.default_rng(1)
         outcomes = fit.outcomes + np.array([0, 3]) - (wrong == "outcomes") * fit.outcomes[:, :1]
         propensity = np.full((40_000, 2), 0.5) if wrong == "propensity" else fit.propensity
-        biased = CrossFit(fit.arm, fit.y, fit.weight, outcomes, propensity)
+        biased = changed(fit, outcomes=outcomes, propensity=propensity)
         arm = rng.integers(2, size=20_000)
         predicted = np.where(arm == 1, rng.normal(4, 1, 20_000), 50)
         result = effect_on_treated_at(biased, predicted, arm)
@@ -518,15 +605,25 @@ class TestDoubleRobustness:
 
 
 class TestHeterogeneity:
-    def test_it_is_the_weighted_regression_with_hc3_errors(self):
+    @staticmethod
+    def design(fit, arm, control):
+        """Mean predicted effect, and predicted effects less the mean of their model."""
+        predicted = fit.outcomes[:, arm] - fit.outcomes[:, control]
+        mean = np.average(predicted, weights=fit.weight)
+        apart = predicted.copy()
+        for m in np.unique(fit.model):
+            own = fit.model == m
+            apart[own] -= np.average(predicted[own], weights=fit.weight[own])
+        return np.column_stack([np.full(len(apart), mean), apart])
+
+    @pytest.mark.parametrize("model", [None, np.arange(50) % 4], ids=["one model", "four models"])
+    def test_it_is_the_weighted_regression_with_hc3_errors(self, model):
         sm = pytest.importorskip("statsmodels.api")
-        fit = noise(50, 3)
+        fit = noise(50, 3, model=model)
         table = heterogeneity_test(fit, 1)
         scores = potential_outcome_scores(fit)
         for arm in (0, 2):
-            predicted = fit.outcomes[:, arm] - fit.outcomes[:, 1]
-            mean = np.average(predicted, weights=fit.weight)
-            design = np.column_stack([np.full(50, mean), predicted - mean])
+            design = self.design(fit, arm, 1)
             reference = sm.WLS(scores[:, arm] - scores[:, 1], design, weights=fit.weight)
             reference = reference.fit(cov_type="HC3")
             own = table.loc[arm]
@@ -534,6 +631,70 @@ class TestHeterogeneity:
             np.testing.assert_allclose(own["stderr"], reference.bse, rtol=1e-9)
             one_sided = stats.t.sf(reference.params / reference.bse, 48)
             np.testing.assert_allclose(own["pvalue"], one_sided, rtol=1e-9)
+
+    @pytest.mark.parametrize("n_clusters", [2, 3, 6, 25])
+    def test_its_errors_are_those_of_leaving_each_cluster_out(self, n_clusters):
+        cluster = np.minimum(np.random.default_rng(1).geometric(0.3, 90), n_clusters) - 1
+        fit = noise(90, 2, cluster=cluster, model=np.arange(90) % 3)
+        design, scores = self.design(fit, 1, 0), potential_outcome_scores(fit)
+
+        def regression(rows):
+            root = np.sqrt(fit.weight[rows])
+            effect = scores[rows, 1] - scores[rows, 0]
+            return np.linalg.lstsq(root[:, None] * design[rows], root * effect, rcond=None)[0]
+
+        whole, names = regression(slice(None)), np.unique(fit.cluster)
+        left_out = np.array([regression(fit.cluster != c) for c in names])
+        table = heterogeneity_test(fit)
+        np.testing.assert_allclose(table["coefficient"], whole, rtol=1e-9)
+        stderr = np.sqrt(((left_out - whole) ** 2).sum(axis=0))
+        np.testing.assert_allclose(table["stderr"], stderr, rtol=1e-8)
+        one_sided = stats.t.sf(whole / stderr, max(len(names) - 2, 1))
+        np.testing.assert_allclose(table["pvalue"], one_sided, rtol=1e-7)
+
+    @quick
+    @given(st.lists(st.floats(-100, 100), min_size=5, max_size=5))
+    def test_what_a_model_says_of_all_its_rows_alike_changes_nothing(self, constants):
+        """Pairs of a treated and a control row alike: what scores gain and lose is the pair's."""
+        rng, model = np.random.default_rng(0), np.arange(80).repeat(2) % 5
+        arm, pair = np.arange(160) % 2, np.arange(80).repeat(2)
+        outcomes, half = rng.normal(size=(80, 2)).repeat(2, axis=0), np.full((160, 2), 0.5)
+        outcomes[:, 1] += 3
+        fit = judged_once(arm, rng.normal(size=160), outcomes, half, cluster=pair, model=model)
+        shifted = outcomes + np.array([0, 1]) * np.array(constants)[model, None]
+        plain, moved = (heterogeneity_test(each) for each in (fit, changed(fit, outcomes=shifted)))
+        pd.testing.assert_series_equal(moved.iloc[1], plain.iloc[1], rtol=1e-6)
+
+    def test_models_that_see_no_effects_but_differ_in_what_they_leave_out_are_no_finding(self):
+        """A model's mean is the lower the higher its own rows are: the contrary of a finding."""
+        tstats = []
+        for seed in range(N_SIMULATIONS):
+            fit = randomised(200, seed)
+            rng = np.random.default_rng(10**6 + seed)
+            model = rng.permutation(200) % 5
+            seen = [fit.y[(fit.arm == 1) & (model != m)].mean() for m in range(5)]
+            effect = np.array(seen)[model] + 0.05 * rng.normal(size=200)
+            outcomes = np.column_stack([np.zeros(200), effect])
+            table = heterogeneity_test(changed(fit, outcomes=outcomes, model=model))
+            tstats.append(table["tstat"].iloc[1])
+        assert abs(np.mean(tstats)) < 0.2
+        assert 0.025 <= np.mean(np.array(tstats) > stats.t.isf(0.05, 198)) <= 0.08
+
+    def test_clusters_that_share_their_noise_are_no_finding(self):
+        rejected = []
+        for seed in range(N_SIMULATIONS):
+            fit, _ = schools(seed)
+            unrelated = np.random.default_rng(10**6 + seed).normal(size=40)[fit.cluster]
+            fit = changed(fit, outcomes=np.column_stack([fit.y * 0, 1 + unrelated]))
+            rejected.append(
+                [
+                    heterogeneity_test(each)["pvalue"].iloc[1] < 0.05
+                    for each in (fit, changed(fit, cluster=None))
+                ]
+            )
+        clustered, as_rows = np.mean(rejected, axis=0)
+        assert 0.02 <= clustered <= 0.09
+        assert as_rows > 0.15
 
     @staticmethod
     def pvalues(effect, n_simulations):
@@ -568,11 +729,18 @@ class TestHeterogeneity:
     def test_constant_predictions_have_no_spread_to_test(self):
         fit = noise(50)
         constant = np.column_stack([fit.outcomes[:, 0], fit.outcomes[:, 0] + 1])
-        table = heterogeneity_test(CrossFit(fit.arm, fit.y, fit.weight, constant, fit.propensity))
+        table = heterogeneity_test(changed(fit, outcomes=constant))
         first, second = (table.iloc[row] for row in range(2))
         assert np.isfinite(first).all()
         assert np.isnan(second[["coefficient", "stderr", "tstat"]].astype(float)).all()
         assert second["pvalue"] == 1
+
+    def test_nor_have_predictions_that_each_model_holds_constant(self):
+        fit = noise(50, 3, model=np.arange(50) % 5)
+        effects = np.random.default_rng(1).normal(size=(5, 2))[fit.model]
+        outcomes = fit.outcomes[:, :1] + np.column_stack([np.zeros(50), effects])
+        table = heterogeneity_test(changed(fit, outcomes=outcomes))
+        assert table["pvalue"].xs("differential_prediction", level="term").tolist() == [1, 1]
 
 
 class TestTable:

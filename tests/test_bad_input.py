@@ -185,6 +185,24 @@ BAD_FITS = {
     ),
     "text as weight": ({"sample_weight": ["1"] * N}, TypeError, "sample_weight must hold numbers"),
     "one weight for all": ({"sample_weight": 1.0}, TypeError, "sample_weight must have one value"),
+    "short groups": ({"groups": range(9)}, ValueError, "groups has 9 rows, but X has 40"),
+    "one group for all": ({"groups": "school"}, TypeError, "groups must have one value for each"),
+    "a missing group": (
+        {"groups": with_value(range(N), 6, None)},
+        ValueError,
+        "groups is missing .* row 6 ",
+    ),
+    "2-d groups": ({"groups": np.ones((N, 2))}, ValueError, r"groups should be a 1d array.*2\)"),
+    "groups of mixed type": (
+        {"groups": with_value(range(N), 6, "a")},
+        TypeError,
+        r"groups holds .*str \(first in row 6\)",
+    ),
+    "an arm of one group": (
+        {"groups": np.where(T == "surgery", 99, np.arange(N))},
+        ValueError,
+        "arm 'surgery' is found in one group only",
+    ),
 }
 
 
@@ -218,6 +236,29 @@ class TestFit:
         with pytest.warns(DataConversionWarning, match="column-vector y"):
             est = tiny().fit(**data(y=Y[:, None]))
         np.testing.assert_array_equal(est.predict(X), fitted.predict(X))
+
+    def test_groups_that_cannot_be_split_are_refused_by_an_arm(self):
+        # of four groups in three parts, two are together, and every two share an arm of their own
+        groups = np.arange(N) % 4
+        arms_of = np.array([["a", "b", "c"], ["a", "d", "e"], ["b", "d", "f"], ["c", "e", "f"]])
+        treatment = arms_of[groups, np.arange(N) // 4 % 3]
+        changes = {"treatment": treatment, "groups": groups}
+        est = tiny(validation_fraction=0.5)
+        message = "arm '[a-f]' cannot be held out and trained on at once"
+        refused(est, lambda est: est.fit(**data(**changes)), ValueError, message)
+        assert np.isfinite(tiny().fit(**data(**changes)).predict(X)).all()
+
+    @pytest.mark.parametrize("inputs", ["raw", "auto"])
+    def test_three_parts_are_enough(self, inputs):
+        by_fraction = tiny(inputs=inputs, validation_fraction=0.9).fit(**data())
+        by_groups = tiny(inputs=inputs).fit(**data(groups=np.arange(N) % 3))
+        for est in (by_fraction, by_groups):
+            assert np.isfinite(est.predict(X)).all()
+            assert np.isfinite(est.ate()).all()
+
+    def test_two_groups_are_too_few(self):
+        with pytest.raises(ValueError, match=r"groups has 2 group\(s\).* at least 3"):
+            tiny().fit(**data(groups=np.arange(N) % 2))
 
     def test_positional_weights_and_unknown_keywords_are_refused(self):
         with pytest.raises(TypeError, match="positional"):
@@ -527,14 +568,15 @@ class TestIntervalsAndDraws:
         )
 
     @pytest.mark.parametrize("source", ["members", "both"])
-    @pytest.mark.parametrize(
-        "method", ["sample_effects", "effect_interval", "effect_inference", "reject"]
-    )
-    def test_one_member_has_no_draws(self, method, source):
+    def test_one_member_has_draws_by_the_models_that_judge_the_rows(self, source):
         est = tiny(n_members=1, hypernet_dropout=0.2, uncertainty=source).fit(**data())
-        message = "n_members of 2 or more, or with uncertainty='dropout' or 'noise'"
-        refused(est, lambda est: METHODS[method](est, X), ValueError, message)
-        assert np.isfinite(est.predict(X)).all()
+        draws = est.sample_effects(X, n_samples=20)
+        assert np.isfinite(draws).all()
+        assert (draws.std(axis=0) > 0).all()
+        lower, upper = est.effect_interval(X)
+        assert (lower < est.predict(X)).all()
+        assert (est.predict(X) < upper).all()
+        assert est.reject(X, 0.5).sum() == N // 2
         assert np.isfinite(est.predict_outcome_interval(X, alpha=0.9)).all()
 
 
@@ -584,38 +626,49 @@ kinds = {
 
 @st.composite
 def trials(draw):
-    """A small trial, sound or not: any kinds of columns, of labels, of outcomes, of weights."""
+    """A small trial, sound or not: any kinds of columns, labels, outcomes, weights and groups."""
     n = draw(st.integers(1, 14))
 
     def column(kind):
         values, dtype = kinds[kind]
         return pd.Series(draw(st.lists(values, min_size=n, max_size=n)), dtype=dtype)
 
+    def some(*values):
+        return draw(st.none() | st.lists(st.sampled_from(values), min_size=n, max_size=n))
+
     names = draw(st.lists(st.sampled_from(sorted(kinds)), min_size=1, max_size=4))
     frame = pd.concat({f"{kind}{j}": column(kind) for j, kind in enumerate(names)}, axis=1)
     arms = draw(st.sampled_from([[0, 1], ["a", "b", "c"], [True, False], [0, 1, None], [1, "a"]]))
     treatment = draw(st.lists(st.sampled_from(arms), min_size=n, max_size=n))
     outcome = draw(st.sampled_from(["float", "extreme", "int", "bool", "string", "hole"]))
-    weight = draw(st.none() | st.lists(st.sampled_from([0, 0.1, 1, 9]), min_size=n, max_size=n))
-    return frame, column(outcome), treatment, weight
+    groups = some(*draw(st.sampled_from([range(3), range(9), "uvw", [1.5, 2.5, None]])))
+    return frame, column(outcome), treatment, some(0, 0.1, 1, 9), groups
 
 
 class TestAnything:
+    @pytest.mark.filterwarnings("ignore:.* of the rows are repeated:UserWarning")
+    @pytest.mark.filterwarnings("ignore::hypercate.overlap.OverlapWarning")
     def test_a_random_trial_fits_or_is_refused_with_a_message(self):
         fits, messages = [], []
-        words = ("column '", "treatment ", "arm ", "y ", "outcome ", "sample_weight ")
+        words = ("column '", "treatment ", "arm ", "y ", "outcome ", "sample_weight ", "groups ")
 
-        @settings(max_examples=250, deadline=None, derandomize=True, database=None)
+        @settings(max_examples=300, deadline=None, derandomize=True, database=None)
         @given(
             trials(),
             st.sampled_from(["chunk", "component", "once", "none"]),
             st.sampled_from(["raw", "raw", "raw", "auto"]),
+            st.sampled_from([0.1, 0.2, 0.5]),
         )
-        def attempt(trial, generation, inputs):
-            frame, y, treatment, weight = trial
-            est = tiny(generation=generation, inputs=inputs, max_epochs=1)
+        def attempt(trial, generation, inputs, validation_fraction):
+            frame, y, treatment, weight, groups = trial
+            est = tiny(
+                generation=generation,
+                inputs=inputs,
+                validation_fraction=validation_fraction,
+                max_epochs=1,
+            )
             try:
-                est.fit(frame, y, treatment, sample_weight=weight)
+                est.fit(frame, y, treatment, sample_weight=weight, groups=groups)
             except (ValueError, TypeError) as error:
                 assert not hasattr(est, "arms_")
                 messages.append(str(error))
@@ -630,8 +683,9 @@ class TestAnything:
                 lower, upper = interval(frame, alpha=0.3)
                 assert (lower <= upper).all()
             assert np.isfinite(est.history_.to_numpy()).all()
-            fits.append(frame)
+            fits.append(groups)
 
         attempt()
         assert len(fits) > 25
+        assert sum(groups is not None for groups in fits) > 10
         assert len(messages) > 60

@@ -1,4 +1,4 @@
-"""Slots of the arms, and the held-out folds of the members."""
+"""Slots of the arms."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hypercate.batching import lay_out, stratified_folds
+from hypercate.train.batching import lay_out
 
 quick = settings(max_examples=60, deadline=None, derandomize=True)
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
@@ -119,60 +119,3 @@ class TestLayOut:
         assert layout.filled.dtype == torch.float32
         for tensor in (layout.slots, layout.filled):
             assert tensor.device.type == device
-
-
-@st.composite
-def folds(draw):
-    counts = draw(st.lists(st.integers(2, 60), min_size=1, max_size=5))
-    seed = draw(st.integers(0, 1000))
-    arms = np.random.default_rng(seed).permutation(arms_of(counts))
-    return arms, draw(st.integers(1, 9)), draw(st.floats(0.01, 0.99)), seed
-
-
-class TestStratifiedFolds:
-    @quick
-    @given(folds())
-    def test_training_and_held_out_rows_part_the_data(self, problem):
-        arms, n_members, fraction, seed = problem
-        train, held = stratified_folds(arms, n_members, fraction, np.random.default_rng(seed))
-        assert len(train) == len(held) == n_members
-        for both in np.concatenate([train, held], axis=1):
-            np.testing.assert_array_equal(np.sort(both), np.arange(len(arms)))
-
-    @quick
-    @given(folds())
-    def test_rows_are_sorted_by_arm(self, problem):
-        arms, n_members, fraction, seed = problem
-        for part in stratified_folds(arms, n_members, fraction, np.random.default_rng(seed)):
-            assert (np.diff(arms[part], axis=1) >= 0).all()
-
-    @quick
-    @given(folds())
-    def test_each_arm_holds_out_its_fraction_and_keeps_at_least_a_row(self, problem):
-        arms, n_members, fraction, seed = problem
-        train, held = stratified_folds(arms, n_members, fraction, np.random.default_rng(seed))
-        for arm, count in enumerate(np.bincount(arms)):
-            n_held = (arms[held] == arm).sum(1)
-            assert (n_held >= 1).all()
-            assert (n_held <= count - 1).all()
-            wanted = np.clip(fraction * count, 1, count - 1)
-            assert (np.abs(n_held - wanted) <= 0.5 + 1e-9).all()
-            assert (n_held + (arms[train] == arm).sum(1) == count).all()
-
-    @quick
-    @given(folds())
-    def test_rows_of_an_arm_are_held_out_about_equally_often(self, problem):
-        arms, n_members, fraction, seed = problem
-        _, held = stratified_folds(arms, n_members, fraction, np.random.default_rng(seed))
-        times = np.bincount(held.ravel(), minlength=len(arms))
-        for arm in range(arms.max() + 1):
-            assert np.ptp(times[arms == arm]) <= 1
-
-    def test_folds_are_drawn_at_random_by_the_generator_given(self):
-        arms = arms_of([40, 40])
-        first, again, other = (
-            stratified_folds(arms, 2, 0.25, np.random.default_rng(seed))[1] for seed in (0, 0, 1)
-        )
-        np.testing.assert_array_equal(first, again)
-        assert not np.array_equal(np.sort(first), np.sort(other))
-        assert (np.diff(np.sort(first[0][:10])) > 1).any()

@@ -404,6 +404,14 @@ class TestResuming:
         path.write_text("".join([header, first, *rest, first]))
         assert not harness.collect(wanted, path).duplicated(harness.KEY).any()
 
+    def test_a_file_that_an_interrupt_left_empty_is_begun_anew(self, calls, tmp_path):
+        path = tmp_path / "results.csv"
+        path.touch()
+        assert len(harness.collect(tasks(["counted"]), path)) == 0
+        table = harness.run(tasks(["counted"]), path)
+        assert calls == table["replication"].tolist() == [1, 2]
+        assert len(pd.read_csv(path)) == 2
+
     def test_an_interrupted_command_reports_what_there_is_and_resumes(
         self, calls, tmp_path, monkeypatch, capsys
     ):

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +14,9 @@ import torch
 
 pytest.importorskip("econml", reason="the benchmark needs its extra")
 
-from hypercate import HyperCATE
 from hypercate.datasets import CausalSample
-from hypercate.hypernet import hypernetwork, initialization
-from hypercate.metrics import interval_score
-from hypercate.outcome_net import OutcomeNet
-from hypercate.uncertainty import FACTOR
+from hypercate.generator import initialization, profiles
+from hypercate.generator.outcome_net import OutcomeNet
 
 SCRIPTS = Path(__file__).parents[1] / "benchmarks"
 FAST = {"n_members": 2, "max_epochs": 3, "inputs": "raw"}
@@ -39,13 +35,6 @@ def ablation():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(SCRIPTS)
         yield importlib.import_module("ablation")
-
-
-@pytest.fixture(scope="module")
-def interval_factor():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(SCRIPTS)
-        yield importlib.import_module("interval_factor")
 
 
 def run(script, *arguments):
@@ -115,6 +104,14 @@ class TestOperations:
         with speed.counted() as seen:
             net(torch.randn(7, net.n_weights), torch.randn(5, 3))
         assert seen["operations"] == 7 * 5 * 2 * (3 * 4 + 4)
+
+    def test_inputs_of_a_network_s_own_count_as_those_that_it_shares(self, speed):
+        net = OutcomeNet(3, (4,), "silu")
+        theta, x = torch.randn(7, net.n_weights), torch.randn(5, 3)
+        own = x[:, 2:].expand(7, 5, 1)
+        with speed.counted() as seen:
+            torch.testing.assert_close(net(theta, x[:, :2], own), net(theta, x))
+        assert seen["operations"] == 2 * 7 * 5 * 2 * (3 * 4 + 4)
 
 
 class TestWhatIsSkipped:
@@ -312,11 +309,11 @@ class TestVariants:
         def effects(**constants):
             return ablation.Variant(settings, constants).fit(train, 0).predict(train.X)
 
-        before = initialization.START_SCALE, hypernetwork.INTERCEPT_DEPARTURE
+        before = initialization.START_SCALE, profiles.INTERCEPT_DEPARTURE
         default = effects()
         for constants in ablation.CONSTANTS.values():
             assert np.abs(effects(**constants) - default).max() > 1e-3
-        assert before == (initialization.START_SCALE, hypernetwork.INTERCEPT_DEPARTURE)
+        assert before == (initialization.START_SCALE, profiles.INTERCEPT_DEPARTURE)
         np.testing.assert_array_equal(effects(), default)
 
 
@@ -380,7 +377,7 @@ class TestAblation:
         self, arguments, out, ablation
     ):
         table = pd.read_csv(out / "ablation.csv")
-        degrees = [f"chose {name}" for name in (*initialization.DEGREES, "none")]
+        degrees = [f"chose {name}" for name in (*profiles.PROFILES, "none")]
         members = FAST["n_members"]
         assert (table[degrees].sum(axis=1) == members).all()
         assert (table[["chose raw", "chose boosted"]].sum(axis=1) == members).all()
@@ -433,57 +430,3 @@ class TestAblation:
             ablation.main([*arguments, "--out", str(tmp_path / "out")])
         assert message in capsys.readouterr().err
         assert not (tmp_path / "out").exists()
-
-
-class TestIntervalFactor:
-    @pytest.fixture(scope="class")
-    @classmethod
-    def quick(cls, interval_factor):
-        """A small study without effects, which are found constant."""
-        n_threads = torch.get_num_threads()
-        with pytest.MonkeyPatch.context() as patch:
-            fast = FAST | {"outcome_hidden": (8,), "max_epochs": 30, "learning_rate": 0.02}
-            patch.setattr(interval_factor, "HyperCATE", partial(HyperCATE, **fast))
-            found = pd.DataFrame(interval_factor.measure("null-100", 3)).set_index("factor")
-        torch.set_num_threads(n_threads)
-        return found, fast
-
-    @staticmethod
-    def fitted_score(load, parameters):
-        split = load("null-100", 3)
-        est = HyperCATE(random_state=3, device="cpu", **parameters)
-        est.fit(split.train.X, split.train.y, split.train.treatment)
-        assert (est.sharing_["chosen"] == "intercept").all()
-        bounds = est.effect_interval(split.test.X, alpha=0.1)
-        return interval_score(split.test.effect, *bounds, 0.1)
-
-    def test_at_the_factor_in_use_intervals_are_the_estimators(self, quick, interval_factor):
-        found, fast = quick
-        expected = self.fitted_score(interval_factor.load, fast)
-        assert found.loc[FACTOR, "score"] == pytest.approx(expected)
-
-    def test_at_another_they_are_those_of_a_fit_with_it(self, quick, interval_factor, monkeypatch):
-        found, fast = quick
-        monkeypatch.setattr("hypercate.uncertainty.FACTOR", 0.6)
-        expected = self.fitted_score(interval_factor.load, fast)
-        assert found.loc[0.6, "score"] == pytest.approx(expected)
-
-    def test_statistics_by_hand(self, interval_factor):
-        rows = [
-            {"study": study, "replication": number, "factor": factor, "coverage": held, "score": sc}
-            for study, number, factor, held, sc in [
-                ("npci", 1, 0.6, 0.5, 2.0),
-                ("npci", 1, FACTOR, 0.7, 1.0),
-                ("npci", 2, 0.6, 0.7, 8.0),
-                ("npci", 2, FACTOR, 0.9, 1.0),
-                ("null-500", 1, 0.6, 1.0, 1.0),
-                ("null-500", 1, FACTOR, 1.0, 4.0),
-            ]
-        ]
-        text = interval_factor.report(pd.DataFrame(rows))
-        assert [row for row in table_rows(text) if row[0] in ("0.6", f"{FACTOR:g}")] == [
-            ["0.6", "60%", "100%", "80%"],
-            [f"{FACTOR:g}", "80%", "100%", "90%"],
-            ["0.6", "4.000", "0.250", "1.000"],
-            [f"{FACTOR:g}", "1.000", "1.000", "1.000"],
-        ]

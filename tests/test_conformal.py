@@ -8,14 +8,18 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from samples import judged_once
 from scipy import stats
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import KFold
 from sklearn.preprocessing import PolynomialFeatures
 
-from hypercate import conformal
-from hypercate.conformal import individual_effect_interval, outcome_interval
-from hypercate.crossfit import HeldOutErrors
+from hypercate.inference import conformal
+from hypercate.inference.conformal import (
+    HeldOutErrors,
+    individual_effect_interval,
+    outcome_interval,
+)
 
 quick = settings(max_examples=60, deadline=None, derandomize=True)
 alphas = st.floats(0.001, 0.999)
@@ -31,6 +35,7 @@ def errors_of(errors, propensity=1.0, weight=1.0, arm=0, n_arms=2, member=0):
         member=np.broadcast_to(member, len(error)),
         error=error,
         weight=np.broadcast_to(np.asarray(weight) / propensity, len(error)).astype(float),
+        together=np.ones(n_arms),
     )
 
 
@@ -48,6 +53,7 @@ def random_errors(seed, n=60, n_arms=3, binary=False, n_members=4):
         member=rng.integers(0, n_members, n),
         error=rng.random(n) if binary else np.abs(rng.normal(size=n)),
         weight=rng.gamma(2, 0.5, n) / rng.uniform(0.05, 1, n),
+        together=np.ones(n_arms),
     )
     shape = (n_members, 20, n_arms)
     outcomes = rng.random(shape) if binary else rng.normal(size=shape)
@@ -61,6 +67,96 @@ def radius(errors, propensity, alpha, arm=0):
     lower, upper = outcome_interval(errors, arm, np.zeros((1, len(propensity))), propensity, alpha)
     np.testing.assert_array_equal(lower, -upper)
     return upper
+
+
+def some_evidence(seed=0, n=60, n_arms=3, binary=False, cluster=None):
+    """Rows that one to three of four models judge."""
+    rng = np.random.default_rng(seed)
+    row, model = np.nonzero(rng.random((n, 4)) < 0.5)
+    row, model = np.append(row, np.arange(n)), np.append(model, rng.integers(4, 6, n))
+    y = rng.normal(size=n)
+    judged = judged_once(
+        arm=rng.permutation(np.arange(n) % n_arms),
+        y=y > 0 if binary else y,
+        outcomes=rng.random((n, n_arms)),
+        propensity=rng.dirichlet(np.full(n_arms, 5.0), n).clip(1e-3),
+        weight=rng.gamma(2, 0.5, n),
+        cluster=cluster,
+    )
+    return replace(judged, row=row, model=model, outcomes=rng.random((len(row), n_arms)))
+
+
+def written_down(evidence, times):
+    """Every row several times, in a cluster of its own, and judged as it was."""
+    n = len(evidence.y)
+    parts = ("arm", "y", "weight", "propensity", "used")
+    return replace(
+        evidence,
+        **{name: getattr(evidence, name).repeat(times, axis=0) for name in parts},
+        cluster=np.arange(n).repeat(times),
+        row=(times * evidence.row[:, None] + np.arange(times)).ravel(),
+        model=evidence.model.repeat(times),
+        outcomes=evidence.outcomes.repeat(times, axis=0),
+    )
+
+
+class TestErrors:
+    def test_there_is_one_for_each_judgement_of_the_rows_own_arm(self):
+        evidence = some_evidence()
+        found = HeldOutErrors.of(evidence)
+        assert found.n_arms == 3
+        times = np.bincount(evidence.row)
+        assert set(times) > {1, 2, 3}
+        each = zip(found.member, found.arm, found.error, found.weight, strict=True)
+        for judgement, (model, arm, error, weight) in enumerate(each):
+            row = evidence.row[judgement]
+            assert (model, arm) == (evidence.model[judgement], evidence.arm[row])
+            assert error == abs(evidence.y[row] - evidence.outcomes[judgement, arm])
+            expected = evidence.weight[row] / evidence.propensity[row, arm] / times[row]
+            assert weight == pytest.approx(expected)
+
+    def test_a_row_weighs_the_same_however_many_models_judge_it(self):
+        evidence = some_evidence()
+        found = HeldOutErrors.of(evidence)
+        inverse = evidence.weight / evidence.propensity[np.arange(60), evidence.arm]
+        np.testing.assert_allclose(
+            np.bincount(found.arm, found.weight), np.bincount(evidence.arm, inverse)
+        )
+
+    def test_a_row_alone_is_a_person_and_one_of_a_cluster_as_many_as_are_of_its_arm(self):
+        evidence = some_evidence()
+        assert HeldOutErrors.of(evidence).together.tolist() == [1, 1, 1]
+        cluster = np.random.default_rng(1).permutation(np.minimum(np.arange(60) // 4, 9))
+        found = HeldOutErrors.of(replace(evidence, cluster=cluster)).together
+        for arm in range(3):
+            mine = cluster[evidence.arm == arm]
+            assert found[arm] == pytest.approx(np.mean([(mine == own).sum() for own in mine]))
+
+    @quick
+    @given(seeds, alphas, st.integers(2, 4), st.booleans())
+    def test_rows_written_down_several_times_give_the_bounds_of_once(
+        self, seed, alpha, times, binary
+    ):
+        evidence = some_evidence(seed, binary=binary)
+        once, often = HeldOutErrors.of(evidence), HeldOutErrors.of(written_down(evidence, times))
+        rng = np.random.default_rng(seed)
+        outcomes, propensity = rng.random((6, 20, 3)), rng.dirichlet(np.full(3, 2.0), 20)
+        for arm in range(3):
+            new = (arm, outcomes[..., arm], propensity[:, arm], alpha, binary)
+            np.testing.assert_array_equal(
+                outcome_interval(often, *new), outcome_interval(once, *new)
+            )
+        new = (np.array([[0]]), np.array([1, 2]), outcomes, propensity, alpha, binary)
+        np.testing.assert_array_equal(
+            individual_effect_interval(often, *new), individual_effect_interval(once, *new)
+        )
+
+    def test_copies_that_pass_for_persons_give_narrower_bounds(self):
+        evidence = some_evidence()
+        copies = written_down(evidence, 3)
+        apart = replace(copies, cluster=np.arange(len(copies.y)))
+        once, often = (radius(HeldOutErrors.of(each), 0.3, 0.12) for each in (evidence, apart))
+        assert often < once
 
 
 class TestQuantile:
@@ -526,3 +622,15 @@ class TestCoverage:
         none = np.zeros((20_000, 2))
         lower, upper = individual_effect_interval(errors, 0, 1, none[None], none + 0.5, 0.2)
         assert 0.8 <= np.mean((lower <= effect) & (effect <= upper)) <= 0.83
+
+    @pytest.mark.parametrize(("n_clusters", "alpha"), [(9, 0.1), (14, 0.1), (17, 0.2)])
+    def test_a_new_person_of_another_cluster(self, n_clusters, alpha):
+        """Rows that are wrong alike within clusters say no more than there are clusters."""
+        rng = np.random.default_rng(0)
+        cluster, zero = np.arange(n_clusters).repeat(8), np.zeros((8 * n_clusters, 1))
+        held = []
+        for _ in range(2000):
+            y, own = rng.normal(size=n_clusters)[cluster], rng.normal()
+            rows = judged_once(np.zeros_like(cluster), y, zero, zero + 1, cluster=cluster)
+            held.append(radius(HeldOutErrors.of(rows), 1, alpha) >= np.abs(own))
+        assert 1 - alpha - 0.015 <= np.mean(held) <= 1 - alpha + 1 / n_clusters

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hypercate.device import resolve_device
+from hypercate.train.device import WORK_FOR_THREADS, resolve_device, threads_for
 
 GPU = torch.cuda.is_available()
 
@@ -30,3 +30,25 @@ class TestResolveDevice:
     def test_a_gpu_without_a_gpu_is_refused(self):
         with pytest.raises(ValueError, match="device='cuda' is not to be had on this machine"):
             resolve_device("cuda")
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+class TestThreadsFor:
+    @pytest.mark.parametrize(("work", "n_threads"), [(1, 1), (WORK_FOR_THREADS, 2)])
+    def test_little_work_is_done_by_one_thread(self, work, n_threads):
+        with threads_for(work):
+            assert torch.get_num_threads() == n_threads
+        assert torch.get_num_threads() == 2
+
+    def test_an_error_leaves_the_threads_as_they_were(self):
+        with pytest.raises(KeyboardInterrupt), threads_for(1):
+            raise KeyboardInterrupt
+        assert torch.get_num_threads() == 2

@@ -1,97 +1,16 @@
-"""Effects from potential outcomes, their intervals and table."""
-
-import itertools
+"""Contrasts between arms, their intervals and table."""
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import stats
 
-from hypercate import effects
-from hypercate.effects import (
-    EffectInference,
-    against,
-    check_alpha,
-    contrast,
-    potential_outcomes,
-)
-from hypercate.learners import TLearner
-from hypercate.outcome_net import OutcomeNet
+from hypercate.inference.effects import EffectInference, against, check_alpha, contrast
 
 quick = settings(max_examples=40, deadline=None, derandomize=True)
-DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
-NET = OutcomeNet(3, (6, 5), "blunt_silu")
-CONTINUOUS = TLearner("continuous", 5.0, 2.0).potential_outcome
-BINARY = TLearner("binary", 0.0, 1.0).potential_outcome
-
-
-def rows(n, seed=0):
-    return np.random.default_rng(seed).normal(size=(n, 3)).astype(np.float32)
-
-
-def weights(m=4, n_arms=3, device="cpu"):
-    generator = torch.Generator().manual_seed(0)
-    return torch.randn(m, n_arms, NET.n_weights, generator=generator).to(device)
-
-
-class TestPotentialOutcomes:
-    @pytest.mark.parametrize("device", DEVICES)
-    @pytest.mark.parametrize("link", [CONTINUOUS, BINARY], ids=["continuous", "binary"])
-    def test_each_is_its_own_networks_output_in_units_of_the_outcome(self, link, device):
-        theta, x = weights(device=device), rows(7)
-        outcomes = potential_outcomes(NET, theta, x, link)
-        assert outcomes.shape == (4, 7, 3)
-        assert outcomes.dtype == np.float64
-        for m, row, arm in itertools.product(range(4), range(7), range(3)):
-            own = theta[m, arm].cpu().double()[None]
-            output = NET(own, torch.as_tensor(x[row], dtype=torch.float64)[None]).item()
-            expected = 1 / (1 + np.exp(-output)) if link is BINARY else 5 + 2 * output
-            assert outcomes[m, row, arm] == pytest.approx(expected, rel=1e-4, abs=1e-5)
-
-    def test_weights_average_outcomes_not_outputs(self):
-        theta, x = weights(), rows(7)
-        share = torch.tensor([0.1, 0.2, 0.3, 0.4], dtype=torch.float64)
-        each = potential_outcomes(NET, theta, x, BINARY)
-        averaged = potential_outcomes(NET, theta, x, BINARY, share)
-        assert averaged.shape == (7, 3)
-        np.testing.assert_allclose(averaged, np.average(each, axis=0, weights=share), rtol=1e-12)
-
-    @pytest.mark.parametrize("share", [None, torch.full((4,), 0.25, dtype=torch.float64)])
-    @pytest.mark.parametrize("rows_a_block", [1, 3, 10, 1000])
-    def test_blocks_of_any_size_give_the_same(self, share, rows_a_block, monkeypatch):
-        theta, x = weights(), rows(10)
-        whole = potential_outcomes(NET, theta, x, CONTINUOUS, share)
-        monkeypatch.setattr(effects, "_BLOCK_ELEMENTS", rows_a_block * 4 * 3 * 6)
-        seen = []
-
-        def link(output):
-            seen.append(output.shape[1])
-            return CONTINUOUS(output)
-
-        np.testing.assert_allclose(
-            potential_outcomes(NET, theta, x, link, share), whole, rtol=1e-4, atol=1e-5
-        )
-        assert max(seen) <= rows_a_block
-        assert sum(seen) == 10
-
-    def test_many_rows_are_taken_in_bounded_blocks(self):
-        sizes = []
-
-        def link(output):
-            sizes.append(output.shape[0] * output.shape[1] * 6)
-            return CONTINUOUS(output)
-
-        potential_outcomes(NET, weights(), rows(20_000), link)
-        assert len(sizes) > 1
-        assert max(sizes) <= 2**20
-
-    def test_one_row_and_one_network(self):
-        assert potential_outcomes(NET, weights(1, 2), rows(1), CONTINUOUS).shape == (1, 1, 2)
-
 
 outcome_arrays = arrays(
     np.float64,

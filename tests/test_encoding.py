@@ -3,6 +3,7 @@
 import copy
 import pickle
 import warnings
+from dataclasses import FrozenInstanceError
 from datetime import date
 from decimal import Decimal
 
@@ -13,15 +14,8 @@ import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from sklearn.exceptions import DataConversionWarning
 
-from hypercate.encoding import (
-    ArmEncoder,
-    FeatureEncoder,
-    OutcomeEncoder,
-    check_rows,
-    check_sample_weight,
-)
+from hypercate.encoding import Conditions, FeatureEncoder, check_rows, check_sample_weight
 
 pytestmark = pytest.mark.filterwarnings("error")
 quick = settings(max_examples=40, deadline=None, derandomize=True)
@@ -31,7 +25,7 @@ columns_of_floats = hnp.arrays(
 
 
 def encode(X, new=None):
-    encoder = FeatureEncoder().fit(X)
+    encoder = FeatureEncoder.fit(X)
     encoded = encoder.transform(X if new is None else new)
     assert encoded.shape == (len(X if new is None else new), encoder.n_outputs)
     assert encoded.dtype == np.float32
@@ -41,7 +35,7 @@ def encode(X, new=None):
 
 
 def named(X, new=None):
-    encoder = FeatureEncoder().fit(X)
+    encoder = FeatureEncoder.fit(X)
     return pd.DataFrame(encode(X, new), columns=encoder.output_names)
 
 
@@ -98,7 +92,7 @@ class TestNumericColumns:
         assert np.ptp(encoded[1:]) > 1.5
 
     def test_compression_starts_at_4_and_is_symmetric(self):
-        encoder = FeatureEncoder().fit(np.random.default_rng(0).normal(size=(100, 1)))
+        encoder = FeatureEncoder.fit(np.random.default_rng(0).normal(size=(100, 1)))
         points = np.linspace(-50, 50, 4001)[:, None]
         encoded = encoder.transform(points)[:, 0].astype(float)
         inside = np.abs(encoded) < 4
@@ -198,7 +192,7 @@ class TestNumericColumns:
 
     def test_rows_are_encoded_one_by_one_as_together(self):
         X = np.random.default_rng(0).normal(size=(9000, 3))
-        encoder = FeatureEncoder().fit(X)
+        encoder = FeatureEncoder.fit(X)
         together = encoder.transform(X)
         for row in (0, 4095, 4096, 8999):
             np.testing.assert_array_equal(encoder.transform(X[[row]])[0], together[row])
@@ -233,7 +227,7 @@ class TestLevels:
         expected = encode(np.array([["a"], ["b"], [None], ["a"]], dtype=object))
         frame = pd.DataFrame({"g": pd.Series(labels, dtype=dtype)})
         np.testing.assert_array_equal(encode(frame), expected)
-        encoder = FeatureEncoder().fit(frame)
+        encoder = FeatureEncoder.fit(frame)
         again = pd.DataFrame({"g": pd.Series(labels, dtype=object)})
         np.testing.assert_array_equal(encoder.transform(again), expected)
 
@@ -257,7 +251,7 @@ class TestLevels:
 
     def test_an_identifier_leaves_few_labels_behind(self):
         frame = pd.DataFrame({"id": [f"patient{i:05}" for i in range(5000)]})
-        assert len(pickle.dumps(FeatureEncoder().fit(frame))) < 5000
+        assert len(pickle.dumps(FeatureEncoder.fit(frame))) < 5000
 
     def test_rare_level_is_bounded(self):
         frame = pd.DataFrame({"g": ["rare"] + ["common"] * 9999})
@@ -266,12 +260,12 @@ class TestLevels:
     def test_order_of_rows_and_unused_categories_do_not_matter(self):
         labels = [f"l{i % 40}" for i in range(80)]
         frame = pd.DataFrame({"g": pd.Categorical(labels, categories=[*sorted(set(labels)), "x"])})
-        assert FeatureEncoder().fit(frame).output_names == (
-            FeatureEncoder().fit(frame[::-1].astype(str)).output_names
+        assert FeatureEncoder.fit(frame).output_names == (
+            FeatureEncoder.fit(frame[::-1].astype(str)).output_names
         )
 
     def test_integer_categories_match_their_floats_and_strings(self):
-        encoder = FeatureEncoder().fit(pd.DataFrame({"g": pd.Categorical([1, 2, 1])}))
+        encoder = FeatureEncoder.fit(pd.DataFrame({"g": pd.Categorical([1, 2, 1])}))
         assert encoder.output_names == ["g=1", "g=2"]
         expected = encoder.transform(pd.DataFrame({"g": pd.Categorical([2, 1])}))
         for same in (pd.Categorical([2.0, 1.0]), ["2", "1"]):
@@ -286,7 +280,7 @@ class TestLevels:
         ]
 
     def test_a_list_of_strings_and_numbers_is_read_column_by_column(self):
-        encoder = FeatureEncoder().fit([[1, "a"], [2, "b"], [3, "a"]])
+        encoder = FeatureEncoder.fit([[1, "a"], [2, "b"], [3, "a"]])
         assert encoder.output_names == ["x0", "x1=a", "x1=b"]
 
     def test_a_string_array_holds_levels(self):
@@ -295,7 +289,7 @@ class TestLevels:
 
 class TestColumns:
     def test_every_kind_at_once(self):
-        encoder = FeatureEncoder().fit(mixed_frame())
+        encoder = FeatureEncoder.fit(mixed_frame())
         assert encoder.n_features_in_ == 10
         assert encoder.output_names[:2] == ["age", "age (missing)"]
         assert {"smoker", "insured (missing)", "site=north", "ward (missing)", "grade=2"} <= set(
@@ -307,28 +301,34 @@ class TestColumns:
     @given(st.permutations(list(mixed_frame())))
     def test_columns_are_matched_by_name(self, order):
         frame = mixed_frame()
-        encoder = FeatureEncoder().fit(frame)
+        encoder = FeatureEncoder.fit(frame)
         np.testing.assert_array_equal(encoder.transform(frame[order]), encoder.transform(frame))
 
     def test_integer_names_are_matched_between_frames(self):
         frame = pd.DataFrame(np.random.default_rng(0).normal(size=(10, 3)))
-        encoder = FeatureEncoder().fit(frame)
+        encoder = FeatureEncoder.fit(frame)
         assert encoder.feature_names_in_ is None
         np.testing.assert_array_equal(encoder.transform(frame[[2, 0, 1]]), encoder.transform(frame))
         np.testing.assert_array_equal(encoder.transform(frame.to_numpy()), encoder.transform(frame))
 
     def test_feature_names_are_set_for_string_names_only(self):
         frame = mixed_frame()
-        names = FeatureEncoder().fit(frame).feature_names_in_
+        names = FeatureEncoder.fit(frame).feature_names_in_
         assert isinstance(names, np.ndarray)
         assert names.dtype == object
         assert names.tolist() == list(frame)
-        assert FeatureEncoder().fit(np.eye(3)).feature_names_in_ is None
+        assert FeatureEncoder.fit(np.eye(3)).feature_names_in_ is None
 
-    def test_fitting_again_forgets(self):
-        encoder = FeatureEncoder().fit(mixed_frame()).fit(np.eye(3))
-        assert encoder.feature_names_in_ is None
-        assert encoder.transform(np.eye(3)).shape == (3, 3)
+    def test_fitting_again_gives_another_encoder_and_leaves_the_first(self):
+        frame = mixed_frame()
+        encoder = FeatureEncoder.fit(frame)
+        before = encoder.transform(frame)
+        other = encoder.fit(np.eye(3))
+        assert other.feature_names_in_ is None
+        assert other.transform(np.eye(3)).shape == (3, 3)
+        np.testing.assert_array_equal(encoder.transform(frame), before)
+        with pytest.raises(FrozenInstanceError):
+            encoder.columns = ()
 
     def test_one_row_of_all_missing_values_needs_no_dtype(self):
         frame = mixed_frame()
@@ -341,7 +341,7 @@ class TestColumns:
     def test_array_for_a_frame_and_frame_for_an_array_warn(self):
         X = np.random.default_rng(0).normal(size=(10, 2))
         frame = pd.DataFrame(X, columns=["a", "b"])
-        by_name, by_position = FeatureEncoder().fit(frame), FeatureEncoder().fit(X)
+        by_name, by_position = FeatureEncoder.fit(frame), FeatureEncoder.fit(X)
         with pytest.warns(UserWarning, match="X does not have valid feature names") as caught:
             encoded = by_name.transform(X)
         assert caught[0].filename == __file__
@@ -352,11 +352,11 @@ class TestColumns:
     @pytest.mark.parametrize("copied", [copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])
     def test_copies_encode_alike(self, copied):
         frame = mixed_frame()
-        encoder = FeatureEncoder().fit(frame)
+        encoder = FeatureEncoder.fit(frame)
         np.testing.assert_array_equal(copied(encoder).transform(frame), encoder.transform(frame))
 
     def test_no_rows_are_kept(self):
-        sizes = [len(pickle.dumps(FeatureEncoder().fit(mixed_frame(n)))) for n in (100, 10_000)]
+        sizes = [len(pickle.dumps(FeatureEncoder.fit(mixed_frame(n)))) for n in (100, 10_000)]
         assert sizes[1] < sizes[0] + 100
 
 
@@ -423,7 +423,7 @@ class TestBadCovariates:
     )
     def test_refused_in_fit(self, X, error, message):
         with pytest.raises(error, match=message):
-            FeatureEncoder().fit(X)
+            FeatureEncoder.fit(X)
 
     @pytest.mark.parametrize(
         ("change", "error", "message"),
@@ -443,10 +443,10 @@ class TestBadCovariates:
     def test_refused_in_transform(self, change, error, message):
         frame = mixed_frame()
         with pytest.raises(error, match=message):
-            FeatureEncoder().fit(frame).transform(change(frame))
+            FeatureEncoder.fit(frame).transform(change(frame))
 
     def test_wrong_number_of_features(self):
-        encoder = FeatureEncoder().fit(np.eye(4))
+        encoder = FeatureEncoder.fit(np.eye(4))
         message = "X has 3 features, but HyperCATE is expecting 4 features as input"
         with pytest.raises(ValueError, match=message):
             encoder.transform(np.eye(3))
@@ -454,7 +454,7 @@ class TestBadCovariates:
             encoder.transform(np.zeros(4))
 
 
-class TestArms:
+class TestConditions:
     @pytest.mark.parametrize(
         ("treatment", "arms"),
         [
@@ -472,40 +472,39 @@ class TestArms:
             (pd.Index(["b", "a"]), ["a", "b"]),
         ],
     )
-    def test_arms_are_coded_in_sorted_order(self, treatment, arms):
-        encoder = ArmEncoder().fit(treatment)
-        assert encoder.arms_.tolist() == arms
-        assert [type(arm) for arm in encoder.arms_.tolist()] == [type(arm) for arm in arms]
-        codes = encoder.transform(treatment)
-        assert codes.dtype == np.int64
-        assert encoder.arms_[codes].tolist() == list(treatment)
-        assert encoder.counts_.tolist() == np.bincount(codes).tolist()
+    def test_labels_are_in_sorted_order(self, treatment, arms):
+        conditions = Conditions.fit(treatment)
+        assert conditions.labels.tolist() == arms
+        assert [type(arm) for arm in conditions.labels.tolist()] == [type(arm) for arm in arms]
+        positions = conditions.positions(treatment)
+        assert positions.dtype == np.int64
+        assert conditions.labels[positions].tolist() == list(treatment)
 
     @quick
     @given(st.lists(st.sampled_from("abcd"), min_size=2).filter(lambda x: len(set(x)) > 1))
     def test_control_comes_first_and_the_others_sorted(self, treatment):
         for control in set(treatment):
-            encoder = ArmEncoder().fit(treatment, control)
-            assert encoder.arms_.tolist() == [control, *sorted(set(treatment) - {control})]
-            assert encoder.arms_[encoder.transform(treatment)].tolist() == treatment
-            assert [encoder.code(arm) for arm in encoder.arms_] == list(range(len(encoder.arms_)))
-            assert encoder.counts_.tolist() == [treatment.count(arm) for arm in encoder.arms_]
+            conditions = Conditions.fit(treatment, control)
+            assert conditions.labels.tolist() == [control, *sorted(set(treatment) - {control})]
+            assert conditions.labels[conditions.positions(treatment)].tolist() == treatment
+            known = list(map(conditions.position, conditions.labels))
+            assert known == list(range(len(known)))
 
-    def test_one_arm_may_be_transformed(self):
-        encoder = ArmEncoder().fit(["drug", "none"], control="none")
-        assert encoder.transform(["drug", "drug"]).tolist() == [1, 1]
-        assert encoder.transform(pd.Series(["none"])).tolist() == [0]
+    def test_rows_of_one_arm_have_positions(self):
+        conditions = Conditions.fit(["drug", "none"], control="none")
+        assert conditions.positions(["drug", "drug"]).tolist() == [1, 1]
+        assert conditions.positions(pd.Series(["none"])).tolist() == [0]
 
     def test_numbers_match_by_value(self):
-        encoder = ArmEncoder().fit([0, 1])
-        assert encoder.code(True) == encoder.code(np.float64(1)) == 1
-        assert encoder.transform([False, True]).tolist() == [0, 1]
+        conditions = Conditions.fit([0, 1])
+        assert conditions.position(True) == conditions.position(np.float64(1)) == 1
+        assert conditions.positions([False, True]).tolist() == [0, 1]
 
     def test_many_arms_need_many_rows(self):
         labels = np.repeat(np.arange(150), 100)
-        assert len(ArmEncoder().fit(labels).arms_) == 150
+        assert len(Conditions.fit(labels).labels) == 150
         with pytest.raises(ValueError, match="150 arms in 14900 rows, so it looks continuous"):
-            ArmEncoder().fit(np.delete(labels, slice(0, -1, 150))[:14900])
+            Conditions.fit(np.delete(labels, slice(0, -1, 150))[:14900])
 
     @pytest.mark.parametrize(
         ("treatment", "error", "message"),
@@ -533,149 +532,47 @@ class TestArms:
     )
     def test_refused(self, treatment, error, message):
         with pytest.raises(error, match=message):
-            ArmEncoder().fit(treatment)
+            Conditions.fit(treatment)
 
     @pytest.mark.parametrize("label", ["z", 0, None, float("nan"), ["a"]])
     def test_unknown_labels_are_refused(self, label):
-        encoder = ArmEncoder().fit(["a", "b"])
+        conditions = Conditions.fit(["a", "b"])
         with pytest.raises(ValueError, match=r"is not an arm: the arms are \['a', 'b'\]"):
-            encoder.code(label)
+            conditions.position(label)
 
-    def test_unknown_control_and_unknown_arms_in_transform_are_refused(self):
+    def test_unknown_control_and_unknown_labels_of_rows_are_refused(self):
         with pytest.raises(ValueError, match=r"'placebo' is not an arm: the arms are \['a', 'b'\]"):
-            ArmEncoder().fit(["a", "b"], control="placebo")
-        encoder = ArmEncoder().fit(["a", "b"])
+            Conditions.fit(["a", "b"], control="placebo")
+        conditions = Conditions.fit(["a", "b"])
         with pytest.raises(ValueError, match=r"unknown labels 'c' in row 1 .* 'a', 'b'"):
-            encoder.transform(["a", "c"])
+            conditions.positions(["a", "c"])
         with pytest.raises(ValueError, match="unknown labels 0, 1 in rows 0, 1 "):
-            encoder.transform([0, 1])
-
-    @pytest.mark.parametrize("copied", [copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])
-    def test_copies_code_alike(self, copied):
-        encoder = ArmEncoder().fit(["a", "b", "c"] * 1000, control="b")
-        assert copied(encoder).transform(["c", "b"]).tolist() == [2, 0]
-        assert len(pickle.dumps(encoder)) < 1000
-
-
-class TestOutcome:
-    @pytest.mark.parametrize(
-        ("y", "kind"),
-        [
-            ([0, 1, 1], "binary"),
-            ([0.0, 1.0], "binary"),
-            ([True, False], "binary"),
-            (["no", "yes", "no"], "binary"),
-            (pd.Series(["no", "yes"], dtype="category"), "binary"),
-            (pd.Series([True, False], dtype="boolean"), "binary"),
-            ([0, 1, 2], "continuous"),
-            ([1, 2, 1], "continuous"),
-            ([0.0, 0.5, 1.0], "continuous"),
-            ([1, 1, 1], "continuous"),
-            ([0, 0], "continuous"),
-            ([True, True], "continuous"),
-        ],
-    )
-    def test_auto(self, y, kind):
-        encoder = OutcomeEncoder().fit(y)
-        assert encoder.kind == kind
-        assert (encoder.classes_ is None) == (kind == "continuous")
-        encoded = encoder.transform(y)
-        assert encoded.dtype == np.float32
-        if kind == "binary":
-            assert (encoder.location, encoder.scale) == (0.0, 1.0)
-            assert np.asarray(encoder.classes_)[encoded.astype(int)].tolist() == list(y)
-
-    def test_any_two_values_can_be_binary(self):
-        encoder = OutcomeEncoder().fit([5, -2, 5], "binary")
-        np.testing.assert_array_equal(encoder.classes_, [-2, 5])
-        assert encoder.transform([-2, 5]).tolist() == [0, 1]
-
-    def test_zeros_and_ones_can_be_continuous(self):
-        encoder = OutcomeEncoder().fit([0, 1, 0, 1], "continuous")
-        assert encoder.transform([0, 1]).tolist() == [-1, 1]
+            conditions.positions([0, 1])
 
     @quick
-    @given(
-        hnp.arrays(np.float64, st.integers(2, 30), elements=st.floats(-1e6, 1e6, width=32)),
-        st.sampled_from([1e-300, 1.0, 1e290]),
-    )
-    def test_continuous_has_mean_0_and_sd_1_and_comes_back(self, y, factor):
-        y = y * factor
-        encoder = OutcomeEncoder().fit(y, "continuous")
-        encoded = encoder.transform(y).astype(float)
-        np.testing.assert_allclose(encoded.mean(), 0, atol=1e-5)
-        if encoder.scale != 1:
-            np.testing.assert_allclose(encoded.std(), 1, atol=1e-5)
-        unit = np.abs(y).max() or 1
-        np.testing.assert_allclose(
-            (encoded * encoder.scale + encoder.location) / unit, y / unit, atol=1e-5
-        )
+    @given(st.lists(st.sampled_from("abcd"), min_size=2).filter(lambda x: len(set(x)) > 1))
+    def test_the_canonical_order_is_that_of_the_rows_whatever_the_names_and_the_control(self, rows):
+        in_order = sorted(set(rows), key=rows.index)
+        expected = [in_order.index(label) for label in rows]
+        renamed = [{"a": "z", "b": "k", "c": "a", "d": "m"}[label] for label in rows]
+        for labels in (rows, renamed):
+            for control in (None, *set(labels)):
+                conditions = Conditions.fit(labels, control)
+                positions = conditions.positions(labels)
+                in_fit = conditions.in_order_of(positions)
+                assert in_fit.place[positions].tolist() == expected
+                np.testing.assert_array_equal(in_fit.labels, conditions.labels)
+                np.testing.assert_array_equal(in_fit.position_of(np.array(expected)), positions)
+                assert [in_fit.position(label) for label in labels] == positions.tolist()
 
-    def test_integer_weights_are_repetitions(self):
-        y, weights = np.array([1.0, 4.0, -3.0, 1e9]), np.array([3, 1, 2, 0])
-        weighted = OutcomeEncoder().fit(y, sample_weight=weights)
-        repeated = OutcomeEncoder().fit(np.repeat(y, weights))
-        assert weighted.location == pytest.approx(repeated.location)
-        assert weighted.scale == pytest.approx(repeated.scale)
-
-    @pytest.mark.parametrize("value", [0.1, 0, -1e300])
-    @pytest.mark.parametrize("outcome", ["auto", "continuous"])
-    def test_a_constant_has_scale_1(self, value, outcome):
-        encoder = OutcomeEncoder().fit(np.full(30, value), outcome)
-        assert encoder.location == value
-        assert encoder.scale == 1
-        assert (encoder.transform(np.full(3, value)) == 0).all()
-
-    def test_limits_of_floats_stay_finite_when_squared(self):
-        huge = np.finfo(float).max
-        assert np.isfinite(OutcomeEncoder().fit([-huge, huge, 0]).transform([huge, -huge])).all()
-        far = OutcomeEncoder().fit([1.0, 2.0, 3.0]).transform([huge, -huge])
-        assert np.isfinite(far**2).all()
-
-    def test_a_column_vector_is_flattened_with_a_warning(self):
-        message = "A column-vector y was passed when a 1d array was expected"
-        for y in (np.array([[1.0], [2.0], [4.0]]), pd.DataFrame({"y": [1.0, 2.0, 4.0]})):
-            with pytest.warns(DataConversionWarning, match=message) as caught:
-                encoder = OutcomeEncoder().fit(y)
-            assert caught[0].filename == __file__
-            assert encoder.location == pytest.approx(7 / 3)
-
-    @pytest.mark.parametrize(
-        ("y", "outcome", "error", "message"),
-        [
-            (None, "auto", ValueError, "y should be a 1d array"),
-            ([], "auto", ValueError, "y is empty"),
-            (np.zeros((3, 2)), "auto", ValueError, r"y should be a 1d array.*\(3, 2\)"),
-            ([1.0, np.nan], "auto", ValueError, "y is missing .* row 1 "),
-            (pd.Series([1.0, None], dtype="Float64"), "auto", ValueError, "y is missing .* row 1 "),
-            (["a", None], "auto", ValueError, "y is missing .* row 1 "),
-            ([1.0, np.inf, -np.inf], "auto", ValueError, r"y is infinite \(inf\) in rows 1, 2 "),
-            (["a", "b", "c"], "auto", ValueError, "two distinct values, but y has 3"),
-            (["a", "a"], "auto", ValueError, "two distinct values, but y has 1: 'a'"),
-            (["a", "b"], "continuous", ValueError, "y holds strings such as 'a'"),
-            ([1, 1], "binary", ValueError, "two distinct values, but y has 1"),
-            ([1, 2, 3], "binary", ValueError, "two distinct values, but y has 3"),
-            ([1, "a"], "auto", TypeError, r"y holds int \(first in row 0\) and str"),
-            ([1j, 2], "auto", TypeError, "y holds complex"),
-            ([10**400, 1], "auto", ValueError, "y holds a number too large"),
-            ([0, 1], "count", ValueError, "outcome must be one of .* got 'count'"),
-        ],
-    )
-    def test_refused(self, y, outcome, error, message):
-        with pytest.raises(error, match=message):
-            OutcomeEncoder().fit(y, outcome)
-
-    def test_refused_in_transform(self):
-        with pytest.raises(ValueError, match="y has unknown labels 2 in row 1 "):
-            OutcomeEncoder().fit([0, 1]).transform([0, 2])
-        with pytest.raises(ValueError, match="y holds strings"):
-            OutcomeEncoder().fit([0.5, 1]).transform(["a"])
+    def test_without_rows_the_canonical_order_is_that_of_the_labels(self):
+        assert Conditions.fit(["b", "c", "a"], control="b").place.tolist() == [0, 1, 2]
 
     @pytest.mark.parametrize("copied", [copy.deepcopy, lambda e: pickle.loads(pickle.dumps(e))])
-    def test_copies_encode_alike(self, copied):
-        encoder = OutcomeEncoder().fit(np.arange(1000.0))
-        assert copied(encoder).transform([3.0]) == encoder.transform([3.0])
-        assert len(pickle.dumps(encoder)) < 1000
+    def test_copies_answer_alike(self, copied):
+        conditions = Conditions.fit(["a", "b", "c"] * 1000, control="b")
+        assert copied(conditions).positions(["c", "b"]).tolist() == [2, 0]
+        assert len(pickle.dumps(conditions)) < 1000
 
 
 class TestRowsAndWeights:
@@ -727,4 +624,3 @@ def test_nothing_warns_under_the_strictest_numpy_settings():
     with warnings.catch_warnings(), np.errstate(all="raise", under="ignore"):
         warnings.simplefilter("error")
         encode(X)
-        OutcomeEncoder().fit(X[:2, 0]).transform(X[:2, 0])

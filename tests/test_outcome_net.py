@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import erf, expit
 
-from hypercate.outcome_net import ACTIVATIONS, OutcomeNet
+from hypercate.generator.outcome_net import ACTIVATIONS, OutcomeNet
 
 quick = settings(max_examples=40, deadline=None, derandomize=True)
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
@@ -119,6 +119,36 @@ class TestABatchedPureFunction:
         assert torch.equal(net(theta, x), first)
         assert torch.equal(theta, before[0])
         assert torch.equal(x, before[1])
+
+
+class TestAView:
+    @quick
+    @given(problems(), st.data())
+    def test_equals_its_inputs_beside_those_that_are_shared(self, problem, data):
+        net, theta, x = problem
+        n_shared = data.draw(st.integers(0, net.n_inputs))
+        shared, view = x[0, :, :n_shared], x[:, :, n_shared:]
+        whole = torch.cat([shared.expand(len(theta), -1, -1), view], dim=2)
+        torch.testing.assert_close(net(theta, shared, view), net(theta, whole))
+
+    @quick
+    @given(problems())
+    def test_is_seen_by_its_own_network_only(self, problem):
+        net, theta, x = problem
+        shared, view = x[0, :, :-1], x[:, :, -1:]
+        before = net(theta, shared, view)
+        other = view.clone()
+        other[0] += 1
+        after = net(theta, shared, other)
+        assert torch.equal(after[1:], before[1:])
+        assert torch.equal(view, x[:, :, -1:])
+
+    @pytest.mark.parametrize("activation", ACTIVATIONS)
+    def test_gradients_reach_weights_rows_and_view(self, activation):
+        net = OutcomeNet(3, (3, 2), activation)
+        theta = normal(2, net.n_weights).requires_grad_()
+        x, view = (normal(*shape, seed=1).requires_grad_() for shape in ((4, 2), (2, 4, 1)))
+        assert torch.autograd.gradcheck(net, (theta, x, view))
 
 
 class TestBiases:

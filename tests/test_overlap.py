@@ -142,11 +142,15 @@ class TestMeasuresByTheBook:
         report = overlap_report(X, np.arange(60) % 2)
         np.testing.assert_allclose(report.arms["limit"], 0.1)
 
-    def test_common_support_is_above_every_arms_limit(self, apart):
-        report = apart[2]
+    def test_common_support_is_above_every_arms_limit(self):
+        """A fifth of the rows, the oldest, receive one of two arms only."""
+        X = covariates()
+        oldest = X["age"] > X["age"].quantile(0.8)
+        report = overlap_report(X, np.where(oldest, "drug", by_age(X, slope=0.0)))
         inside = (report.propensity >= report.arms["limit"]).all(axis=1)
         pd.testing.assert_series_equal(report.common_support, inside, check_names=False)
-        assert 0 < report.common_support.mean() < 1
+        assert report.common_support[~oldest].mean() > 0.95
+        assert report.common_support[oldest].mean() < 0.1
 
     def test_smallest_is_the_smallest_propensity(self, confounded):
         report = confounded[2]

@@ -32,12 +32,15 @@ X.loc[::10, "age"] = np.nan
 arm = rng.choice(["drug", "placebo"], 300)
 y = 3.0 * (arm == "drug") + rng.normal(size=300)
 est = hypercate.HyperCATE(control="placebo", n_members=2, random_state=0).fit(X, y, arm)
+est.save("model.hypercate")
+again = hypercate.HyperCATE.load("model.hypercate")
 found = {
     "file": hypercate.__file__,
     "version": hypercate.__version__,
     "ate": est.ate(X),
     "columns": list(est.effect_inference(X).summary_frame().columns),
     "score": est.score(X, y, arm),
+    "reloaded": bool((again.predict(X) == est.predict(X)).all()),
     "modules": sorted(sys.modules),
 }
 print(json.dumps(found))
@@ -139,7 +142,7 @@ class TestWheel:
             if x.startswith("Requires-Dist: ") and "extra" not in x
         }
         scientific = {"numpy", "pandas", "scikit-learn", "scipy", "torch"}
-        assert needed == scientific | {"threadpoolctl", "tqdm"}
+        assert needed == scientific | {"lightgbm", "safetensors", "threadpoolctl", "tqdm"}
 
 
 class TestInstalledElsewhere:
@@ -150,6 +153,7 @@ class TestInstalledElsewhere:
         assert fitted["ate"] == pytest.approx(3.0, abs=0.5)
         assert {"point_estimate", "ci_lower", "ci_upper"} <= set(fitted["columns"])
         assert fitted["score"] <= 1
+        assert fitted["reloaded"]
 
     def test_both_ways_to_the_command_line_work(self, environment, tmp_path):
         scripts, _ = environment

@@ -17,7 +17,7 @@ from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.colors import to_hex  # noqa: E402
 
 from hypercate import HyperCATE, plots  # noqa: E402
-from hypercate.effects import EffectInference  # noqa: E402
+from hypercate.inference.effects import EffectInference  # noqa: E402
 from hypercate.metrics import sqrt_pehe  # noqa: E402
 from hypercate.overlap import overlap_report  # noqa: E402
 

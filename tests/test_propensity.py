@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from hypercate import propensity
-from hypercate.propensity import FLOOR, fit_propensity
+from hypercate.folds import Folds
+from hypercate.nuisance import propensity
+from hypercate.nuisance.propensity import FLOOR, fit_propensity
 
 
 def covariates(n, p=5, seed=0):
@@ -32,9 +33,10 @@ def stepped(x):
     return np.where((x[:, 0] > 0) & (x[:, 1] > 0), 0.8, 0.2)
 
 
-def fit(x, arm, weight=None, seed=0):
+def fit(x, arm, weight=None, seed=0, *, cluster=None, n_parts=5, n_jobs=1):
     """The model, and the rows' cross-fitted probabilities."""
-    return fit_propensity(x, arm, np.ones(len(x)) if weight is None else weight, seed)
+    folds = Folds.of(arm, n_parts, 1, seed, cluster)
+    return fit_propensity(x, np.ones(len(x)) if weight is None else weight, folds, n_jobs)
 
 
 class TestProbabilities:
@@ -87,6 +89,50 @@ class TestProbabilities:
         own = cross_fitted[np.arange(300), arm]
         assert model.log_loss == pytest.approx(-np.average(np.log(own), weights=weight))
         assert model.log_loss < 0.65
+
+
+class TestCrossFitting:
+    @pytest.mark.parametrize("n_parts", [2, 5])
+    def test_a_rows_own_arm_reaches_its_probability_by_the_pool_alone(self, n_parts, monkeypatch):
+        """With the pool held fixed, neither the arm of a row nor those of its part matter."""
+        x = covariates(300)
+        arm = two_arms(smooth(x))
+        folds = Folds.of(arm, n_parts, 1, 0)
+        held = folds.part[0] == 0
+        monkeypatch.setattr(propensity, "_pool", lambda *_: (np.log([0.5, 0.5]), np.ones(2)))
+        others = arm.copy()
+        for k in (0, 1):  # as many of each arm, so that shares stay as they are
+            others[np.flatnonzero(held & (arm == k))[:4]] = 1 - k
+        changed = Folds(others, folds.cluster, folds.part, folds.stops, folds.rank, n_parts)
+        before, after = (fit_propensity(x, np.ones(300), f)[1] for f in (folds, changed))
+        np.testing.assert_array_equal(after[held], before[held])
+        assert (np.abs(after - before)[~held] > 1e-6).any(axis=1).mean() > 0.9
+
+    def test_what_is_learned_from_copies_of_a_row_in_its_group_does_not_show(self):
+        """Rows of a group are left out together; apart, each would be told by its copies."""
+        x = np.repeat(covariates(100, p=30), 5, axis=0)
+        arm = np.repeat(two_arms(np.full(100, 0.5)), 5)
+        together, apart = np.arange(500) // 5, None
+        spread = [fit(x, arm, cluster=cluster)[1][:, 1].std() for cluster in (together, apart)]
+        assert spread[0] < 0.05
+        assert spread[1] > 0.2
+
+    def test_a_gain_counts_by_groups_and_not_by_their_rows(self):
+        """Copies of the rows, in groups, change nothing of the choice against the shares."""
+        constant = []
+        for seed in range(8):
+            x = covariates(100, p=3, seed=seed)
+            arm = two_arms(np.clip(0.5 + 0.12 * x[:, 0], 0.1, 0.9), seed)
+            once = fit(x, arm, seed=seed)[0]
+            rows = np.repeat(np.arange(100), 8)
+            folds = Folds.of(arm, 5, 1, seed)
+            copies = Folds(
+                arm[rows], rows, folds.part[:, rows], folds.stops[:, rows], np.arange(800), 5
+            )
+            often = fit_propensity(x[rows], np.ones(800), copies)[0]
+            constant.append((not once.slopes.any(), not often.slopes.any()))
+        assert np.mean([few == many for few, many in constant]) >= 0.75
+        assert 0 < np.mean(constant) < 1
 
 
 class TestRandomisedTreatment:
@@ -184,28 +230,29 @@ class TestProcess:
         np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
         assert [pool["num_threads"] for pool in threadpool_info()] == threads
 
+    def test_the_number_of_threads_does_not_matter(self):
+        x = covariates(300)
+        arm = two_arms(smooth(x))
+        (first, once), (second, again) = (fit(x, arm, n_jobs=n_jobs) for n_jobs in (1, 3))
+        np.testing.assert_array_equal(once, again)
+        assert first.views.trees == second.views.trees
+        np.testing.assert_array_equal(first.predict(x), second.predict(x))
+
     @pytest.mark.parametrize("n_jobs", [1, 2])
-    def test_trees_take_the_threads_they_are_given(self, n_jobs, monkeypatch):
+    def test_candidates_grow_on_one_thread_each(self, n_jobs, monkeypatch):
         found, grow = [], propensity._grow
 
         def watched(*rows):
-            pools = [pool for pool in threadpool_info() if pool["user_api"] == "openmp"]
+            pools = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
             found.extend(pool["num_threads"] for pool in pools)
             return grow(*rows)
 
         monkeypatch.setattr(propensity, "_grow", watched)
         x = covariates(100)
-        arguments = x, two_arms(smooth(x)), np.ones(100), 0, n_jobs
-        fit_propensity(*arguments)
-        assert set(found) == {1}  # there is too little to do for more
-        found.clear()
-        monkeypatch.setattr(propensity, "WORK_FOR_THREADS", x.size)
-        fit_propensity(*arguments)
-        assert set(found) == {n_jobs}
+        fit(x, two_arms(smooth(x)), n_jobs=n_jobs)
+        assert set(found) == {1}
 
-
-class TestErrors:
-    @pytest.mark.parametrize("arm", [[0] * 10, [0] * 9 + [1], [0] * 5 + [2] * 5])
-    def test_an_arm_with_too_few_rows_is_refused(self, arm):
-        with pytest.raises(ValueError, match="at least two arms with two rows each"):
-            fit(covariates(10), np.array(arm))
+    def test_a_row_alone_is_predicted_as_among_others(self):
+        x = covariates(300)
+        model, _ = fit(x, two_arms(smooth(x)))
+        np.testing.assert_allclose(model.predict(x[[5]]), model.predict(x)[[5]], rtol=1e-12)

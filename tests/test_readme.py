@@ -95,7 +95,7 @@ def after():
         with contextlib.redirect_stdout(printed):
             exec(compile(block, "README.md", "exec"), names)
         states.append((dict(names), printed.getvalue()))
-    assert len(states) == 4
+    assert len(states) == 6
     return states
 
 
@@ -154,8 +154,21 @@ class TestPythonBlocks:
         assert est.ate(X)[0] == pytest.approx(effect_of_drug, abs=0.12)
         assert est.ate(X)[1] == pytest.approx(0.4, abs=0.12)
 
+    def test_the_example_of_clusters_counts_the_schools(self, after):
+        names, _ = after[3]
+        evidence = names["est"].fitted_.evidence
+        assert evidence.cluster.max() + 1 == 60
+        np.testing.assert_array_equal(evidence.cluster, names["school"])
+
+    def test_the_slim_model_predicts_as_the_model_saved(self, after):
+        names, _ = after[4]
+        np.testing.assert_array_equal(
+            names["slim"].predict(names["X"]), names["est"].predict(names["X"])
+        )
+        assert names["slim"].fitted_.evidence is None
+
     def test_the_search_finds_that_effects_differ_between_sites(self, after):
-        names, printed = after[3]
+        names, printed = after[5]
         assert names["search"].best_params_ == {"hypercate__sharing": "weak"}
         assert names["search"].best_score_ > 0
         assert "weak" in printed

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.model_selection import cross_val_predict
 
+from hypercate.folds import Folds
 from hypercate.scoring import r_score
 
 
@@ -52,8 +53,9 @@ class TestWhatItRewards:
         rng = np.random.default_rng(1)
         weight = rng.exponential(size=len(y))
         effects = tau + rng.normal(size=tau.shape)
-        folds = StratifiedKFold(5, shuffle=True, random_state=7)
-        settings = {"cv": list(folds.split(x, arm)), "params": {"sample_weight": weight}}
+        part = Folds.of(arm, 5, 1, 7).part[0]
+        folds = [(np.flatnonzero(part != k), np.flatnonzero(part == k)) for k in range(5)]
+        settings = {"cv": folds, "params": {"sample_weight": weight}}
         trees = {"random_state": 7, "early_stopping": False}
         m = cross_val_predict(HistGradientBoostingRegressor(**trees), x, y, **settings)
         e = cross_val_predict(

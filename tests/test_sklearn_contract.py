@@ -11,6 +11,7 @@ from sklearn.compose import make_column_transformer
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import (
     GridSearchCV,
+    GroupKFold,
     KFold,
     RandomizedSearchCV,
     cross_val_score,
@@ -42,8 +43,9 @@ EXPECTED_FAILURES = {
 class ArmsByRow(HyperCATE):
     """Takes the arm from the row number where none is given, as the checks give none."""
 
-    def fit(self, X, y, treatment=None, *, sample_weight=None):
-        return super().fit(X, y, arms_by_row(X, y, treatment), sample_weight=sample_weight)
+    def fit(self, X, y, treatment=None, *, sample_weight=None, groups=None):
+        arm = arms_by_row(X, y, treatment)
+        return super().fit(X, y, arm, sample_weight=sample_weight, groups=groups)
 
     def score(self, X, y, treatment=None, *, sample_weight=None):
         return super().score(X, y, arms_by_row(X, y, treatment), sample_weight=sample_weight)
@@ -138,6 +140,23 @@ class TestParameters:
         with pytest.raises(ValueError, match="Invalid parameter 'epochs'"):
             est.set_params(epochs=5)
 
+    def test_fit_sets_one_attribute_from_which_the_others_are_read(self):
+        X, y, arm = trial()
+        learned = (
+            "arms_", "classes_", "outcome_", "n_features_in_", "feature_names_in_",
+            "encoded_names_", "sharing_", "inputs_", "calibration_", "history_", "n_parameters_",
+        )  # fmt: skip
+        est = HyperCATE(**TINY)
+        before = vars(est).keys()
+        assert not any(hasattr(est, name) for name in learned)
+        fitted = clone(est).fit(X, y, arm)
+        assert vars(fitted).keys() - before == {"fitted_"}
+        assert all(hasattr(fitted, name) for name in learned)
+        assert vars(clone(fitted)).keys() == before
+        for name in learned:
+            with pytest.raises(AttributeError):
+                setattr(fitted, name, None)
+
     def test_repr_shows_what_differs_from_the_defaults(self):
         assert repr(HyperCATE(n_members=3)) == "HyperCATE(n_members=3)"
         assert "HyperCATE" in HyperCATE(n_members=3)._repr_html_()
@@ -211,6 +230,24 @@ class TestModelSelection:
             np.testing.assert_array_equal(result["estimator"][k].predict(X), est.predict(X))
             expected = est.score(X.iloc[test], y[test], arm[test], sample_weight=weight[test])
             assert result["test_score"][k] == expected
+
+    def test_groups_reach_the_splitter_and_every_fit(self, routing):
+        X, y, arm = trial()
+        groups = np.arange(len(y)) // 4
+        result = cross_validate(
+            make_pipeline(HyperCATE(**TINY)),
+            X,
+            y,
+            cv=GroupKFold(3),
+            params={"treatment": arm, "groups": groups},
+            return_estimator=True,
+            error_score="raise",
+        )
+        for k, (train, _) in enumerate(GroupKFold(3).split(X, groups=groups)):
+            est = HyperCATE(**TINY).fit(X.iloc[train], y[train], arm[train], groups=groups[train])
+            np.testing.assert_array_equal(result["estimator"][k].predict(X), est.predict(X))
+            cluster = result["estimator"][k][-1].fitted_.evidence.cluster
+            np.testing.assert_array_equal(cluster, np.unique(groups[train], return_inverse=True)[1])
 
     def test_cross_val_score_of_a_pipeline(self, routing):
         X, y, arm = trial()

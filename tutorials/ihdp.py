@@ -63,11 +63,11 @@ print(estimator.effect_inference(test.X.head()).summary_frame().round(2).to_stri
 #
 # Each member of the ensemble tried degrees of sharing, from arms that differ only by a constant
 # ("intercept") to arms that share nothing ("independent"), each with the covariates as they are and
-# as boosted trees see them, and kept what had the smallest factual loss on its own held-out fold.
-# Effects count as constant for all members unless letting them differ lowers the loss by more than
-# one standard error over the held-out rows, and arms share where that lowers it by as much. If
-# "intercept" is far behind, the effect is not constant; if "independent" were far ahead, the arms
-# would have little in common. Close losses say that the degree hardly matters.
+# as boosted trees see them, and took what had the smallest factual loss on rows that it had set
+# aside. Its effects count as constant unless letting them differ lowers the loss by half a standard
+# error over these rows, and its arms share where that lowers it by as much. If "intercept" is far
+# behind, the effect is not constant; if "independent" were far ahead, the arms would have little in
+# common. Close losses say that the degree hardly matters.
 
 # %%
 print(estimator.sharing_.round(3).to_string())
@@ -78,8 +78,9 @@ print(estimator.n_parameters_)
 # ## Did training go well?
 #
 # The held-out loss of each member's chosen network should fall and level off. Training stops after
-# `patience` epochs in which it does not fall by 1 %, and the best weights are kept. The outcome is
-# standardised: 1 is the loss of predicting the mean.
+# `patience` epochs in which it does not fall by 1 %; the network is then trained anew, with the
+# rows that had been set aside, for as many epochs as did best. The outcome is standardised: 1 is
+# the loss of predicting the mean.
 
 # %%
 axes = plots.plot_history(estimator)

@@ -72,7 +72,8 @@ figure.savefig(out / "uncertainty_overlap.png", dpi=150)
 #
 # ## Fit
 #
-# Held-out losses should fall and level off; the dot is where each member's weights are from.
+# Held-out losses should fall and level off; the dot is the epoch that did best, and each member was
+# trained anew for as many on all of its rows.
 
 # %%
 estimator = HyperCATE(random_state=0).fit(train.X, train.y, train.treatment)
@@ -82,8 +83,9 @@ estimator = HyperCATE(random_state=0).fit(train.X, train.y, train.treatment)
 #
 # Standard errors come from a jackknife: every member of the ensemble left out its own fifth of the
 # rows, and how far members differ, times a factor that follows from that fifth, is how far another
-# sample of people would move the estimate. `calibration_` holds the factor, and the degrees of
-# freedom of Student's t.
+# sample of people would move the estimate. Members differ by their random start as well, which
+# cancels in their mean: each is trained from two starts, to tell how much of it is that.
+# `calibration_` holds the factor, that share, and the degrees of freedom of Student's t.
 #
 # *Use it* to say at which covariates an effect is surely above a threshold, or to rank rows by how
 # sure their effect is. *It cannot see* an error that all members make alike: a step that all of
@@ -92,7 +94,8 @@ estimator = HyperCATE(random_state=0).fit(train.X, train.y, train.treatment)
 # %%
 inference = estimator.effect_inference(test.X)
 print(inference.summary_frame(alpha=0.1).head().round(2).to_string())
-print(f"factor {estimator.calibration_.scale:.2f}, {estimator.calibration_.dof:.0f} df")
+found = estimator.calibration_
+print(f"factor {found.scale:.2f}, random start {found.start_share:.0%}, {found.dof:.0f} df")
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.8), layout="constrained")
 plots.plot_effects(inference, ax=left)

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hypercate import averages
 from hypercate.answers.arguments import require_treatment
 from hypercate.answers.effects import Effects
-from hypercate.averages import AverageInference
 from hypercate.encoding import check_rows
+from hypercate.inference import averages, heterogeneity
+from hypercate.inference.averages import AverageInference
+from hypercate.train.device import resolve_device
 
 
 class Averages(Effects):
@@ -30,8 +31,8 @@ class Averages(Effects):
         Returns
         -------
         float for two arms, ndarray of shape (n_arms - 1,) for more
-            In the units of y, or risk differences. With X, the mean of ``effect(X)`` plus the mean
-            error that out-of-fold predictions of the training rows show.
+            In the units of y, or risk differences. With X, the mean effect by all models plus the
+            mean error that out-of-fold predictions of the training rows show.
         """
         return _unboxed(self.ate_inference(X, T0=T0).point_estimate)
 
@@ -64,14 +65,14 @@ class Averages(Effects):
         Returns
         -------
         AverageInference
-            By cross-fitted AIPW; see `hypercate.averages`.
+            By cross-fitted AIPW; see `hypercate.inference.averages`.
         """
         control = self._control(T0)
         labels = self.arms_.tolist()
         if X is None:
-            return averages.average_effect(self._crossfit, control, labels)
-        effects = self.effect(X, T0=T0)
-        return averages.average_effect_at(self._crossfit, effects, control, labels)
+            return averages.average_effect(self._evidence(), control, labels)
+        effects = self._effects_of_all_models(X, T0)
+        return averages.average_effect_at(self._evidence(), effects, control, labels)
 
     def att(self, X: Any = None, treatment: Any = None, *, T0: Any = None) -> float | np.ndarray:
         """Average effect of every other arm against T0 over the rows that received it.
@@ -133,12 +134,12 @@ class Averages(Effects):
         if X is None:
             if treatment is not None:
                 raise TypeError("treatment is of the rows of X, so X is needed too")
-            return averages.effect_on_treated(self._crossfit, control, labels)
+            return averages.effect_on_treated(self._evidence(), control, labels)
         require_treatment(treatment, "att", "X, treatment")
-        effects = self.effect(X, T0=T0)
+        effects = self._effects_of_all_models(X, T0)
         check_rows(len(effects), treatment=treatment)
-        arm = self._arms.transform(treatment)
-        return averages.effect_on_treated_at(self._crossfit, effects, arm, control, labels)
+        arm = self.fitted_.conditions.positions(treatment)
+        return averages.effect_on_treated_at(self._evidence(), effects, arm, control, labels)
 
     def gate(self, groups: Any, *, T0: Any = None) -> pd.Series:
         """Average effect in each group of training rows.
@@ -199,10 +200,9 @@ class Averages(Effects):
         """
         control = self._control(T0)
         labels = pd.Series(groups).reset_index(drop=True)
-        check_rows(len(self._used), groups=labels)
-        return averages.group_effects(
-            self._crossfit, labels[self._used], control, self.arms_.tolist()
-        )
+        evidence = self._evidence()
+        check_rows(len(evidence.used), groups=labels)
+        return averages.group_effects(evidence, labels[evidence.used], control, self.arms_.tolist())
 
     def heterogeneity_test(self, *, T0: Any = None) -> pd.DataFrame:
         """Test whether effects differ between rows, and predictions see it.
@@ -215,10 +215,16 @@ class Averages(Effects):
         Returns
         -------
         DataFrame
-            See `hypercate.averages.heterogeneity_test`.
+            See `hypercate.inference.heterogeneity.heterogeneity_test`.
         """
         control = self._control(T0)
-        return averages.heterogeneity_test(self._crossfit, control, self.arms_.tolist())
+        return heterogeneity.heterogeneity_test(self._evidence(), control, self.arms_.tolist())
+
+    def _effects_of_all_models(self, X: Any, T0: Any) -> np.ndarray:
+        """Mean effects by all models, members or not, whose errors at judged rows are averaged."""
+        x = self._encode(X)
+        outcomes = self.fitted_.networks.by_model(x, resolve_device(self.device)).mean(axis=0)
+        return self._contrast(outcomes, T0, None)
 
 
 def _unboxed(value: np.ndarray) -> float | np.ndarray:

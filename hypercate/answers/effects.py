@@ -7,15 +7,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.utils.validation import check_is_fitted
 
 from hypercate.answers.arguments import draw_seed, is_every_other_arm, require_treatment
 from hypercate.answers.outcomes import Outcomes
-from hypercate.effects import EffectInference, against, contrast
 from hypercate.encoding import check_rows, check_sample_weight
-from hypercate.hypernet.hypernetwork import PERTURBATIONS
+from hypercate.inference.effects import EffectInference, against, contrast
+from hypercate.inference.jackknife import mix, root_sum_of_squares, spread
+from hypercate.outcomes.reading import read_outcome
 from hypercate.scoring import r_score
-from hypercate.uncertainty import mix, networks, root_sum_of_squares, spread
+from hypercate.train.device import resolve_device
 
 
 class Effects(Outcomes):
@@ -84,18 +84,18 @@ class Effects(Outcomes):
 
         Raises
         ------
-        ValueError
-            If there is nothing to draw from: one member, and neither dropout nor noise.
+        TypeError, ValueError
+            If n_samples is not an integer of at least 1.
         """
         if isinstance(n_samples, bool) or not isinstance(n_samples, Integral):
             raise TypeError(f"n_samples={n_samples!r} must be an integer")
         if n_samples < 1:
             raise ValueError(f"n_samples={n_samples} must be at least 1")
-        check_is_fitted(self)
-        seed = self._seed if random_state is None else draw_seed(random_state)
         effects, deviations = self._deviations(X, T0, T1)
+        seed = self.fitted_.seed if random_state is None else draw_seed(random_state)
         draws = mix(effects, deviations, self.calibration_.dof, int(n_samples), seed)
-        return np.clip(draws, -1, 1) if self.outcome_ == "binary" else draws
+        bound = self._largest_effect()
+        return np.clip(draws, -bound, bound) if np.isfinite(bound) else draws
 
     def effect_interval(
         self, X: Any, *, T0: Any = None, T1: Any = None, alpha: float = 0.05
@@ -108,8 +108,8 @@ class Effects(Outcomes):
         T0, T1 : label or array-like of labels, optional
             As in `effect`.
         alpha : float in (0, 1), default=0.05
-            The interval has nominal level 1 - alpha; see `hypercate.uncertainty` for the grounds
-            of its width, and what it assumes.
+            The interval has nominal level 1 - alpha; see `hypercate.inference.jackknife` for the
+            grounds of its width, and what it assumes.
 
         Returns
         -------
@@ -140,7 +140,7 @@ class Effects(Outcomes):
             point_estimate=effects,
             stderr=root_sum_of_squares(deviations, axis=0),
             dof=self.calibration_.dof,
-            bound=1.0 if self.outcome_ == "binary" else np.inf,
+            bound=self._largest_effect(),
             index=X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(effects)),
             arms=arms,
         )
@@ -193,19 +193,20 @@ class Effects(Outcomes):
         """
         require_treatment(treatment, "score")
         x = self._encode(X)
-        effects = against(self._outcomes_of(x))
+        fitted = self.fitted_
+        effects = against(fitted.outcomes(x, resolve_device(self.device)))
         n = len(effects)
         check_rows(n, y=y, treatment=treatment)
         weight = check_sample_weight(sample_weight, n)
-        target = self._outcome.transform(y) * np.float64(self._outcome.scale)
+        target = fitted.family.encode(read_outcome(y))
         used = weight > 0
         return r_score(
             effects.reshape(n, -1)[used],
             x[used],
             target[used],
-            self._arms.transform(treatment)[used],
-            weight[used],
-            self._seed,
+            fitted.conditions.positions(treatment)[used],
+            weight[used] / weight[used].mean(),
+            fitted.seed,
         )
 
     def _contrast(self, outcomes: np.ndarray, T0: Any, T1: Any) -> np.ndarray:
@@ -217,15 +218,11 @@ class Effects(Outcomes):
     def _deviations(self, X: Any, T0: Any, T1: Any) -> tuple[np.ndarray, np.ndarray]:
         """Effects, and their calibrated deviations on a leading axis."""
         x = self._encode(X)
-        params, buffers = self._tensors()
-        n_members = len(self.sharing_)
-        if n_members == 1 and self._source not in PERTURBATIONS:
-            raise ValueError(
-                "one member has no spread to draw from: fit with n_members of 2 or more, or "
-                "with uncertainty='dropout' or 'noise'"
-            )
-        theta, mixture = networks(self._hypernet, params, buffers, self._source, self._seed)
-        outcomes = self._evaluate(theta, x)
-        deviations = spread(np.tensordot(mixture, outcomes, 1), self.calibration_)
-        effects = self._contrast(outcomes[:n_members].mean(axis=0)[:, self._rank], T0, T1)
-        return effects, self._contrast(deviations[..., self._rank], T0, T1)
+        networks = self.fitted_.networks
+        outcomes, deviations = networks.deviations(x, resolve_device(self.device))
+        deviations = spread(deviations, self.fitted_.calibration)
+        return self._contrast(outcomes, T0, T1), self._contrast(deviations, T0, T1)
+
+    def _largest_effect(self) -> float:
+        least, greatest = self.fitted_.family.support
+        return greatest - least

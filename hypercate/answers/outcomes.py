@@ -8,42 +8,78 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
-from hypercate.boosting import BoostedTrees
-from hypercate.crossfit import CrossFit, HeldOutErrors
-from hypercate.device import resolve_device
-from hypercate.effects import potential_outcomes
-from hypercate.encoding import ArmEncoder, FeatureEncoder, OutcomeEncoder, check_rows
-from hypercate.hypernet.hypernetwork import HyperNet, Tensors
-from hypercate.learners import TLearner
-from hypercate.propensity import Propensity
-from hypercate.uncertainty import Calibration
+from hypercate.encoding import check_rows
+from hypercate.evidence import Evidence
+from hypercate.fitted import Fitted
+from hypercate.inference.jackknife import Calibration
+from hypercate.train.device import resolve_device
 
 
 class Outcomes:
-    """What ``fit`` leaves, and the outcomes that it predicts."""
+    """What ``fit`` leaves, read from `fitted_`, and the outcomes that it predicts."""
 
     device: str | torch.device
-    arms_: np.ndarray
-    outcome_: str
-    sharing_: pd.DataFrame
-    calibration_: Calibration
-    _arms: ArmEncoder
-    _buffers: Tensors
-    _crossfit: CrossFit
-    _errors: HeldOutErrors
-    _features: FeatureEncoder
-    _hypernet: HyperNet
-    _learner: TLearner
-    _outcome: OutcomeEncoder
-    _params: Tensors
-    _propensity: Propensity
-    _rank: np.ndarray
-    _seed: int
-    _source: str
-    _trees: BoostedTrees | None
-    _used: np.ndarray
+    fitted_: Fitted
+
+    @property
+    def arms_(self) -> np.ndarray:
+        return self._known("arms_").conditions.labels
+
+    @property
+    def classes_(self) -> np.ndarray | None:
+        return self._known("classes_").family.classes
+
+    @property
+    def outcome_(self) -> str:
+        return self._known("outcome_").family.kind
+
+    @property
+    def n_features_in_(self) -> int:
+        return self._known("n_features_in_").features.n_features_in_
+
+    @property
+    def feature_names_in_(self) -> np.ndarray:
+        names = self._known("feature_names_in_").features.feature_names_in_
+        if names is None:
+            raise AttributeError("feature_names_in_: X had no string column names in fit")
+        return names
+
+    @property
+    def encoded_names_(self) -> list[str]:
+        return self._known("encoded_names_").features.output_names
+
+    @property
+    def calibration_(self) -> Calibration:
+        return self._known("calibration_").calibration
+
+    @property
+    def sharing_(self) -> pd.DataFrame:
+        choice = self._known("sharing_").choice
+        return _choice_table(choice.sharing, choice.loss, choice.chosen)
+
+    @property
+    def inputs_(self) -> pd.DataFrame:
+        choice = self._known("inputs_").choice
+        return _choice_table(choice.inputs, choice.loss, choice.chosen)
+
+    @property
+    def history_(self) -> pd.DataFrame:
+        history = self._known("history_").choice.history
+        table = pd.DataFrame(history, columns=["member", "epoch", "train_loss", "validation_loss"])
+        return table.astype({"member": int, "epoch": int})
+
+    @property
+    def n_parameters_(self) -> dict[str, int]:
+        fitted = self._known("n_parameters_")
+        hypernet, choice = fitted.generator.hypernet, fitted.choice
+        names = np.array(choice.sharing)[choice.chosen]
+        owned = hypernet.generation == "none" or bool((names == "independent").all())
+        params = fitted.generator.params.items()
+        return {
+            "trained": sum(p[0].size for name, p in params if (name == "own") == owned),
+            "generated": hypernet.n_arms * hypernet.net.n_weights,
+        }
 
     def predict_outcomes(self, X: Any) -> np.ndarray:
         """Potential outcomes of every arm.
@@ -57,47 +93,47 @@ class Outcomes:
         ndarray, shape (n, n_arms)
             In the units of y, or probabilities of ``classes_[1]``; columns in the order of arms_.
         """
-        return self._outcomes_of(self._encode(X))
+        x = self._encode(X)
+        return self.fitted_.outcomes(x, resolve_device(self.device))
+
+    def _known(self, name: str) -> Fitted:
+        """The fitted model; before a fit there is no such attribute."""
+        try:
+            return self.fitted_
+        except AttributeError:
+            raise AttributeError(
+                f"{type(self).__name__} has no {name} before it is fitted"
+            ) from None
 
     def _encode(self, X: Any) -> np.ndarray:
-        check_is_fitted(self)
-        return self._features.transform(X)
+        check_is_fitted(self, "fitted_")
+        return self.fitted_.features.transform(X)
 
-    def _inputs(self, x: np.ndarray) -> np.ndarray:
-        """Inputs of the networks, from encoded covariates; what no network looks at is 0."""
-        if self._trees is not None:
-            return np.hstack([x, self._trees.predict(x)])
-        n_unseen = self._hypernet.net.n_inputs - x.shape[1]
-        return np.pad(x, ((0, 0), (0, n_unseen))) if n_unseen else x
-
-    def _tensors(self) -> tuple[Tensors, Tensors]:
-        device = resolve_device(self.device)
-        params = {name: tensor.to(device) for name, tensor in self._params.items()}
-        buffers = {name: tensor.to(device) for name, tensor in self._buffers.items()}
-        return params, buffers
-
-    def _theta(self) -> Tensor:
-        """Weights of every member's networks, shape (n_members, n_arms, n_weights)."""
-        return self._hypernet.generate(*self._tensors())[:, self._rank]
-
-    def _outcomes_of(self, x: np.ndarray) -> np.ndarray:
-        """Potential outcomes (n, n_arms) at encoded covariates."""
-        theta = self._theta()
-        weight = torch.full((len(theta),), 1 / len(theta), dtype=torch.float64, device=theta.device)
-        return self._evaluate(theta, x, weight)
-
-    def _evaluate(self, theta: Tensor, x: np.ndarray, weight: Tensor | None = None) -> np.ndarray:
-        """Outcomes by given networks at encoded covariates; see `potential_outcomes`."""
-        return potential_outcomes(
-            self._hypernet.net, theta, self._inputs(x), self._learner.potential_outcome, weight
-        )
+    def _evidence(self) -> Evidence:
+        check_is_fitted(self, "fitted_")
+        if self.fitted_.evidence is None:
+            raise ValueError(
+                "this model was saved without evidence, so nothing is known of its training rows: "
+                "averages, intervals of persons and the test of heterogeneity need them. Save it "
+                "with evidence=True, or fit again"
+            )
+        return self.fitted_.evidence
 
     def _codes(self, name: str, label: Any, n: int) -> np.ndarray:
+        conditions = self.fitted_.conditions
         if label is None or np.ndim(label) == 0:
-            return np.full(n, 0 if label is None else self._arms.code(label))
+            return np.full(n, 0 if label is None else conditions.position(label))
         check_rows(n, **{name: label})
-        return self._arms.transform(label, name)
+        return conditions.positions(label, name)
 
     def _control(self, T0: Any) -> int:
-        check_is_fitted(self)
-        return 0 if T0 is None else self._arms.code(T0)
+        check_is_fitted(self, "fitted_")
+        return 0 if T0 is None else self.fitted_.conditions.position(T0)
+
+
+def _choice_table(names: tuple[str, ...], loss: np.ndarray, chosen: np.ndarray) -> pd.DataFrame:
+    """Least loss of each member by the candidates' name, and the name it chose."""
+    table = pd.DataFrame(loss.T, index=list(names)).groupby(level=0, sort=False).min().T
+    table.index.name = "member"
+    table["chosen"] = np.asarray(names)[chosen]
+    return table

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from hypercate import conformal
 from hypercate.answers.arguments import is_every_other_arm
 from hypercate.answers.outcomes import Outcomes
+from hypercate.inference import conformal
+from hypercate.train.device import resolve_device
 
 
 class Persons(Outcomes):
@@ -25,7 +26,7 @@ class Persons(Outcomes):
         arm : label or array-like of labels, shape (n,), optional
             Control by default.
         alpha : float in (0, 1), default=0.05
-            Share of persons whose outcome may lie outside; see `hypercate.conformal`.
+            Share of persons whose outcome may lie outside; see `hypercate.inference.conformal`.
 
         Returns
         -------
@@ -37,12 +38,13 @@ class Persons(Outcomes):
         rows = np.arange(len(propensity))
         codes = self._codes("arm", arm, len(rows))
         return conformal.outcome_interval(
-            self._errors,
+            conformal.HeldOutErrors.of(self._evidence()),
             codes,
             outcomes[:, rows, codes],
             propensity[rows, codes],
             alpha,
-            binary=self.outcome_ == "binary",
+            binary=self.fitted_.family.classes is not None,
+            n_predicting=self.fitted_.networks.n_members,
         )
 
     def individual_effect_interval(
@@ -58,7 +60,7 @@ class Persons(Outcomes):
         T0, T1 : label or array-like of labels, optional
             As in `effect`.
         alpha : float in (0, 1), default=0.05
-            Share of persons whose effect may lie outside; see `hypercate.conformal`.
+            Share of persons whose effect may lie outside; see `hypercate.inference.conformal`.
 
         Returns
         -------
@@ -74,17 +76,20 @@ class Persons(Outcomes):
         else:
             treated = self._codes("T1", T1, n)[:, None]
         lower, upper = conformal.individual_effect_interval(
-            self._errors,
+            conformal.HeldOutErrors.of(self._evidence()),
             control,
             treated,
             outcomes,
             propensity,
             alpha,
-            binary=self.outcome_ == "binary",
+            binary=self.fitted_.family.classes is not None,
+            n_predicting=self.fitted_.networks.n_members,
         )
         return (lower[:, 0], upper[:, 0]) if lower.shape[1] == 1 else (lower, upper)
 
     def _outcomes_and_propensity(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Outcomes by every member, (n_members, n, n_arms), and probabilities of the arms."""
+        """Outcomes by every model, (n_models, n, n_arms), and probabilities of the arms."""
         x = self._encode(X)
-        return self._evaluate(self._theta(), x), self._propensity.predict(x)[:, self._rank]
+        self._evidence()  # refuses early
+        outcomes = self.fitted_.networks.by_model(x, resolve_device(self.device))
+        return outcomes, self.fitted_.propensities(x)

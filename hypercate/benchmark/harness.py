@@ -203,7 +203,7 @@ def append(
     )
     for rows in finished:
         table = pd.DataFrame(rows if isinstance(rows, list) else [rows])
-        table.to_csv(results, mode="a", header=not results.exists(), index=False)
+        table.to_csv(results, mode="a", header=not _begun(results), index=False)
         yield rows
 
 
@@ -214,8 +214,13 @@ def collect(tasks: list[Task], results: Path, protocol: Protocol = EFFECTS) -> p
     return table[np.array([key in wanted for key in map(tuple, table[KEY].to_numpy())], dtype=bool)]
 
 
+def _begun(results: Path) -> bool:
+    """Whether the file has a header: an interrupt can leave it empty."""
+    return results.exists() and results.stat().st_size > 0
+
+
 def _read(results: Path, protocol: Protocol) -> pd.DataFrame:
-    if not results.exists():
+    if not _begun(results):
         return pd.DataFrame(columns=protocol.columns)
     text = dict.fromkeys([name for name in KEY if name != "replication"] + ["error"], str)
     table = pd.read_csv(results, dtype=text, keep_default_na=False, na_values=[""])

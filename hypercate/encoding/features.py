@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Iterable
-from typing import Any, Self
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.utils import check_array
 
 from hypercate.encoding.checks import MAX_LISTED, as_array, listed
-from hypercate.encoding.columns import fit_column, read_column
+from hypercate.encoding.columns import CategoryColumn, NumberColumn, fit_column, read_column
 from hypercate.encoding.scaling import standardise
 
 ROWS_AT_A_TIME = 4096
 OWNER = "HyperCATE"
 
 
+@dataclass(frozen=True, eq=False)
 class FeatureEncoder:
     """Numbers standardised, strings and categories one-hot, missing values indicated.
 
@@ -30,19 +33,17 @@ class FeatureEncoder:
 
     Attributes
     ----------
-    n_features_in_ : int
-    feature_names_in_ : ndarray of str objects, shape (n_features_in_,), or None
-        Set if X was a DataFrame with string column names.
-    output_names : list of str, length n_outputs
-        E.g. "age", "age (missing)", "site=north", "site (other)", "site (missing)".
-    n_outputs : int
+    columns : tuple of NumberColumn or CategoryColumn
+        In the order of the columns of X.
+    labels : tuple of labels, or None
+        Names of the columns of X, if it was a frame.
     """
 
-    feature_names_in_: np.ndarray | None
-    n_features_in_: int
-    output_names: list[str]
+    columns: tuple[NumberColumn | CategoryColumn, ...]
+    labels: tuple[Hashable, ...] | None
 
-    def fit(self, X: Any) -> Self:
+    @classmethod
+    def fit(cls, X: Any) -> FeatureEncoder:
         """Learn each column's kind, scale and levels.
 
         Parameters
@@ -60,18 +61,30 @@ class FeatureEncoder:
             throughout, or a value is complex or infinite.
         """
         frame, labels = _read_frame(X)
-        feature_names = _string_labels(labels)
+        _string_labels(labels)  # refuses names of which only some are strings
         names = [f"x{j}" for j in range(frame.shape[1])] if labels is None else map(str, labels)
-        self._columns = [
-            fit_column(read_column(frame.iloc[:, j], name), name) for j, name in enumerate(names)
-        ]
-        self._labels = labels
-        self.feature_names_in_ = feature_names
-        self.n_features_in_ = frame.shape[1]
-        self.output_names = [name for column in self._columns for name in column.output_names]
-        self._location = np.array([value for column in self._columns for value in column.location])
-        self._scale = np.array([value for column in self._columns for value in column.scale])
-        return self
+        return cls(
+            tuple(
+                fit_column(read_column(frame.iloc[:, j], name), name)
+                for j, name in enumerate(names)
+            ),
+            None if labels is None else tuple(labels),
+        )
+
+    @cached_property
+    def feature_names_in_(self) -> np.ndarray | None:
+        """Names of the columns of X as objects, if it was a frame with string names."""
+        return _string_labels(self.labels)
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of columns of X."""
+        return len(self.columns)
+
+    @cached_property
+    def output_names(self) -> list[str]:
+        """Such as "age", "age (missing)", "site=north", "site (other)", "site (missing)"."""
+        return [name for column in self.columns for name in column.output_names]
 
     @property
     def n_outputs(self) -> int:
@@ -102,36 +115,74 @@ class FeatureEncoder:
             If only one of fit and transform was given column names.
         """
         frame, labels = _read_frame(X)
+        order = self._match(frame, labels)
+        if self._numeric and all(_is_number(dtype) for dtype in frame.dtypes):
+            return self._numbers(frame, order)
         given = [series for _, series in frame.items()]
         sources = [
             column.source(read_column(given[j], column.name))
-            for column, j in zip(self._columns, self._match(frame, labels), strict=True)
+            for column, j in zip(self.columns, order, strict=True)
         ]
-        ends = np.cumsum([len(column.output_names) for column in self._columns])
+        ends = np.cumsum([len(column.output_names) for column in self.columns])
         encoded = np.empty((len(frame), self.n_outputs), dtype=np.float32)
-        for start in range(0, len(frame), ROWS_AT_A_TIME):
-            rows = slice(start, min(start + ROWS_AT_A_TIME, len(frame)))
-            block = np.empty((self.n_outputs, rows.stop - start))
-            for column, source, end in zip(self._columns, sources, ends, strict=True):
+        for rows in _blocks(len(frame)):
+            block = np.empty((self.n_outputs, rows.stop - rows.start))
+            for column, source, end in zip(self.columns, sources, ends, strict=True):
                 column.expand(source[rows], block[end - len(column.output_names) : end])
-            standardise(block, self._location, self._scale)
+            standardise(block, *self._moments)
             encoded[rows] = block.T
         return encoded
 
-    def _match(self, frame: pd.DataFrame, labels: list[Hashable] | None) -> np.ndarray:
+    @cached_property
+    def _moments(self) -> tuple[np.ndarray, np.ndarray]:
+        """Location and scale of every raw output."""
+        location = np.array([value for column in self.columns for value in column.location])
+        scale = np.array([value for column in self.columns for value in column.scale])
+        return location, scale
+
+    @cached_property
+    def _numeric(self) -> bool:
+        return all(isinstance(column, NumberColumn) for column in self.columns)
+
+    @cached_property
+    def _places(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Outputs that are numbers, those that say what is missing, and of which columns."""
+        widths = np.array([len(column.output_names) for column in self.columns])
+        first = np.cumsum(widths) - widths
+        indicated = np.flatnonzero(widths == 2)
+        return first, first[indicated] + 1, indicated
+
+    def _numbers(self, frame: pd.DataFrame, order: np.ndarray) -> np.ndarray:
+        """Encode columns that are all plain numbers, side by side."""
+        first, missing, indicated = self._places
+        encoded = np.empty((len(frame), self.n_outputs), dtype=np.float32)
+        for rows in _blocks(len(frame)):
+            numbers = frame.iloc[rows].to_numpy(np.float64).T[order]
+            infinite = np.isinf(numbers).any(axis=1)
+            if infinite.any():
+                j = int(infinite.argmax())
+                read_column(frame.iloc[:, order[j]], self.columns[j].name)  # names the rows
+            block = np.empty((self.n_outputs, rows.stop - rows.start))
+            block[first] = numbers
+            block[missing] = np.isnan(numbers[indicated])
+            standardise(block, *self._moments)
+            encoded[rows] = block.T
+        return encoded
+
+    def _match(self, frame: pd.DataFrame, labels: Sequence[Hashable] | None) -> np.ndarray:
         """Position in the frame of each column of fit."""
         named = _string_labels(labels) is not None
         fitted_named = self.feature_names_in_ is not None
-        if labels is not None and self._labels is not None and named == fitted_named:
-            unseen = [label for label in labels if label not in self._labels]
-            missing = [label for label in self._labels if label not in labels]
+        if labels is not None and self.labels is not None and named == fitted_named:
+            unseen = [label for label in labels if label not in self.labels]
+            missing = [label for label in self.labels if label not in labels]
             if unseen or missing:
                 raise ValueError(
                     "The feature names should match those that were passed during fit.\n"
                     + _bullets("Feature names unseen at fit time:", unseen)
                     + _bullets("Feature names seen at fit time, yet now missing:", missing)
                 )
-            return frame.columns.get_indexer(self._labels)
+            return frame.columns.get_indexer(list(self.labels))
         if fitted_named and not named:
             warnings.warn(
                 f"X does not have valid feature names, but {OWNER} was fitted with feature names",
@@ -147,6 +198,15 @@ class FeatureEncoder:
                 f"{self.n_features_in_} features as input."
             )
         return np.arange(self.n_features_in_)
+
+
+def _is_number(dtype: Any) -> bool:
+    return isinstance(dtype, np.dtype) and dtype.kind in "biuf"
+
+
+def _blocks(n: int) -> Iterator[slice]:
+    for start in range(0, n, ROWS_AT_A_TIME):
+        yield slice(start, min(start + ROWS_AT_A_TIME, n))
 
 
 def _read_frame(X: Any) -> tuple[pd.DataFrame, list[Hashable] | None]:
@@ -168,7 +228,7 @@ def _read_frame(X: Any) -> tuple[pd.DataFrame, list[Hashable] | None]:
     return X, list(X.columns)
 
 
-def _string_labels(labels: list[Hashable] | None) -> np.ndarray | None:
+def _string_labels(labels: Sequence[Hashable] | None) -> np.ndarray | None:
     """Column labels as an object array if they are strings, None if none of them is."""
     strings = [isinstance(label, str) for label in ([] if labels is None else labels)]
     if any(strings) and not all(strings):

@@ -1,0 +1,142 @@
+"""Treatment labels to codes of the distinct conditions, in one canonical order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from hypercate.encoding.checks import as_labels, as_vector, codes_of, listed, rows_where
+
+MAX_ARMS = 100
+MIN_MEAN_ROWS = 100
+LARGEST_INTEGER = 2.0**53
+
+
+@dataclass(frozen=True, eq=False)
+class Conditions:
+    """The distinct treatments: control first, the others in sorted order, as users see them.
+
+    A fit works on codes in the order in which conditions first appear among its rows, so that
+    names change nothing: `place` leads from a user's position to that code.
+
+    Attributes
+    ----------
+    labels : ndarray, shape (n_conditions,)
+        Booleans, integers or strings, control first.
+    place : ndarray of int64, shape (n_conditions,)
+        Canonical code of each label.
+    """
+
+    labels: np.ndarray
+    place: np.ndarray
+
+    @classmethod
+    def fit(cls, treatment: Any, control: Any = None) -> Conditions:
+        """Learn the conditions, their canonical order being that of the labels.
+
+        Parameters
+        ----------
+        treatment : array-like, shape (n,)
+            Label of each row's arm: integers (floats too, if whole), booleans, strings or
+            categories of these.
+        control : label, optional
+            The control arm; by default the first in sorted order.
+
+        Raises
+        ------
+        TypeError
+            If labels are of mixed types or neither numbers nor strings.
+        ValueError
+            If treatment is not one-dimensional, a label is missing, there are fewer than two arms
+            or so many that treatment looks continuous, or control is not an arm.
+        """
+        arms, counts = np.unique(_read_arms(treatment), return_counts=True)
+        if len(arms) < 2:
+            raise ValueError(
+                f"treatment has the arms [{listed(map(repr, arms.tolist()))}]: an effect needs "
+                "rows of at least two arms, one of them control"
+            )
+        if len(arms) > max(MAX_ARMS, counts.sum() / MIN_MEAN_ROWS):
+            raise ValueError(
+                f"treatment has {len(arms)} arms in {counts.sum()} rows, so it looks continuous "
+                "(or like an identifier): bin it into a few arms, e.g. with pandas.cut"
+            )
+        conditions = cls(arms, np.arange(len(arms)))
+        first = 0 if control is None else conditions.position(control)
+        order = np.concatenate(([first], np.delete(np.arange(len(arms)), first)))
+        return cls(arms[order], np.arange(len(arms)))
+
+    def in_order_of(self, positions: np.ndarray) -> Conditions:
+        """The same with the canonical order of first appearance.
+
+        Parameters
+        ----------
+        positions : ndarray of int, shape (n,)
+            Of the rows' labels; every label appears.
+        """
+        first = np.unique(positions, return_index=True)[1]
+        return Conditions(self.labels, np.argsort(np.argsort(first)))
+
+    def positions(self, treatment: Any, name: str = "treatment") -> np.ndarray:
+        """Position of each row's label among the labels.
+
+        Parameters
+        ----------
+        treatment : array-like, shape (n,)
+
+        Returns
+        -------
+        ndarray of int64, shape (n,)
+
+        Raises
+        ------
+        TypeError, ValueError
+            As in fit, and if a label is not one of the arms.
+        """
+        return codes_of(_read_arms(treatment, name), self._position, name)
+
+    def position_of(self, condition: np.ndarray) -> np.ndarray:
+        """Position among the labels of canonical codes."""
+        return np.argsort(self.place)[condition]
+
+    def position(self, label: Any) -> int:
+        """Position of one label.
+
+        Raises
+        ------
+        ValueError
+            If label is not one of the arms.
+        """
+        try:
+            return self._position[label]
+        except (KeyError, TypeError):
+            raise ValueError(
+                f"{label!r} is not an arm: the arms are {self.labels.tolist()}"
+            ) from None
+
+    @cached_property
+    def _position(self) -> dict[Any, int]:
+        return {label: position for position, label in enumerate(self.labels.tolist())}
+
+
+def _read_arms(treatment: Any, name: str = "treatment") -> np.ndarray:
+    """Labels of the arms, whole floats as integers."""
+    vector = as_vector(treatment, name)
+    if vector.ndim == 2:
+        raise ValueError(
+            f"{name} has shape {vector.shape}, but must be one-dimensional: pass "
+            f"{name}[:, 0], or the column of a DataFrame by its name"
+        )
+    labels = as_labels(vector, name)
+    if labels.dtype.kind != "f":
+        return labels
+    broken = ~((np.abs(labels) < LARGEST_INTEGER) & (labels == np.round(labels)))
+    if broken.any():
+        raise ValueError(
+            f"treatment looks continuous: it is not a whole number in {rows_where(broken)}; arms "
+            "must be a few labels, so bin it first, e.g. with pandas.cut"
+        )
+    return labels.astype(np.int64)

@@ -1,0 +1,84 @@
+"""What models say of the rows that they are judged on: the ground of every honest answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """The training rows, with outcomes and propensities predicted by models that did not see them.
+
+    Every row is judged by one model at least. A judgement is what one model says of one row.
+
+    Attributes
+    ----------
+    arm : ndarray of int64, shape (n,)
+        Position of each row's arm among the estimator's arms.
+    y : ndarray of float64, shape (n,)
+        Observed outcome in its own units; 0 or 1 for a binary one.
+    weight : ndarray of float64, shape (n,)
+        Sample weights, of mean 1.
+    cluster : ndarray of int64, shape (n,)
+        0 to n_clusters - 1; rows of a cluster are not independent.
+    propensity : ndarray of float64, shape (n, n_arms)
+        Probability of each arm given the covariates, by models that did not see the row.
+    row : ndarray of int64, shape (n_judgements,)
+    model : ndarray of int64, shape (n_judgements,)
+    outcomes : ndarray of float64, shape (n_judgements, n_arms)
+        Potential outcomes predicted by the model at the row.
+    used : ndarray of bool, shape (n_given,)
+        Which rows of the frame that was fitted these are: those of positive weight.
+    """
+
+    arm: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+    cluster: np.ndarray
+    propensity: np.ndarray
+    row: np.ndarray
+    model: np.ndarray
+    outcomes: np.ndarray
+    used: np.ndarray
+
+    @property
+    def n_arms(self) -> int:
+        return self.propensity.shape[1]
+
+    @cached_property
+    def mean_outcomes(self) -> np.ndarray:
+        """Potential outcomes by the mean of the models that judge a row: (n, n_arms)."""
+        return self.mean_by_row(self.outcomes)
+
+    def mean_by_row(self, values: np.ndarray) -> np.ndarray:
+        """Mean of values of the judgements (n_judgements, c) in each row: (n, c)."""
+        times = np.bincount(self.row, minlength=len(self.y))
+        total = np.zeros((len(self.y), values.shape[1]))
+        np.add.at(total, self.row, values)
+        return total / times[:, None]
+
+    def less_model_means(self, values: np.ndarray) -> np.ndarray:
+        """Values of the judgements (n_judgements, c) less their weighted mean in their model."""
+        weight = self.weight[self.row]
+        total = np.bincount(self.model, weight)
+        mean = np.stack(
+            [np.bincount(self.model, weight * column) / np.where(total, total, 1.0)
+             for column in values.T], axis=1
+        )  # fmt: skip
+        return values - mean[self.model]
+
+
+def overlap_weight(propensity: np.ndarray) -> np.ndarray:
+    """How much a row can say of effects: ``1 / sum_k(1 / e_k)``, shape (n,).
+
+    The overlap weights of Li & Li (2019, "Propensity score weighting for causal inference with
+    multiple treatments", AOAS 13:2389-2415); ``e (1 - e)`` for two arms.
+
+    Parameters
+    ----------
+    propensity : ndarray, shape (n, n_arms)
+    """
+    return 1 / (1 / propensity).sum(axis=1)

@@ -1,0 +1,94 @@
+"""A fitted model: one tree of arrays and plain values, which every answer reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from hypercate.encoding import Conditions, FeatureEncoder
+from hypercate.evidence import Evidence
+from hypercate.generator.hypernetwork import HyperNet
+from hypercate.inference.jackknife import Calibration
+from hypercate.networks import Networks
+from hypercate.nuisance.propensity import Propensity
+from hypercate.outcomes import Family
+
+
+@dataclass(frozen=True, eq=False)
+class Generator:
+    """The hypernetworks that generated the models' weights.
+
+    Attributes
+    ----------
+    hypernet : HyperNet
+        Their shape.
+    params, buffers : dict of ndarray
+        Models on the leading axis; arms in the canonical order of `Conditions.place`.
+    """
+
+    hypernet: HyperNet
+    params: dict[str, np.ndarray]
+    buffers: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """What each member tried, how well it did on its stop rows, and what it took.
+
+    Attributes
+    ----------
+    sharing, inputs : tuple of str, one a candidate
+    loss : ndarray of float64, shape (n_members, n_candidates)
+    chosen : ndarray of int64, shape (n_members,)
+    history : ndarray of float64, shape (records, 4)
+        Member, epoch, training loss and loss on the stop rows of the chosen candidates.
+    """
+
+    sharing: tuple[str, ...]
+    inputs: tuple[str, ...]
+    loss: np.ndarray
+    chosen: np.ndarray
+    history: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """All that a fit leaves.
+
+    Attributes
+    ----------
+    features : FeatureEncoder
+    conditions : Conditions
+    family : Family
+        Of the outcome.
+    networks : Networks
+    generator : Generator
+    propensity : Propensity
+        Of the arms in their canonical order.
+    calibration : Calibration
+    choice : Choice
+    seed : int
+    evidence : Evidence or None
+        The training rows; None in a model that was saved without.
+    """
+
+    features: FeatureEncoder
+    conditions: Conditions
+    family: Family
+    networks: Networks
+    generator: Generator
+    propensity: Propensity
+    calibration: Calibration
+    choice: Choice
+    seed: int
+    evidence: Evidence | None
+
+    def outcomes(self, x: np.ndarray, device: torch.device) -> np.ndarray:
+        """Potential outcomes (n, n_arms) at encoded covariates."""
+        return self.networks.predict(x, device)
+
+    def propensities(self, x: np.ndarray) -> np.ndarray:
+        """Probabilities of the arms (n, n_arms), in the order of the estimator's arms."""
+        return self.propensity.predict(x)[:, self.conditions.place]

@@ -1,0 +1,56 @@
+"""Networks drawn from a generator that is perturbed, and what they say of its uncertainty."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hypercate.generator.hypernetwork import PERTURBATIONS, HyperNet, Tensors
+
+SOURCES = ("members", *PERTURBATIONS, "both")
+_DRAWN_NETWORKS = 40
+
+
+@torch.no_grad()
+def draw_networks(
+    hypernet: HyperNet, params: Tensors, buffers: Tensors, source: str, seed: int
+) -> tuple[Tensor, np.ndarray, np.ndarray]:
+    """Networks whose generator is perturbed, and which deviations they give.
+
+    Parameters
+    ----------
+    hypernet : HyperNet
+    params, buffers : dict of Tensor
+        Models on the leading axis.
+    source : {"dropout", "noise", "both"}
+        ``"dropout"``: models with some hidden units of their generator dropped (in the manner of
+        Gal & Ghahramani, 2016, "Dropout as a Bayesian approximation", for the generator in place
+        of the network), each from itself without. ``"noise"``: models whose generator is told noise
+        beside the arm (in the manner of Krueger et al., 2017, "Bayesian hypernetworks", and
+        Pawlowski et al., 2017, "Implicit weight uncertainty in neural networks", but without their
+        variational objective), each from itself told none. ``"both"``: models with all of these
+        that are on, from the models' mean.
+    seed : int
+
+    Returns
+    -------
+    theta : Tensor, shape (m, n_arms, n_weights)
+    model : ndarray of int, shape (m,)
+        That each was drawn from.
+    mixture : ndarray, shape (m, n_models + m)
+        The deviations are ``mixture @ f``, f the outcomes of the models and then of these networks;
+        the sum of their squares is the variance.
+    """
+    n = len(next(iter(params.values())))
+    model = np.arange(-(-_DRAWN_NETWORKS // n) * n) % n
+    chosen = torch.as_tensor(model, device="cpu")
+    drawn = hypernet.draw(len(model), torch.Generator().manual_seed(seed))
+    theta = hypernet.generate(
+        {name: tensor[chosen] for name, tensor in params.items()},
+        {name: tensor[chosen] for name, tensor in buffers.items()},
+        {name: drawn[name] for name in drawn if source in (name, "both")},
+    )
+    origin = np.full((len(model), n), 1 / n) if source == "both" else np.eye(n)[model]
+    mixture = np.hstack([-origin, np.eye(len(model))]) / len(model) ** 0.5
+    return theta, model, mixture

@@ -1,0 +1,99 @@
+"""Generated networks evaluated on rows, a block of rows at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hypercate.generator.outcome_net import OutcomeNet
+
+_BLOCK_ELEMENTS = 2**18  # of the widest hidden layer: small enough to stay in a core's cache
+
+
+@torch.no_grad()
+def potential_outcomes(
+    net: OutcomeNet,
+    theta: Tensor,
+    x: np.ndarray,
+    view: np.ndarray | None,
+    link: Callable[[Tensor], Tensor],
+    weight: Tensor | None = None,
+) -> np.ndarray:
+    """Evaluate every network on every row.
+
+    Parameters
+    ----------
+    net : OutcomeNet
+    theta : Tensor, shape (m, n_arms, n_weights)
+        Weights of m networks for each arm.
+    x : ndarray of float32, shape (n, n_first)
+        Inputs that all networks share.
+    view : ndarray of float32, shape (m, n, n_last), or None
+        Inputs of the m networks' own.
+    link : callable
+        From outputs of shape (m, n_arms, rows) to potential outcomes.
+    weight : Tensor, shape (m,), optional
+        Weights of an average over the m networks; by default each is returned.
+
+    Returns
+    -------
+    ndarray of float64, shape (m, n, n_arms), or (n, n_arms) with `weight`
+    """
+    m, n_arms = theta.shape[:2]
+    flat = theta.flatten(0, 1)
+    widest = max(*net.hidden, net.n_inputs)
+    n_rows = max(1, _BLOCK_ELEMENTS // (m * n_arms * widest))
+    shape = (len(x), n_arms) if weight is not None else (m, len(x), n_arms)
+    result = np.empty(shape)
+    for start in range(0, len(x), n_rows):
+        rows = slice(start, start + n_rows)
+        block = torch.as_tensor(x[rows], device=theta.device)
+        own = None
+        if view is not None:
+            own = torch.as_tensor(view[:, rows], device=theta.device)
+            own = own.repeat_interleave(n_arms, dim=0)
+        outcomes = link(net(flat, block, own).unflatten(0, (m, n_arms))).transpose(1, 2)
+        if weight is not None:
+            outcomes = torch.einsum("m,mnk->nk", weight, outcomes)
+        result[..., rows, :] = outcomes.cpu().numpy()
+    return result
+
+
+@torch.no_grad()
+def outcomes_at_own_rows(
+    net: OutcomeNet,
+    theta: Tensor,
+    inputs: Callable[[Tensor], Tensor],
+    rows: np.ndarray,
+    link: Callable[[Tensor], Tensor],
+) -> np.ndarray:
+    """Evaluate each network on rows of its own.
+
+    Parameters
+    ----------
+    net : OutcomeNet
+    theta : Tensor, shape (m, n_arms, n_weights)
+    inputs : callable
+        From rows of shape (m, b) to their inputs (m, b, n_inputs).
+    rows : ndarray of int, shape (m, n)
+    link : callable
+        From outputs of shape (m, n_arms, b) to potential outcomes.
+
+    Returns
+    -------
+    ndarray of float64, shape (m, n, n_arms)
+    """
+    m, n_arms = theta.shape[:2]
+    size = max(1, _BLOCK_ELEMENTS // (m * n_arms * max(*net.hidden, net.n_inputs)))
+    parts = [
+        link(
+            net(theta.flatten(0, 1), inputs(block).repeat_interleave(n_arms, dim=0)).unflatten(
+                0, (m, n_arms)
+            )
+        ).transpose(1, 2)
+        for block in torch.as_tensor(rows, device=theta.device).split(size, dim=1)
+    ]
+    return torch.cat(parts, dim=1).cpu().numpy()

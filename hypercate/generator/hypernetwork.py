@@ -1,0 +1,233 @@
+"""The hypernetwork: from arm embeddings to the weights of every arm's potential-outcome network.
+
+    theta[k] = scale * common + departure * emitted(arm k)
+
+``scale`` is how strongly a network sees each input (1 for all but the first layer's weights), and
+is contained in ``departure``, how far the arms may depart from one another. A network whose arms
+share nothing has ``theta[k] = apart * own[k]`` instead.
+
+Every tensor has a leading axis of independent networks (ensemble members by degrees of sharing),
+so that all of them are one batched product. A `HyperNet` is only a shape; its tensors travel in
+plain dicts: `params` (trained), `buffers` (not trained), and `drawn`, what a draw of the generator
+is perturbed by: nothing for the point prediction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hypercate.generator import spectral
+from hypercate.generator.conditioning import unit_rms
+from hypercate.generator.generation import Pieces, cut
+from hypercate.generator.initialization import start_scale
+from hypercate.generator.outcome_net import OutcomeNet
+from hypercate.generator.profiles import Profile
+
+Tensors = dict[str, Tensor]
+
+PERTURBATIONS = ("dropout", "noise")
+"""What a draw of the generator can be perturbed by."""
+
+_CPU: Any = {"dtype": torch.float32, "device": "cpu"}  # whatever the process's defaults are
+
+
+@dataclass(frozen=True)
+class HyperNet:
+    """Shape of a hypernetwork.
+
+    Parameters
+    ----------
+    net : OutcomeNet
+        The network whose weights are generated.
+    n_arms : int
+    generation : {"chunk", "component", "once", "none"}
+        ``"none"`` has no generator: each arm owns its weights.
+    n_chunks, n_heads, embedding_dim : int
+        A head emits its own segment of a piece from its own share of the last hidden layer.
+    hidden : tuple of int
+        Widths of the generator's tanh layers.
+    dropout : float
+        Rate at which units of the last hidden layer are dropped.
+    spectral_norm : bool
+        Keep every generator matrix at spectral norm 1.
+    noise : float
+        Standard deviation of noise that conditions the generator beside the arm's embedding, which
+        has a root mean square of 1.
+    """
+
+    net: OutcomeNet
+    n_arms: int
+    generation: str
+    n_chunks: int
+    n_heads: int
+    embedding_dim: int
+    hidden: tuple[int, ...]
+    dropout: float
+    spectral_norm: bool
+    noise: float = 0.0
+
+    @cached_property
+    def pieces(self) -> Pieces:
+        return cut(self.net, self.generation, self.n_chunks)
+
+    @property
+    def _matrices(self) -> list[str]:
+        names = ["arm_matrix", *(f"matrix{i}" for i in range(1, len(self.hidden))), "heads"]
+        if self.pieces.n_pieces > 1:
+            names.insert(1, "piece_matrix")
+        if self.noise:
+            names.append("noise_matrix")
+        return names
+
+    def init(
+        self, sharing: Sequence[Profile], input_scale: Tensor, generator: torch.Generator
+    ) -> tuple[Tensors, Tensors]:
+        """Draw the tensors of independent networks.
+
+        Parameters
+        ----------
+        sharing : sequence of Profile, length nets
+            How far each network lets its arms depart from one another; all own their weights with
+            ``generation="none"``.
+        input_scale : Tensor, shape (nets, n_inputs)
+            Factor of each input; 0 hides it.
+        generator : torch.Generator
+
+        Returns
+        -------
+        params, buffers : dict of Tensor
+        """
+        n, net = len(sharing), self.net
+
+        def normal(*shape: int, std: float | Tensor = 1.0) -> Tensor:
+            return torch.randn(n, *shape, generator=generator, **_CPU) * std
+
+        first = net.layers[0]
+        scale = torch.ones(n, net.n_weights, **_CPU)
+        scale[:, : first.bias_start] = input_scale.repeat_interleave(first.n_out, dim=1)
+        owned = torch.tensor([profile.owned for profile in sharing], device="cpu")[:, None]
+        apart = scale.clone()
+        apart[:, -1] *= torch.tensor([profile.intercept for profile in sharing], **_CPU)
+        if self.generation == "none":
+            own = normal(self.n_arms, net.n_weights, std=start_scale(net))
+            return {"own": own}, {"apart": apart}
+
+        departure = torch.stack([profile.departure(net) for profile in sharing])
+        params = {
+            "common": normal(net.n_weights, std=start_scale(net)),
+            "arms": normal(self.n_arms, self.embedding_dim),
+            "arm_matrix": normal(self.embedding_dim, self.hidden[0], std=self.embedding_dim**-0.5),
+            "bias0": torch.zeros(n, self.hidden[0], **_CPU),
+        }
+        if self.pieces.n_pieces > 1:
+            params["pieces"] = normal(self.pieces.n_pieces, self.embedding_dim)
+            params["piece_matrix"] = normal(
+                self.embedding_dim, self.hidden[0], std=self.embedding_dim**-0.5
+            )
+        for i in range(1, len(self.hidden)):
+            params[f"matrix{i}"] = normal(
+                *self.hidden[i - 1 : i + 1], std=self.hidden[i - 1] ** -0.5
+            )
+            params[f"bias{i}"] = torch.zeros(n, self.hidden[i], **_CPU)
+        share = self.hidden[-1] // self.n_heads
+        segment = -(-self.pieces.piece_size // self.n_heads)
+        params["heads"] = normal(self.n_heads, share, segment, std=share**-0.5)
+        buffers = {"departure": scale * departure, "scale": ~owned * scale}
+        if self.noise:
+            params["noise_matrix"] = normal(
+                self.embedding_dim, self.hidden[0], std=self.embedding_dim**-0.5
+            )
+        if self.spectral_norm:
+            for name in self._matrices:
+                u = torch.randn(params[name].shape[:-1], generator=generator, **_CPU)
+                buffers[f"u_{name}"] = spectral.power_iteration(params[name], u, n_steps=10)
+        if owned.any():  # drawn last: whether any network owns must not move the others' start
+            params["own"] = normal(self.n_arms, net.n_weights, std=start_scale(net))
+            buffers["apart"] = owned * apart
+        return params, buffers
+
+    def advance_spectral(self, params: Tensors, buffers: Tensors, n_steps: int = 1) -> None:
+        """Power iterations on every generator matrix, in place; a training step does one."""
+        if self.spectral_norm and self.generation != "none":
+            for name in self._matrices:
+                u = buffers[f"u_{name}"]
+                u.copy_(spectral.power_iteration(params[name], u, n_steps))
+
+    def matrix(self, params: Tensors, buffers: Tensors, name: str) -> Tensor:
+        """A generator matrix as it is used: divided by its norm with ``spectral_norm``."""
+        if not self.spectral_norm:
+            return params[name]
+        return spectral.normalize(params[name], buffers[f"u_{name}"])
+
+    def draw(self, n_draws: int, generator: torch.Generator) -> Tensors:
+        """What each of some draws is perturbed by, the same for all arms and pieces.
+
+        So a draw is one generator, hence one coherent network an arm.
+
+        Returns
+        -------
+        dict of Tensor
+            ``"dropout"``, shape (n_draws, hidden[-1]): inverted masks of the last hidden layer.
+            ``"noise"``, shape (n_draws, embedding_dim): standard normal. Each only if it is on,
+            and none without a generator.
+        """
+        how: Any = {"generator": generator, "device": generator.device, "dtype": torch.float32}
+        drawn: Tensors = {}
+        if self.generation == "none":
+            return drawn
+        if self.dropout:
+            kept = torch.rand(n_draws, self.hidden[-1], **how)
+            drawn["dropout"] = (kept >= self.dropout).float() / (1 - self.dropout)
+        if self.noise:
+            drawn["noise"] = torch.randn(n_draws, self.embedding_dim, **how)
+        return drawn
+
+    def generate(self, params: Tensors, buffers: Tensors, drawn: Tensors | None = None) -> Tensor:
+        """Weights of every arm's network.
+
+        Parameters
+        ----------
+        params, buffers : dict of Tensor
+            As `init` gives them, with nets on the leading axis.
+        drawn : dict of Tensor, optional
+            What each network's generator is perturbed by, as `draw` gives it; by default nothing.
+
+        Returns
+        -------
+        Tensor, shape (nets, n_arms, n_weights)
+        """
+        if self.generation == "none":
+            return params["own"] * buffers["apart"][:, None]
+        drawn = drawn or {}
+        hidden = unit_rms(params["arms"]) @ self.matrix(params, buffers, "arm_matrix")
+        if "noise" in drawn:
+            noise = drawn["noise"][:, None] @ self.matrix(params, buffers, "noise_matrix")
+            hidden = hidden + self.noise * noise
+        hidden = hidden[:, :, None]
+        if "pieces" in params:
+            piece = unit_rms(params["pieces"]) @ self.matrix(params, buffers, "piece_matrix")
+            hidden = hidden + piece[:, None]
+        hidden = torch.tanh(hidden + params["bias0"][:, None, None]).flatten(1, 2)
+        for i in range(1, len(self.hidden)):
+            matrix = self.matrix(params, buffers, f"matrix{i}")
+            hidden = torch.tanh(torch.baddbmm(params[f"bias{i}"][:, None], hidden, matrix))
+        if "dropout" in drawn:
+            hidden = hidden * drawn["dropout"][:, None]
+        hidden = hidden.unflatten(2, (self.n_heads, -1)).transpose(1, 2)
+        heads = self.matrix(params, buffers, "heads")
+        emitted = (hidden @ heads).transpose(1, 2).flatten(2)[..., : self.pieces.piece_size]
+        if self.spectral_norm:
+            share, segment = heads.shape[-2:]
+            emitted = emitted * (1 + (segment / share) ** 0.5)
+        emitted = emitted.unflatten(1, (self.n_arms, -1)).flatten(2)
+        common = (buffers["scale"] * params["common"])[:, None]
+        theta = torch.addcmul(common, buffers["departure"][:, None], self.pieces.assemble(emitted))
+        if "own" in params:
+            theta = torch.addcmul(theta, buffers["apart"][:, None], params["own"])
+        return theta

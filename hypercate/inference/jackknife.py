@@ -1,0 +1,244 @@
+"""How far potential outcomes may be from their prediction: random functions, and their scale.
+
+A prediction is the mean of the members. About it lie deviations: of the models of the ensemble, or
+of networks drawn by dropout of the hypernetwork or by noise that conditions it. A draw is the
+prediction plus a random mixture of the deviations, so it is a whole function of the covariates, and
+the deviations' root sum of squares at a row is its standard error.
+
+How wide they have to be is not seen in the models' spread alone, for they share most of their rows.
+But the models of one partition, each trained without its part, are the replicates of a
+delete-a-group jackknife: with K parts, ``(K - 1)^2 / K`` times their sample variance is an estimate
+of the prediction's (Shao & Wu, 1989, "A general theory for jackknife variance estimation", Annals
+of Statistics 17:1176-1197). Models of different partitions are not compared, since their parts
+overlap. Few replicates estimate each row's variance poorly, so it is shrunk to that of a typical
+row, which counts as `PRIOR_DOF` replicates, and quantiles are Student's t (Smyth, 2004, "Linear
+models and empirical Bayes methods", SAGMB 3:3).
+
+A part of that variance is not the sample's: models also differ by their random start, and that part
+cancels in their mean. Each model is trained from two starts, which measures its share r of the
+variance and gives that variance twice, and the mean of the two is multiplied by
+
+    (K - 1)^2 / K * (1 + q (K - q) / (M (K - 1))^2) * (1 - r) + r / M
+
+with M members, of which q, the remainder of M by K, are of a partition whose other models are no
+members: the mean of some of its replicates varies more than the whole sample's.
+
+The assumption is that models differ as fits to other samples would. What is wrong alike in all of
+them, such as a step that each smooths, is not seen. One thing that can be wrong alike in all is
+known: where all hold effects constant, they may differ by as much as the rule of choice misses; see
+`missed_heterogeneity`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hypercate.evidence import Evidence
+
+PRIOR_DOF = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """What turns deviations into standard errors.
+
+    Attributes
+    ----------
+    scale : float
+        Factor of the deviations.
+    level : ndarray, shape (c, n_arms)
+        Deviations that are the same everywhere: the shrinkage's share of a typical row's, and what
+        constant effects may have missed.
+    shrinkage : float in [0, 1]
+        Share of the typical row's variance in every row's.
+    dof : float
+        Degrees of freedom of Student's t; infinite if not calibrated.
+    start_share : float in [0, 1]
+        Share of the models' variance that is only their random start; NaN if not measured.
+    """
+
+    scale: float
+    level: np.ndarray
+    shrinkage: float
+    dof: float
+    start_share: float
+
+    @classmethod
+    def none(cls, n_arms: int) -> Calibration:
+        """The deviations as they are, and normal quantiles."""
+        return cls(1.0, np.zeros((0, n_arms)), 0.0, np.inf, np.nan)
+
+
+def between_models(partition: np.ndarray) -> np.ndarray:
+    """Deviations of models from the mean of their partition, as combinations of the models.
+
+    Parameters
+    ----------
+    partition : ndarray of int, shape (n_models,)
+
+    Returns
+    -------
+    ndarray, shape (n_models, n_models)
+        Times the models' outcomes, these are deviations; the sum of their squares is the models'
+        variance, pooled over the partitions.
+    """
+    same = partition[:, None] == partition
+    centred = np.eye(len(partition)) - same / same.sum(axis=1)
+    return centred / max(_dof(partition), 1) ** 0.5
+
+
+def _dof(partition: np.ndarray) -> int:
+    return len(partition) - len(np.unique(partition))
+
+
+def calibrate(
+    deviations: np.ndarray,
+    outcomes: np.ndarray,
+    second_start: np.ndarray,
+    partition: np.ndarray,
+    n_parts: int,
+    n_members: int,
+    missed: np.ndarray | None = None,
+) -> Calibration:
+    """Scale deviations to the standard error that the models' jackknife gives a typical row.
+
+    Parameters
+    ----------
+    deviations : ndarray, shape (b, n, n_arms)
+        Of the source of draws, at some of the training rows.
+    outcomes, second_start : ndarray, shape (n_models, n, n_arms)
+        By the models at the same rows, and by the same models from another random start.
+    partition : ndarray of int, shape (n_models,)
+        That each model's part belongs to; one of them has two models at least.
+    n_parts : int
+        Parts of a partition.
+    n_members : int
+        Models whose mean is the prediction.
+    missed : ndarray, shape (n_arms,), optional
+        Standard deviation of what the models' constant effects may have missed, an arm.
+
+    Returns
+    -------
+    Calibration
+    """
+    start = _size((second_start - outcomes) / (2 * len(outcomes)) ** 0.5)
+    between = np.stack(
+        [
+            _size(np.tensordot(between_models(partition), by_start, 1))
+            for by_start in (outcomes, second_start)
+        ]
+    )
+    unit = max(_unit(start), _unit(between))
+    variance = np.square(between / unit).sum() / len(between)
+    share = float(np.clip(np.square(start / unit).sum() / variance, 0, 1)) if variance else 0.0
+    some = n_members % n_parts
+    more = some * (n_parts - some) / (n_members * (n_parts - 1)) ** 2
+    jackknife = (n_parts - 1) ** 2 / n_parts * (1 + more)
+    factor = (jackknife * (1 - share) + share / n_members) ** 0.5
+    needed, given = factor * between.mean(), _size(deviations).mean()
+    scale = float(needed / given) if given > 0 else 1.0
+    dof = _dof(partition)
+    shrinkage = PRIOR_DOF / (PRIOR_DOF + dof)
+    level = shrinkage**0.5 * scale * _typical(deviations)
+    if missed is not None:
+        level = np.vstack([level, np.diag(missed)])
+    return Calibration(scale, level, shrinkage, float(PRIOR_DOF + dof), share)
+
+
+def missed_heterogeneity(fit: Evidence) -> np.ndarray:
+    """Standard deviation over rows that an arm's outcomes may have beside a constant effect.
+
+    Were they to differ by a function of standard deviation s, a network that knew it would gain
+    s^2 of squared error over a constant on the arm's n rows, with standard error
+    2 sd s / sqrt(n), sd that of the residuals. Below ``s = 2 sd / sqrt(n)`` the gain is less than
+    one standard error; models whose stop rows are together about as many, and that all prefer
+    constant effects, say hardly more. Which rows lie above is not known, so that it counts at
+    every row.
+
+    Parameters
+    ----------
+    fit : Evidence
+
+    Returns
+    -------
+    ndarray, shape (n_arms,)
+        In units of the outcome.
+    """
+    residual = fit.y - fit.mean_outcomes[np.arange(len(fit.y)), fit.arm]
+    unit = _unit(residual)
+    total, of_squares, squared_error = (
+        np.bincount(fit.arm, values, minlength=fit.n_arms)
+        for values in (fit.weight, fit.weight**2, fit.weight * (residual / unit) ** 2)
+    )
+    clusters = np.bincount(np.unique(fit.cluster * fit.n_arms + fit.arm) % fit.n_arms)
+    n_effective = clusters / np.bincount(fit.arm) * total**2 / of_squares
+    return 2 * unit * np.sqrt(squared_error / total / n_effective)
+
+
+def _size(deviations: np.ndarray) -> np.ndarray:
+    """Standard error of a row over all pairs of arms, shape (n,)."""
+    between = deviations - deviations.mean(axis=2, keepdims=True)
+    return root_sum_of_squares(between, axis=(0, 2))
+
+
+def _typical(deviations: np.ndarray) -> np.ndarray:
+    """Root of a typical row's covariance between arms; a row counts by its share, not its size.
+
+    With two arms their difference has the squared mean of the rows' standard errors for variance.
+    """
+    unit = _unit(deviations)
+    deviations = deviations / unit
+    between = deviations - deviations.mean(axis=2, keepdims=True)
+    size = _size(deviations)
+    share = np.divide(size.mean(), size, out=np.zeros_like(size), where=size > 0)
+    covariance = np.einsum("bnk,bnl,n->kl", between, between, share) / len(size)
+    values, vectors = np.linalg.eigh(covariance)
+    return unit * (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+
+
+def root_sum_of_squares(values: np.ndarray, axis: int | tuple[int, ...]) -> np.ndarray:
+    """Also of values whose squares are beyond what floats can hold."""
+    unit = _unit(values)
+    return unit * np.sqrt(np.square(values / unit).sum(axis=axis))
+
+
+def _unit(values: np.ndarray) -> float:
+    """The power of two next to the largest value, by which division is exact."""
+    return float(np.ldexp(1.0, np.frexp(np.abs(values).max(initial=0.0))[1] - 1))
+
+
+def spread(deviations: np.ndarray, calibration: Calibration) -> np.ndarray:
+    """Calibrated deviations, shape (b + c, n, n_arms), from those of shape (b, n, n_arms).
+
+    The root of their sum of squares, of a contrast of arms, is its standard error.
+    """
+    own = (1 - calibration.shrinkage) ** 0.5 * calibration.scale * deviations
+    level = calibration.level[:, None]
+    return np.concatenate([own, np.broadcast_to(level, (len(level), *own.shape[1:]))])
+
+
+def mix(
+    centre: np.ndarray, deviations: np.ndarray, dof: float, n_samples: int, seed: int
+) -> np.ndarray:
+    """Draws of functions: the centre plus mixtures of the deviations, jointly Student's t.
+
+    Parameters
+    ----------
+    centre : ndarray, shape (...)
+    deviations : ndarray, shape (b, ...)
+    dof : float
+    n_samples, seed : int
+
+    Returns
+    -------
+    ndarray, shape (n_samples, ...)
+    """
+    rng = np.random.default_rng(seed)
+    mixture = rng.standard_normal((n_samples, len(deviations)))
+    if np.isfinite(dof):
+        mixture *= np.sqrt(dof / rng.chisquare(dof, (n_samples, 1)))
+    draws = mixture @ deviations.reshape(len(deviations), -1)
+    draws += centre.ravel()
+    return draws.reshape(n_samples, *centre.shape)

@@ -1,0 +1,35 @@
+"""The T-learner, whose arms' networks one hypernetwork generates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from hypercate.outcomes import Family
+
+
+@dataclass(frozen=True)
+class TLearner:
+    """One potential-outcome network an arm, each trained on its own arm's rows (factual loss).
+
+    The name is Künzel et al.'s (2019, PNAS, "Metalearners for estimating heterogeneous treatment
+    effects using machine learning"); here the arms' networks come from one hypernetwork, so that
+    every arm teaches every other (Chauhan et al., 2024, AISTATS, "Dynamic inter-treatment
+    information sharing for individualized treatment effects estimation").
+
+    Parameters
+    ----------
+    family : Family
+        Of the outcome.
+    """
+
+    family: Family
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """Factual loss, elementwise."""
+        return self.family.loss(output, target)
+
+    def potential_outcome(self, output: Tensor, location: Tensor, scale: Tensor) -> Tensor:
+        """Potential outcome in the outcome's own units, float64, from a network's output."""
+        return self.family.mean(output, location, scale)

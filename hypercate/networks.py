@@ -1,0 +1,140 @@
+"""The generated networks of a fitted model, kept as weights, and what they predict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from hypercate.generator.evaluate import outcomes_at_own_rows, potential_outcomes
+from hypercate.generator.outcome_net import OutcomeNet
+from hypercate.learners import TLearner
+from hypercate.nuisance.boosted import BoostedView
+
+Link = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Networks:
+    """Every arm's network of every model, and those drawn from a perturbed generator.
+
+    Attributes
+    ----------
+    net : OutcomeNet
+        Their shape.
+    learner : TLearner
+    theta : ndarray of float32, shape (n_networks, n_arms, n_weights)
+        The models come first, arms in the order of the estimator's.
+    model : ndarray of int64, shape (n_networks,)
+        Model whose inputs and unit a network has.
+    location, scale : ndarray of float64, shape (n_models,)
+        Unit of each model's target.
+    views : tuple of BoostedView or None, length n_models
+        What each model reads of boosted trees, if anything.
+    n_members : int
+        Models, the first ones, whose mean is the prediction.
+    mixture : ndarray of float64, shape (n_deviations, n_networks)
+        Combinations of the networks that are deviations from the prediction.
+    """
+
+    net: OutcomeNet
+    learner: TLearner
+    theta: np.ndarray
+    model: np.ndarray
+    location: np.ndarray
+    scale: np.ndarray
+    views: tuple[BoostedView | None, ...]
+    n_members: int
+    mixture: np.ndarray
+
+    @property
+    def n_models(self) -> int:
+        return len(self.views)
+
+    def predict(self, x: np.ndarray, device: torch.device) -> np.ndarray:
+        """Mean of the members' potential outcomes, (n, n_arms), at encoded covariates."""
+        n = self.n_members
+        weight = torch.full((n,), 1 / n, dtype=torch.float64, device=device)
+        return self._evaluate(x, slice(n), device, weight)
+
+    def by_model(self, x: np.ndarray, device: torch.device) -> np.ndarray:
+        """Potential outcomes by each model: (n_models, n, n_arms)."""
+        return self._evaluate(x, slice(self.n_models), device)
+
+    def deviations(self, x: np.ndarray, device: torch.device) -> tuple[np.ndarray, np.ndarray]:
+        """Predictions (n, n_arms), and deviations from them (n_deviations, n, n_arms)."""
+        outcomes = self._evaluate(x, slice(None), device)
+        prediction = outcomes[: self.n_members].mean(axis=0)
+        return prediction, np.tensordot(self.mixture, outcomes, 1)
+
+    def at_own_rows(
+        self, x: np.ndarray, view: np.ndarray | None, rows: np.ndarray, device: torch.device
+    ) -> np.ndarray:
+        """Potential outcomes by each model at rows of its own.
+
+        Parameters
+        ----------
+        x : ndarray of float32, shape (n, n_first)
+        view : ndarray of float32, shape (n_models, n, n_last), or None
+            What each model reads of trees there.
+        rows : ndarray of int, shape (n_models, b)
+        device : torch.device
+
+        Returns
+        -------
+        ndarray of float64, shape (n_models, b, n_arms)
+        """
+        shared = torch.as_tensor(x, device=device)
+        own = None if view is None else torch.as_tensor(view, device=device)
+        models = torch.arange(self.n_models, device=device)[:, None]
+
+        def inputs(block: torch.Tensor) -> torch.Tensor:
+            return (
+                shared[block]
+                if own is None
+                else torch.cat([shared[block], own[models, block]], dim=2)
+            )
+
+        return outcomes_at_own_rows(
+            self.net,
+            torch.as_tensor(self.theta[: self.n_models], device=device),
+            inputs,
+            rows,
+            self._link(np.arange(self.n_models), device),
+        )
+
+    def _link(self, model: np.ndarray, device: torch.device) -> Link:
+        """From outputs (m, n_arms, rows) of networks of some models to potential outcomes."""
+        location, scale = (
+            torch.as_tensor(part[model], device=device)[:, None, None]
+            for part in (self.location, self.scale)
+        )
+        return lambda output: self.learner.potential_outcome(output, location, scale)
+
+    def _evaluate(
+        self,
+        x: np.ndarray,
+        which: slice,
+        device: torch.device,
+        weight: torch.Tensor | None = None,
+    ) -> np.ndarray:
+        model = self.model[which]
+        return potential_outcomes(
+            self.net,
+            torch.as_tensor(self.theta[which], device=device),
+            x,
+            self._view(x, model),
+            self._link(model, device),
+            weight,
+        )
+
+    def _view(self, x: np.ndarray, model: np.ndarray) -> np.ndarray | None:
+        """What the networks read of trees (m, n, n_last); None if none of them reads any."""
+        views = {m: self.views[m] for m in np.unique(model).tolist()}
+        read = {m: view.predict(x) for m, view in views.items() if view is not None}
+        if not read:
+            return None
+        nothing = np.zeros_like(next(iter(read.values())))
+        return np.stack([read.get(m, nothing) for m in model.tolist()])

@@ -1,0 +1,95 @@
+"""Families of outcomes, a file each, and the one that y belongs to.
+
+A new family is a class with the attributes and methods of `Family`, and one line in `family_of`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor
+
+from hypercate.outcomes.bernoulli import Bernoulli
+from hypercate.outcomes.normal import Normal
+from hypercate.outcomes.reading import listed_classes, looks_binary, read_outcome
+
+OUTCOMES = ("auto", "continuous", "binary")
+
+
+class Family(Protocol):
+    """How an outcome is encoded, what its network is trained on, and how its output is read.
+
+    Attributes
+    ----------
+    kind : str
+        What users call it.
+    classes : ndarray or None
+        Labels of a discrete outcome; the mean is the probability of the second.
+    support : (float, float)
+        The least and the greatest value that an outcome can have.
+    """
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def classes(self) -> np.ndarray | None: ...
+    @property
+    def support(self) -> tuple[float, float]: ...
+
+    def encode(self, y: Any) -> np.ndarray:
+        """Outcomes as numbers, float64 of shape (n,), or a ValueError that names the rows."""
+
+    def unit(self, y: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+        """Location and scale of the target that a network is trained on, from encoded outcomes."""
+
+    def target(self, y: np.ndarray, location: np.ndarray, scale: np.ndarray) -> np.ndarray:
+        """Encoded outcomes in those units, float32."""
+
+    def loss(self, output: Tensor, target: Tensor) -> Tensor:
+        """Of the networks' output, elementwise."""
+
+    def mean(self, output: Tensor, location: Tensor, scale: Tensor) -> Tensor:
+        """Potential outcome that an output stands for, float64."""
+
+
+def family_of(y: Any, outcome: str, weight: np.ndarray) -> Family:
+    """The family that y belongs to.
+
+    With ``"auto"`` the outcome is binary if it holds two distinct strings, or only 0 and 1 (as
+    numbers or booleans), both present; else it is continuous.
+
+    Parameters
+    ----------
+    y : array-like, shape (n,)
+        Numbers, booleans or, if binary, strings.
+    outcome : {"auto", "continuous", "binary"}
+    weight : ndarray, shape (n,)
+        Rows of weight 0 do not count.
+
+    Raises
+    ------
+    TypeError
+        If values are of mixed types or neither numbers nor strings.
+    ValueError
+        If y is empty or not one-dimensional, a value is missing or infinite, outcome is unknown,
+        or y has not the two values of a binary outcome.
+    """
+    if outcome not in OUTCOMES:
+        raise ValueError(f"outcome must be one of {OUTCOMES}, got {outcome!r}")
+    labels = read_outcome(y)
+    if not len(labels):
+        raise ValueError("y is empty: it has 0 rows")
+    labels = labels[weight > 0]
+    if outcome == "continuous" or (outcome == "auto" and not looks_binary(labels)):
+        Normal().encode(labels)
+        return Normal()
+    classes = np.unique(labels)
+    if len(classes) != 2:
+        raise ValueError(
+            f"a binary outcome needs two distinct values, but y has {listed_classes(classes)}"
+        )
+    return Bernoulli(classes)
+
+
+__all__ = ["OUTCOMES", "Bernoulli", "Family", "Normal", "family_of"]

@@ -1,0 +1,285 @@
+"""A fitted model as one file, from which nothing is run when it is read.
+
+The file is a safetensors file. Arrays are its tensors, and long texts (trees) are tensors of bytes;
+everything else is JSON in its metadata, with the format's and the package's version. A second entry
+of the metadata is the SHA-256 of the whole file, taken with zeros in its own place, so that a file
+of which any byte has changed is refused.
+
+The checksum tells damage, not who wrote a file. So what is read back is checked as well: it is made
+of the dataclasses listed here, each with its own fields, of the types that these declare.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import re
+import secrets
+from collections.abc import Hashable
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load as read_tensors
+from safetensors.numpy import save as write_tensors
+
+from hypercate.encoding import Conditions, FeatureEncoder
+from hypercate.encoding.columns import CategoryColumn, NumberColumn
+from hypercate.evidence import Evidence
+from hypercate.fitted import Choice, Fitted, Generator
+from hypercate.generator.hypernetwork import HyperNet
+from hypercate.generator.outcome_net import OutcomeNet
+from hypercate.inference.jackknife import Calibration
+from hypercate.learners import LEARNERS
+from hypercate.networks import Networks
+from hypercate.nuisance.boosted import BoostedView, Trees
+from hypercate.nuisance.propensity import Propensity, Views
+from hypercate.outcomes import Bernoulli, Family, Normal
+
+FORMAT = 1
+_LONGEST_TEXT = 1000  # in JSON; longer ones are tensors
+_CLASSES = {
+    kind.__name__: kind
+    for kind in (
+        Fitted, FeatureEncoder, NumberColumn, CategoryColumn, Conditions, Normal, Bernoulli,
+        Networks, OutcomeNet, *LEARNERS.values(), BoostedView, Trees, Generator, HyperNet,
+        Propensity, Views, Calibration, Choice, Evidence,
+    )
+}  # fmt: skip
+_TYPES = {
+    Family: (Normal, Bernoulli),
+    Hashable: (str, int, float, bool, tuple, type(None)),
+    float: (float, int),
+}
+_LABELS = ("labels", "classes")  # fields whose arrays may be strings
+_UNSIGNED = b"0" * 64
+_SIGNATURE = re.compile(rb'"sha256":"([0-9a-f]{64})"')
+
+
+def save(path: str | os.PathLike, parameters: dict[str, Any], fitted: Fitted) -> None:
+    """Write a fitted model; an existing file is replaced only once the new one is whole.
+
+    Parameters
+    ----------
+    path : path-like
+    parameters : dict
+        Of the estimator.
+    fitted : Fitted
+
+    Raises
+    ------
+    TypeError
+        If a parameter or a label is of a kind that has no place in a file.
+    OSError
+        If the file cannot be written.
+    """
+    tensors: dict[str, np.ndarray] = {}
+    content = {
+        "format": FORMAT,
+        "package": version("hypercate"),
+        "parameters": _encode(parameters, tensors),
+        "fitted": _encode(fitted, tensors),
+    }
+    metadata = {"hypercate": json.dumps(content), "sha256": _UNSIGNED.decode()}
+    data = write_tensors(tensors, metadata)
+    signed = data.replace(
+        b'"sha256":"' + _UNSIGNED + b'"', b'"sha256":"' + _digest(data).encode() + b'"', 1
+    )
+    path = Path(os.path.realpath(path))
+    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    try:
+        with open(part, "xb") as file:
+            file.write(signed)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def load(path: str | os.PathLike) -> tuple[dict[str, Any], Fitted]:
+    """Read what `save` wrote.
+
+    Returns
+    -------
+    parameters : dict
+    fitted : Fitted
+
+    Raises
+    ------
+    ValueError
+        If the file is damaged, not a model of hypercate, or of a newer format.
+    OSError
+        If it cannot be read.
+    """
+    data = Path(path).read_bytes()
+    header = _header(data, path)
+    try:
+        content = json.loads(json.loads(header)["__metadata__"]["hypercate"])
+        found, package = content["format"], content["package"]
+        if found <= FORMAT:
+            tensors = read_tensors(data)
+            parameters = _decode(content["parameters"], tensors)
+            fitted = _decode(content["fitted"], tensors)
+            _require(parameters, dict[str, Any], "the parameters")
+            _require(fitted, Fitted, "the model")
+            return parameters, fitted
+    except (
+        ArithmeticError, AttributeError, LookupError, RecursionError, SafetensorError, TypeError,
+        ValueError,
+    ) as error:  # fmt: skip
+        raise ValueError(
+            f"{path} is not a model that this version of hypercate can read, though its checksum "
+            f"fits: {type(error).__name__}: {error}"
+        ) from error
+    raise ValueError(
+        f"{path} was written by hypercate {package} in format {found}, and this version reads "
+        f"formats up to {FORMAT}: upgrade hypercate"
+    )
+
+
+def _header(data: bytes, path: str | os.PathLike) -> bytes:
+    """The JSON at the head of a file whose checksum is right."""
+    n_header = int.from_bytes(data[:8], "little")
+    header = data[8 : 8 + n_header]
+    found = _SIGNATURE.findall(header)
+    if len(data) < 8 or len(header) < n_header or len(found) != 1:
+        raise ValueError(f"{path} is not a model of hypercate, or was cut short")
+    unsigned = data.replace(b'"sha256":"' + found[0] + b'"', b'"sha256":"' + _UNSIGNED + b'"', 1)
+    if _digest(unsigned) != found[0].decode():
+        raise ValueError(
+            f"{path} is damaged: its checksum does not fit its content. Copy it again, or save the "
+            "model anew"
+        )
+    return header
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _encode(value: Any, tensors: dict[str, np.ndarray]) -> Any:
+    """A tree as JSON, its arrays and long texts moved to the tensors."""
+
+    def tensor(array: np.ndarray) -> str:
+        name = f"t{len(tensors)}"
+        tensors[name] = np.ascontiguousarray(array)
+        return name
+
+    if isinstance(value, np.generic) and value.dtype.kind in "biufU":
+        value = value.item()
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else {"float": str(value)}
+    if isinstance(value, str):
+        if len(value) <= _LONGEST_TEXT:
+            return value
+        return {"text": tensor(np.frombuffer(value.encode(errors="surrogatepass"), np.uint8))}
+    if isinstance(value, np.ndarray):
+        if value.dtype.kind == "U":
+            return {"strings": value.tolist(), "dtype": value.dtype.str}
+        if value.dtype.kind in "biuf":
+            return {"array": tensor(value), "shape": list(value.shape)}
+    if isinstance(value, tuple | list):
+        items = [_encode(item, tensors) for item in value]
+        return {"tuple" if isinstance(value, tuple) else "list": items}
+    if isinstance(value, dict) and all(isinstance(name, str) for name in value):
+        return {"dict": {name: _encode(item, tensors) for name, item in value.items()}}
+    if type(value).__name__ in _CLASSES and dataclasses.is_dataclass(value):
+        fields = {
+            field.name: _encode(getattr(value, field.name), tensors)
+            for field in dataclasses.fields(value)
+        }
+        return {"class": type(value).__name__, "fields": fields}
+    raise TypeError(
+        f"a model file holds numbers, strings and arrays, but not {value!r} of type "
+        f"{type(value).__name__}"
+    )
+
+
+def _decode(node: Any, tensors: dict[str, np.ndarray]) -> Any:
+    """What `_encode` was given."""
+    if not isinstance(node, dict):
+        _require(node, Hashable, "a plain value")
+        return node
+    kind = next(iter(node), None)
+    content = node[kind]
+    match kind:
+        case "class":
+            fields = {name: _decode(item, tensors) for name, item in node["fields"].items()}
+            return _dataclass(content, fields)
+        case "float":
+            return float(content)
+        case "text":
+            return tensors[content].tobytes().decode(errors="surrogatepass")
+        case "strings":
+            _require(content, list[str], "an array of strings")
+            return np.array(content, dtype=node["dtype"])
+        case "array":
+            array = tensors[content].reshape(node["shape"])
+            if array.dtype.kind not in "biuf":
+                raise TypeError(f"an array holds {array.dtype}")
+            return array
+        case "tuple":
+            return tuple(_decode(item, tensors) for item in content)
+        case "list":
+            return [_decode(item, tensors) for item in content]
+        case "dict":
+            return {name: _decode(item, tensors) for name, item in content.items()}
+    raise ValueError(f"it holds something of the unknown kind {kind!r}")
+
+
+def _dataclass(name: str, fields: dict[str, Any]) -> Any:
+    """One of the classes that a file may hold, if it has the right fields."""
+    if name not in _CLASSES:
+        raise ValueError(f"it holds something of the unknown class {name!r}")
+    declared = _declared(name)
+    if fields.keys() != declared.keys():
+        wrong = sorted(fields.keys() ^ declared.keys())
+        raise ValueError(f"its {name} lacks fields, or has unknown ones: {', '.join(wrong)}")
+    for field, value in fields.items():
+        _require(value, declared[field], f"{name}.{field}")
+        if isinstance(value, np.ndarray) and value.dtype.kind == "U" and field not in _LABELS:
+            raise TypeError(f"{name}.{field} holds strings, not numbers")
+    return _CLASSES[name](**fields)
+
+
+@cache
+def _declared(name: str) -> dict[str, Any]:
+    """Types of the fields of a class."""
+    hints = get_type_hints(_CLASSES[name])
+    return {field.name: hints[field.name] for field in dataclasses.fields(_CLASSES[name])}
+
+
+def _require(value: Any, declared: Any, where: str) -> None:
+    """Refuse a value that is not of a declared type."""
+    if not _is(value, declared):
+        raise TypeError(f"{where} is of type {type(value).__name__}, not {declared}")
+
+
+def _is(value: Any, declared: Any) -> bool:
+    origin, arguments = get_origin(declared) or declared, get_args(declared)
+    if origin is Any:
+        return True
+    if isinstance(value, bool) and origin in (int, float):
+        return False
+    if origin in (Union, type(int | None)):
+        return any(_is(value, one) for one in arguments)
+    if not isinstance(value, _TYPES.get(origin, origin)):
+        return False
+    match value:
+        case tuple() if len(arguments) == 2 and arguments[1] is ...:
+            return all(_is(item, arguments[0]) for item in value)
+        case list() if arguments:
+            return all(_is(item, arguments[0]) for item in value)
+        case dict() if arguments:
+            return all(_is(item, arguments[1]) for item in value.values())
+    return True

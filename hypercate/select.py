@@ -1,0 +1,132 @@
+"""What every model tries, and takes: degrees of sharing crossed with views of the inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hypercate.generator.hypernetwork import PERTURBATIONS
+from hypercate.generator.outcome_net import OutcomeNet
+from hypercate.generator.profiles import PROFILES, Profile
+from hypercate.train.loop import Found
+
+TRIED_DEGREES = ("intercept", "moderate", "weak", "independent")
+INPUTS = ("raw", "boosted")
+LEAST_GAIN = 0.5  # standard errors by which effects that differ have to pay
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Pairs of a degree of sharing and a way to see the inputs.
+
+    Attributes
+    ----------
+    sharing, inputs : list of str, one an entry for each candidate
+    """
+
+    sharing: list[str]
+    inputs: list[str]
+
+    @classmethod
+    def of(cls, generation: str, sharing: str, inputs: str, uncertainty: str) -> Candidates:
+        """All pairs that the estimator's parameters allow.
+
+        Where draws differ by a perturbation of the generator alone, ``"auto"`` leaves out
+        independent arms, which it does not reach.
+        """
+        degrees: tuple[str, ...] = TRIED_DEGREES if sharing == "auto" else (sharing,)
+        if uncertainty in PERTURBATIONS:
+            degrees = tuple(name for name in degrees if name != "independent")
+        if generation == "none":
+            degrees = ("none",)
+        pairs = product(degrees, INPUTS if inputs == "auto" else (inputs,))
+        return cls(*map(list, zip(*pairs, strict=True)))
+
+    @property
+    def need_trees(self) -> bool:
+        return set(self.inputs) != {"raw"}
+
+    def profiles(self, net: OutcomeNet) -> list[Profile]:
+        """How far arms may depart from one another, a candidate each."""
+        names = ("independent" if name == "none" else name for name in self.sharing)
+        return [PROFILES[name](len(net.layers)) for name in names]
+
+    def input_scale(self, relevance: np.ndarray, n_boosted: int) -> Tensor:
+        """Factor of each input, a candidate each.
+
+        Parameters
+        ----------
+        relevance : ndarray, shape (n_models, n_inputs)
+            Of each model's inputs, as its trees see them.
+        n_boosted : int
+            Predictions of trees among the inputs.
+
+        Returns
+        -------
+        Tensor, shape (n_models * n_candidates, n_inputs + n_boosted)
+            Model by model.
+        """
+        n_models = len(relevance)
+        raw = np.hstack([np.ones_like(relevance), np.zeros((n_models, n_boosted))])
+        boosted = np.hstack([relevance, np.ones((n_models, n_boosted))])
+        each = np.stack([raw if name == "raw" else boosted for name in self.inputs], axis=1)
+        return torch.as_tensor(each.reshape(-1, each.shape[2]), dtype=torch.float32, device="cpu")
+
+    def choose(self, found: Found, cluster: np.ndarray, overlap: np.ndarray) -> np.ndarray:
+        """The candidate of each model, by the losses at its own stop rows.
+
+        A model takes its best candidate, but for a rule after the one-standard-error rule
+        (Breiman, Friedman, Olshen & Stone, 1984, section 3.4.3): by so many standard errors of the
+        mean difference over the clusters of its stop rows,
+
+        - arms that share nothing must not be worse than others;
+        - effects that differ between rows must be better than arms that differ by a constant. Here
+          rows count by their overlap: those that could only have received one arm say nothing of
+          effects.
+
+        The bar is `LEAST_GAIN`, below one standard error, since every model decides for itself and
+        the ensemble takes the mean of what they decide.
+
+        Parameters
+        ----------
+        found : Found
+        cluster : ndarray of int, shape (n,)
+        overlap : ndarray, shape (n,)
+            Overlap weight of every row.
+
+        Returns
+        -------
+        ndarray of int, shape (n_models,)
+        """
+        sharing = np.array(self.sharing)
+        constant, apart = sharing == "intercept", sharing == "independent"
+        shared, own = np.where(apart, np.inf, found.loss), np.where(apart, found.loss, np.inf)
+        worse = _gains(own, shared, found, cluster, np.ones_like(overlap))
+        loss = np.where(worse[:, None], shared, found.loss)
+        least, varying = np.where(constant, loss, np.inf), np.where(constant, np.inf, loss)
+        pays = _gains(least, varying, found, cluster, overlap) | np.isinf(least).all(axis=1)
+        return np.argmin(np.where(pays[:, None], loss, least), axis=1)
+
+
+def _gains(
+    loss: np.ndarray, other: np.ndarray, found: Found, cluster: np.ndarray, row_weight: np.ndarray
+) -> np.ndarray:
+    """Whether each model's best of `other` gains enough over its best of `loss`: (n_models,).
+
+    Both are shaped as the models' losses, infinite where a candidate is not of the kind; False
+    where a model has no candidate of either.
+    """
+    models = np.arange(len(loss))
+    best, best_other = (found.row_loss[models, kind.argmin(axis=1)] for kind in (loss, other))
+    gain = np.where(found.real, (best - best_other) * row_weight[found.rows], 0.0)
+    pays = np.zeros(len(loss), dtype=bool)
+    for m in np.flatnonzero(np.isfinite(loss.min(axis=1)) & np.isfinite(other.min(axis=1))):
+        code = np.unique(cluster[found.rows[m]], return_inverse=True)[1]
+        by_cluster = np.bincount(code, gain[m])[np.bincount(code, found.real[m]) > 0]
+        error = by_cluster.std(ddof=1) * len(by_cluster) ** 0.5 if len(by_cluster) > 1 else np.inf
+        pays[m] = by_cluster.sum() > LEAST_GAIN * error
+    return pays

@@ -1,0 +1,178 @@
+"""The encoded rows that a fit works on, and how they are read from what users have."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hypercate.compat import num_samples, rows_of
+from hypercate.encoding import Conditions, FeatureEncoder, check_rows, check_sample_weight
+from hypercate.encoding.checks import as_labels, as_vector
+from hypercate.outcomes import Family, family_of
+from hypercate.outcomes.reading import read_outcome
+
+LEAST_GROUPS = 3
+MANY_REPEATED = 0.05  # share of rows that have a twin
+SELDOM_OTHER = 0.05  # share of pairs alike in x that differ in y or arm, over that by chance
+
+
+@dataclass(frozen=True)
+class Study:
+    """Rows with positive weight, encoded.
+
+    Attributes
+    ----------
+    x : ndarray of float32, shape (n, n_inputs)
+        Standardised covariates, without missing values.
+    y : ndarray of float64, shape (n,)
+        Outcome in its own units, or 0 and 1.
+    weight : ndarray of float64, shape (n,)
+        Of mean 1.
+    condition : ndarray of int64, shape (n,)
+        Which of the distinct treatments a row received, in the canonical order.
+    cluster : ndarray of int64, shape (n,)
+        0 to n_clusters - 1; rows of a cluster are not independent.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    weight: np.ndarray
+    condition: np.ndarray
+    cluster: np.ndarray
+
+    @property
+    def n_conditions(self) -> int:
+        return int(self.condition.max()) + 1
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A study, and how it was encoded.
+
+    Attributes
+    ----------
+    study : Study
+        Rows of positive weight.
+    features : FeatureEncoder
+    conditions : Conditions
+    family : Family
+        Of the outcome.
+    used : ndarray of bool, shape (n_given,)
+        Rows of positive weight among those given.
+    """
+
+    study: Study
+    features: FeatureEncoder
+    conditions: Conditions
+    family: Family
+    used: np.ndarray
+
+
+def read_study(
+    X: Any,
+    y: Any,
+    treatment: Any,
+    sample_weight: Any,
+    groups: Any,
+    control: Any,
+    outcome: str,
+) -> Encoded:
+    """Check and encode what ``HyperCATE.fit`` is given; see there for the parameters.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the data cannot be used; the message names the column, arm or row.
+
+    Warns
+    -----
+    UserWarning
+        If many rows are repeated and there are no groups.
+    """
+    features = FeatureEncoder.fit(X)
+    conditions = Conditions.fit(treatment, control)
+    n = num_samples(X)
+    check_rows(n, y=y, treatment=treatment, groups=groups)
+    weight = check_sample_weight(sample_weight, n)
+    used = weight > 0
+    if not used.all():
+        X = rows_of(X, np.flatnonzero(used))
+        features = FeatureEncoder.fit(X)
+    labels = read_outcome(y)
+    family = family_of(labels, outcome, weight)
+    position = conditions.positions(treatment)[used]
+    _check_support(position, conditions.labels)
+    conditions = conditions.in_order_of(position)
+    condition = conditions.place[position]
+    study = Study(
+        x=features.transform(X),
+        y=family.encode(labels[used]),
+        weight=(weight / weight[used].mean())[used],
+        condition=condition,
+        cluster=_clusters(groups, used, position, conditions.labels),
+    )
+    if groups is None:
+        _warn_of_repeated_rows(study)
+    return Encoded(study, features, conditions, family, used)
+
+
+def _clusters(
+    groups: Any, used: np.ndarray, position: np.ndarray, labels: np.ndarray
+) -> np.ndarray:
+    if groups is None:
+        return np.arange(used.sum())
+    cluster = np.unique(as_labels(as_vector(groups, "groups"), "groups")[used], return_inverse=True)
+    pairs = np.unique(cluster[1] * len(labels) + position) % len(labels)
+    if cluster[1].max() < LEAST_GROUPS - 1:
+        raise ValueError(
+            f"groups has {cluster[1].max() + 1} group(s) with rows of positive weight, but groups "
+            f"are fitted or held out whole, which needs at least {LEAST_GROUPS}: pass finer groups"
+        )
+    few = np.bincount(pairs, minlength=len(labels)) < 2
+    if few.any():
+        raise ValueError(
+            f"arm {labels[few.argmax()].item()!r} is found in one group only, but rows of a group "
+            "are fitted or held out together: an arm needs at least two groups. Pass finer groups, "
+            "drop the arm or merge it with another"
+        )
+    return cluster[1]
+
+
+def _check_support(position: np.ndarray, labels: np.ndarray) -> None:
+    for label, count in zip(labels, np.bincount(position, minlength=len(labels)), strict=True):
+        if count < 2:
+            raise ValueError(
+                f"arm {label.item()!r} has {count} row(s) of positive weight, but needs at least "
+                "2, one to train on and one to hold out: drop the arm or merge it with another"
+            )
+
+
+def _warn_of_repeated_rows(study: Study) -> None:
+    """Rows written down several times are not independent; where x is coarse, twins are natural."""
+    x = _hashes(study.x.view(np.uint32).T)
+    answer = _hashes([study.y.view(np.uint64), study.condition.astype(np.uint64)])
+    x_times, answer_times, times = (
+        np.unique(code, return_counts=True)[1] for code in (x, answer, _hashes([x, answer]))
+    )
+    repeated = times[times > 1].sum() / len(x)
+    by_chance = np.square(answer_times / len(x)).sum()
+    pairs, alike = (np.sum(c * (c - 1.0)) for c in (times, x_times))
+    if repeated > MANY_REPEATED and alike - pairs < SELDOM_OTHER * (1 - by_chance) * alike:
+        warnings.warn(
+            f"{repeated:.0%} of the rows are repeated: they are identical to another row in every "
+            "covariate, the outcome and the treatment. If these are copies of one unit, errors and "
+            "intervals are too small: pass groups=, the unit of each row, or drop the copies",
+            stacklevel=4,
+        )
+
+
+def _hashes(columns: Any) -> np.ndarray:
+    """One number for each row of some columns of bit patterns."""
+    code = np.zeros(len(columns[0]), dtype=np.uint64)
+    for column in columns:
+        code = (code ^ column.astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
+        code ^= code >> np.uint64(29)
+    return code

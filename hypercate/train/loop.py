@@ -1,0 +1,248 @@
+"""The training loop: all networks at once, in a search that chooses and in a fit that stays.
+
+A search trains every candidate of every model on the model's fit rows, and says how closely each
+fitted them when it did best on its stop rows. Then the chosen candidate alone is trained on both
+kinds of rows until it fits as closely. No row that a model is judged on is touched by either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from hypercate.folds import Rows
+from hypercate.generator.hypernetwork import HyperNet, Tensors
+from hypercate.generator.profiles import Profile
+from hypercate.train.data import Data
+from hypercate.train.device import threads_for
+from hypercate.train.race import Best, Judge
+from hypercate.train.run import Loss, Run, Schedule, diverged, sound, steps_an_epoch
+
+_COOLING, _LEAST_COOLING = 0.5, 20  # epochs, over those of the training before and at least
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search says of every candidate of every model.
+
+    Attributes
+    ----------
+    loss : ndarray, shape (n_models, n_candidates)
+        Least mean loss on the model's stop rows; infinite for a network that diverged.
+    n_epochs : ndarray of int, shape (n_models, n_candidates)
+        After which it was met.
+    target : ndarray, shape (n_models, n_candidates)
+        Training loss that was reached a quarter of those epochs earlier, from where `train`, whose
+        learning rate falls over half as many, comes to as close a fit.
+    row_loss : ndarray of float32, shape (n_models, n_candidates, n_places)
+        Weighted loss of each stop row at that epoch.
+    rows : ndarray of int64, shape (n_models, n_places)
+        Which row that is.
+    real : ndarray of bool, shape (n_models, n_places)
+        Places that hold a row.
+    history : ndarray, shape (records, 4)
+        Network, epoch from 0, training loss, loss on the stop rows.
+    """
+
+    loss: np.ndarray
+    n_epochs: np.ndarray
+    target: np.ndarray
+    row_loss: np.ndarray
+    rows: np.ndarray
+    real: np.ndarray
+    history: np.ndarray
+
+
+@torch.inference_mode(False)
+@torch.enable_grad()
+def search(
+    hypernet: HyperNet,
+    data: Data,
+    sharing: Sequence[Profile],
+    input_scale: Tensor,
+    fit: Rows,
+    stop: Rows,
+    loss: Loss,
+    schedule: Schedule,
+    seed: int,
+    verbose: bool = False,
+) -> Found:
+    """Train every candidate of every model until it no longer gains on the model's stop rows.
+
+    A candidate is a profile of sharing and a factor for each input, as in `HyperNet.init`. All
+    candidates of a model see the same rows and minibatches. What is judged of a network is the
+    moving average of its weights. It leaves once its loss has not fallen by 1 % for
+    `schedule.patience` epochs, or is after so many epochs more than 1 + 30 / epochs times that of
+    its model's best candidate. Arms that differ by a constant do not race: they are slow to start,
+    and what the others have to beat. Nor do others race against arms that share nothing, which are
+    quick to start. An epoch is a pass over the rows, or 32 minibatches where the pass is longer;
+    more than 8192 stop rows are represented by so many of them, of every arm its share.
+
+    Parameters
+    ----------
+    hypernet : HyperNet
+    data : Data
+    sharing : sequence of Profile, length n_models * n_candidates
+        Model by model.
+    input_scale : Tensor, shape (n_models * n_candidates, n_inputs)
+    fit, stop : Rows
+        Of each model.
+    loss : callable
+        Elementwise, of the networks' output and the target.
+    schedule : Schedule
+    seed : int
+    verbose : bool
+
+    Raises
+    ------
+    FloatingPointError
+        If every network of a model diverges.
+    """
+    n_models = len(fit.index)
+    model = torch.arange(n_models, device="cpu").repeat_interleave(len(sharing) // n_models)
+    start = hypernet.init(sharing, input_scale, torch.Generator("cpu").manual_seed(seed))
+    n_steps = steps_an_epoch((fit.real.sum(axis=1) + stop.real.sum(axis=1)).max(), schedule)
+    run = Run(hypernet, data, model, start, fit, n_steps, loss, schedule, seed)
+    judge = Judge(hypernet.net, data, stop, loss, len(sharing) // n_models)
+    best = Best(sharing, n_models, judge.n_places, data.x.device)
+    history = []
+    epochs = tqdm(
+        range(schedule.max_epochs), "HyperCATE: search", unit="epoch", disable=not verbose
+    )
+    with threads_for(run.work):
+        for epoch in epochs:
+            train_loss = run.epoch()
+            row_loss = judge(run.theta(), run.nets)
+            stop_loss = row_loss.sum(1) / judge.total[run.nets]
+            history.append(
+                torch.stack(
+                    [run.nets, torch.full_like(train_loss, epoch), train_loss, stop_loss], 1
+                )
+            )
+            going = best.update(epoch, run, train_loss, stop_loss, row_loss, schedule.patience)
+            epochs.set_postfix(networks=int(going.sum()), loss=f"{best.loss.mean().item():.4f}")
+            run.keep(going)
+            if not len(run.nets):
+                break
+    epochs.close()
+    found = best.loss.view(n_models, -1).cpu().numpy()
+    if np.isinf(found).all(axis=1).any():
+        raise diverged(schedule, epoch + 1)
+    return Found(
+        found,
+        1 + best.epoch.view(n_models, -1).cpu().numpy(),
+        _target(history, best.epoch).view(n_models, -1).cpu().numpy(),
+        best.row_loss.view(n_models, -1, judge.n_places).cpu().numpy(),
+        judge.rows.cpu().numpy(),
+        judge.real.cpu().numpy() > 0,
+        torch.cat(history).cpu().numpy(),
+    )
+
+
+@torch.inference_mode(False)
+@torch.enable_grad()
+def train(
+    hypernet: HyperNet,
+    data: Data,
+    model: np.ndarray,
+    start: tuple[Tensors, Tensors],
+    target: np.ndarray,
+    most_epochs: np.ndarray,
+    rows: Rows,
+    loss: Loss,
+    schedule: Schedule,
+    seed: int,
+    verbose: bool = False,
+) -> tuple[Tensors, Tensors]:
+    """Train networks until they fit their rows as closely as a search found best.
+
+    They train until their training loss is what the search had met a little before, however many
+    rows there are and however lucky the start is (after Goodfellow, Bengio & Courville, 2016, "Deep
+    learning", algorithm 7.3). Then the learning rate falls to zero over half as many epochs again,
+    at least 20: no stop rows are left that could tell the epoch in which the weights happen to be
+    good, so they have to settle.
+
+    Parameters
+    ----------
+    hypernet : HyperNet
+    data : Data
+    model : ndarray of int, shape (nets,)
+        Whose rows each network is trained on.
+    start : params, buffers
+        As `HyperNet.init` gives them.
+    target : ndarray, shape (nets,)
+        Training loss at which a network's learning rate begins to fall.
+    most_epochs : ndarray of int, shape (nets,)
+        After which the learning rate falls in any case.
+    rows : Rows
+        Of each model.
+    loss : callable
+        Elementwise, of the networks' output and the target.
+    schedule : Schedule
+    seed : int
+        Of the minibatches.
+    verbose : bool
+
+    Returns
+    -------
+    params, buffers : dict of Tensor
+        The moving averages of the weights, on the CPU.
+
+    Raises
+    ------
+    FloatingPointError
+        If a network diverges.
+    """
+    nets = torch.as_tensor(model, device="cpu")
+    n_steps = steps_an_epoch(rows.real.sum(axis=1).max(), schedule)
+    run = Run(hypernet, data, nets, start, rows, n_steps, loss, schedule, seed)
+    device = data.x.device
+    # what no family uses stays as it was drawn
+    params, buffers = ({n: t.to(device, copy=True) for n, t in part.items()} for part in start)
+    enough = torch.as_tensor(target, dtype=torch.float32, device=device)
+    most = np.broadcast_to(most_epochs, np.shape(target)).astype(np.float32)
+    close_after = torch.as_tensor(most, device=device)
+    longest = (close_after + _cooling(close_after)).max()
+    epochs = tqdm(range(int(longest)), "HyperCATE: fit", unit="epoch", disable=not verbose)
+    with threads_for(run.work):
+        for epoch in epochs:
+            nets = run.nets
+            cooling = _cooling(close_after[nets])
+            left = close_after[nets] + cooling - epoch
+            train_loss = run.epoch((left / (cooling + 1)).clamp(max=1))
+            if not sound(train_loss, run.first_loss[nets]).all():
+                raise diverged(schedule, epoch + 1)
+            close = (train_loss <= enough[nets]) & (close_after[nets] > epoch + 1)
+            close_after[nets[close]] = epoch + 1
+            done = ~close & (left <= 1)
+            run.save(done, params, buffers)
+            run.keep(~done)
+            if not len(run.nets):
+                break
+    epochs.close()
+    if not all(torch.isfinite(tensor).all() for tensor in params.values()):
+        raise diverged(schedule, epoch + 1)
+    return (
+        {name: tensor.cpu() for name, tensor in params.items()},
+        {name: tensor.cpu() for name, tensor in buffers.items()},
+    )
+
+
+def _cooling(n_epochs: Tensor) -> Tensor:
+    """Epochs in which the learning rate falls, after so many."""
+    return (_COOLING * n_epochs).ceil().clamp(min=_LEAST_COOLING)
+
+
+def _target(history: list[Tensor], best: Tensor) -> Tensor:
+    """Least training loss up to a quarter of the epochs before the best one, (nets,)."""
+    net, epoch, train_loss, _ = torch.cat(history).unbind(1)
+    shape = (len(best), len(history))
+    curve = torch.full(shape, torch.inf, dtype=torch.float32, device=best.device)
+    curve[net.long(), epoch.long()] = train_loss.float()
+    before = (best - _COOLING / 2 * (best + 1)).long().clamp(min=0)
+    return curve.cummin(dim=1).values.gather(1, before[:, None])[:, 0]

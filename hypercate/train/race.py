@@ -1,0 +1,115 @@
+"""The race of the candidates: their losses at the stop rows, and which of them go on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from hypercate.folds import Rows
+from hypercate.generator.outcome_net import OutcomeNet
+from hypercate.generator.profiles import Profile
+from hypercate.train.batching import lay_out
+from hypercate.train.data import Data
+from hypercate.train.run import Loss, Run, row_losses, sound
+
+_MOST_VALIDATED = 8192
+_BLOCK_ELEMENTS = 2**23  # of the inputs of the networks in a block of validation
+_HEAD_START = 30.0
+_LEAST_GAIN = 0.01
+
+
+class Judge:
+    """Losses of networks at the stop rows of their models, a block of rows at a time."""
+
+    def __init__(
+        self, net: OutcomeNet, data: Data, stop: Rows, loss: Loss, n_candidates: int
+    ) -> None:
+        device = data.x.device
+        self.net, self.data, self.loss = net, data, loss
+        n_models, width = stop.index.shape
+        self.model = torch.arange(n_models, device=device).repeat_interleave(n_candidates)
+        whole = min(width, _MOST_VALIDATED)
+        largest = max(1, _BLOCK_ELEMENTS // (len(self.model) * max(net.n_inputs, *net.hidden)))
+        n_blocks = -(-whole // largest)
+        self.layout = lay_out(stop.counts, max(1, round(n_blocks * width / whole)), device)
+        index, real = (torch.as_tensor(part, device=device) for part in (stop.index, stop.real))
+        slots, filled = self.layout.slots[:n_blocks], self.layout.filled[:n_blocks]
+        self.rows = index[:, slots.flatten()]
+        self.real = real[:, slots.flatten()] * filled.flatten()
+        weight = data.weight[self.rows] * self.real
+        self._weight = weight.unflatten(1, slots.shape)
+        self._blocks = self.rows.unflatten(1, slots.shape)
+        self.total = weight.sum(1).repeat_interleave(n_candidates)
+
+    @property
+    def n_places(self) -> int:
+        return self.rows.shape[1]
+
+    @torch.no_grad()
+    def __call__(self, theta: Tensor, nets: Tensor) -> Tensor:
+        """Weighted losses (nets, n_places)."""
+        model = self.model[nets]
+        return torch.cat(
+            [
+                row_losses(
+                    self.net,
+                    theta,
+                    self.data,
+                    self.loss,
+                    model,
+                    self._blocks[model, block],
+                    self.layout,
+                )
+                * self._weight[model, block]
+                for block in range(self._blocks.shape[1])
+            ],
+            dim=1,
+        )
+
+
+class Best:
+    """The least loss of every network so far, and which of them gained or lost the race."""
+
+    def __init__(
+        self, sharing: Sequence[Profile], n_models: int, n_places: int, device: torch.device
+    ) -> None:
+        n_nets = len(sharing)
+        self.loss = torch.full((n_nets,), torch.inf, dtype=torch.float32, device=device)
+        self.epoch = torch.zeros(n_nets, dtype=torch.int64, device=device)
+        self.row_loss = torch.zeros((n_nets, n_places), dtype=torch.float32, device=device)
+        self.gain_loss, self.gain_epoch = self.loss.clone(), self.epoch.clone()
+        self.n_models = n_models
+        owned = torch.tensor([profile.owned for profile in sharing], device=device)
+        self.owned = owned.view(n_models, -1)
+        self.constant = torch.tensor([profile.constant for profile in sharing], device=device)
+
+    def update(
+        self,
+        epoch: int,
+        run: Run,
+        train_loss: Tensor,
+        stop_loss: Tensor,
+        row_loss: Tensor,
+        patience: int,
+    ) -> Tensor:
+        """Note what improved; which of the run's networks go on: bool, (nets,)."""
+        nets = run.nets
+        alive = torch.isfinite(stop_loss) & sound(train_loss, run.first_loss[nets])
+        self.loss[nets[~alive]] = torch.inf
+        improved = alive & (stop_loss < self.loss[nets])
+        where = nets[improved]
+        self.loss[where] = stop_loss[improved]
+        self.row_loss[where] = row_loss[improved]
+        self.epoch[where] = epoch
+        gained = alive & (stop_loss < (1 - _LEAST_GAIN) * self.gain_loss[nets])
+        where = nets[gained]
+        self.gain_loss[where] = stop_loss[gained]
+        self.gain_epoch[where] = epoch
+        going = alive & (epoch - self.gain_epoch[nets] < patience)
+        by_model = self.loss.view(self.n_models, -1)
+        shared = by_model.masked_fill(self.owned, torch.inf).amin(1, keepdim=True)
+        least = torch.where(self.owned, by_model.amin(1, keepdim=True), shared).flatten()
+        in_race = self.loss <= (1 + _HEAD_START / (epoch + 1)) * least
+        return going & (in_race | self.constant)[nets]

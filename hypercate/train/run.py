@@ -1,0 +1,200 @@
+"""Networks in training: an epoch of all of them at once, each on the rows of its model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hypercate.folds import Rows
+from hypercate.generator.hypernetwork import HyperNet, Tensors
+from hypercate.generator.outcome_net import OutcomeNet
+from hypercate.train.batching import Layout, lay_out
+from hypercate.train.data import Data
+from hypercate.train.families import by_family, families_of
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+_STEPS_AN_EPOCH = 32
+_BLOW_UP, _LEAST_LOSS = 1e4, 1e-4
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to train; see `hypercate.HyperCATE` for the parameters."""
+
+    max_epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    patience: int
+
+
+class Run:
+    """Networks in training, each on the rows of its model."""
+
+    def __init__(
+        self,
+        hypernet: HyperNet,
+        data: Data,
+        model: Tensor,
+        start: tuple[Tensors, Tensors],
+        rows: Rows,
+        n_steps: int,
+        loss: Loss,
+        schedule: Schedule,
+        seed: int,
+    ) -> None:
+        device = data.x.device
+        self.net, self.data, self.loss = hypernet.net, data, loss
+        self.model = model.to(device)
+        params, buffers = ({n: t.to(device) for n, t in part.items()} for part in start)
+        self.families = families_of(
+            hypernet, params, buffers, schedule.learning_rate, schedule.weight_decay
+        )
+        self.layout = lay_out(rows.counts, n_steps, device)
+        self.shuffler = torch.Generator(device).manual_seed(seed)
+        self.perturber = torch.Generator(device).manual_seed(seed + 2**31)
+        self.minibatches = minibatches(rows, self.layout, self.shuffler)
+        self.first_loss = torch.full((len(model),), torch.inf, dtype=torch.float32, device=device)
+        self.work = len(model) * self.layout.slots.shape[1] * max(hypernet.net.hidden)
+        self.started = False
+
+    @property
+    def nets(self) -> Tensor:
+        """Networks that are still trained, in the order of their losses and weights."""
+        return torch.cat([family.nets for family in self.families] or [self.model[:0]])
+
+    def theta(self) -> Tensor:
+        """Averaged weights of their arms' networks, (nets, n_arms, n_weights)."""
+        with torch.no_grad():
+            return torch.cat([family.weights(family.average) for family in self.families])
+
+    def epoch(self, speed: Tensor | None = None) -> Tensor:
+        """Train every network for an epoch; the mean of its losses before each step.
+
+        `speed` is the share of the learning rate at which each moves; by default all of it.
+        """
+        nets, n_steps = self.nets, min(self.layout.n_steps, _STEPS_AN_EPOCH)
+        model = self.model[nets]
+        total = torch.zeros(len(nets), dtype=torch.float32, device=nets.device)
+        for _ in range(n_steps):
+            rows, real = next(self.minibatches)
+            losses = self._step(model, rows[model], real[model], speed)
+            if not self.started:
+                self.first_loss[nets], self.started = losses, True
+            total += losses
+        return total / n_steps
+
+    def save(self, some: Tensor, params: Tensors, buffers: Tensors) -> None:
+        """Copy the averages of some networks to where they belong among all."""
+        for family, of_family in by_family(self.families, some):
+            where = family.nets[of_family]
+            for kept, current in ((params, family.average), (buffers, family.buffers)):
+                for name, tensor in current.items():
+                    kept[name][where] = tensor[of_family]
+
+    def keep(self, going: Tensor) -> None:
+        """Go on with some of the networks."""
+        if not going.all():
+            for family, of_family in by_family(self.families, going):
+                family.keep(of_family)
+            self.families = [family for family in self.families if len(family.nets)]
+
+    def _step(self, model: Tensor, rows: Tensor, real: Tensor, speed: Tensor | None) -> Tensor:
+        for family in self.families:
+            family.hypernet.advance_spectral(family.params, family.buffers)
+        theta = torch.cat(
+            [family.weights(family.params, self.perturber) for family in self.families]
+        )
+        losses = row_losses(self.net, theta, self.data, self.loss, model, rows, self.layout)
+        weight = self.data.weight[rows] * real
+        mean = (losses * weight).sum(1) / weight.sum(1).clamp(min=torch.finfo(weight.dtype).tiny)
+        mean.sum().backward()
+        speeds = (
+            [None] * len(self.families)
+            if speed is None
+            else speed.split([len(family.nets) for family in self.families])
+        )
+        for family, of_family in zip(self.families, speeds, strict=True):
+            family.advance(of_family)
+        return mean.detach()
+
+
+def row_losses(
+    net: OutcomeNet,
+    theta: Tensor,
+    data: Data,
+    loss: Loss,
+    model: Tensor,
+    rows: Tensor,
+    layout: Layout,
+) -> Tensor:
+    """Loss of each network at its own rows.
+
+    Parameters
+    ----------
+    net : OutcomeNet
+    theta : Tensor, shape (nets, n_arms, n_weights)
+    data : Data
+    loss : callable
+        Elementwise, of the networks' output and the target.
+    model : Tensor of int64, shape (nets,)
+    rows : Tensor of int64, shape (nets, n_slots)
+    layout : Layout
+        Of which it is one step.
+
+    Returns
+    -------
+    Tensor, shape (nets, n_slots)
+    """
+    if layout.order is not None:
+        theta = theta.index_select(1, layout.order)
+    by_group = theta.split([n_arms for n_arms, _ in layout.groups], dim=1)
+    parts = rows.split([n_arms * width for n_arms, width in layout.groups], dim=1)
+    outputs = [
+        net(weights.flatten(0, 1), data.inputs(model, part).view(-1, width, net.n_inputs)).view_as(
+            part
+        )
+        for weights, part, (_, width) in zip(by_group, parts, layout.groups, strict=True)
+    ]
+    return loss(torch.cat(outputs, 1), data.y[model[:, None], rows])
+
+
+def sound(train_loss: Tensor, first_loss: Tensor) -> Tensor:
+    """Whether the loss is finite and has not blown up."""
+    return train_loss < _BLOW_UP * first_loss.clamp(min=_LEAST_LOSS)
+
+
+def steps_an_epoch(n_rows: int, schedule: Schedule) -> int:
+    """Minibatches of a pass over so many rows."""
+    return max(1, round(n_rows / schedule.batch_size))
+
+
+def diverged(schedule: Schedule, epoch: int) -> FloatingPointError:
+    return FloatingPointError(
+        f"training diverged by epoch {epoch}: the loss is not finite or grew {_BLOW_UP:g} times. "
+        f"Try a smaller learning_rate (now {schedule.learning_rate:g}), or look for extreme values "
+        "in y and sample_weight"
+    )
+
+
+def minibatches(
+    rows: Rows, layout: Layout, shuffler: torch.Generator
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Endless passes over each model's rows, shuffled within arms before every pass."""
+    device = shuffler.device
+    index = torch.as_tensor(rows.index, device=device)
+    real = torch.as_tensor(rows.real, dtype=torch.float32, device=device)
+    arm = np.repeat(np.arange(len(rows.counts)), rows.counts)
+    # places without a row come last in their arm, and no rounding brings two arms together
+    last = torch.as_tensor(3 * arm + ~rows.real, dtype=torch.float32, device=device)
+    while True:
+        noise = torch.rand(index.shape, generator=shuffler, device=device, dtype=torch.float32)
+        order = torch.argsort(noise + last, dim=1)
+        for slots, filled in zip(layout.slots, layout.filled, strict=True):
+            chosen = order[:, slots]
+            yield index.gather(1, chosen), real.gather(1, chosen) * filled
