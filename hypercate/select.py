@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hypercate.generator.hypernetwork import PERTURBATIONS
 from hypercate.generator.outcome_net import OutcomeNet
-from hypercate.generator.profiles import PROFILES, Profile
+from hypercate.generator.profiles import Profile, profiles
 from hypercate.train.loop import Found
 
 TRIED_DEGREES = ("intercept", "moderate", "weak", "independent")
@@ -52,8 +52,7 @@ class Candidates:
 
     def profiles(self, net: OutcomeNet) -> list[Profile]:
         """How far arms may depart from one another, a candidate each."""
-        names = ("independent" if name == "none" else name for name in self.sharing)
-        return [PROFILES[name](len(net.layers)) for name in names]
+        return profiles(["independent" if name == "none" else name for name in self.sharing], net)
 
     def input_scale(self, relevance: np.ndarray, n_boosted: int) -> Tensor:
         """Factor of each input, a candidate each.
