@@ -457,7 +457,7 @@ class TestResuming:
             text=True,
             start_new_session=True,
         )
-        while running.poll() is None and not path.exists():
+        while running.poll() is None and not (path.exists() and path.stat().st_size):
             time.sleep(0.05)
         os.killpg(running.pid, signal.SIGINT)
         _, message = running.communicate(timeout=60)

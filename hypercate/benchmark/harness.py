@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -198,12 +199,14 @@ def append(
     dict or list of dict
         What a call gave, once it is in the file.
     """
-    finished = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)(
-        joblib.delayed(function)(*each) for each in arguments
-    )
+    workers = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
+    with _deaf_to_interrupts():
+        finished = workers(joblib.delayed(function)(*each) for each in arguments)
     for rows in finished:
         table = pd.DataFrame(rows if isinstance(rows, list) else [rows])
-        table.to_csv(results, mode="a", header=not _begun(results), index=False)
+        text = table.to_csv(header=not _begun(results), index=False, lineterminator="\n")
+        with results.open("a", encoding="utf-8", newline="") as file:
+            file.write(text)  # at once: an interrupt leaves no half of a row
         yield rows
 
 
@@ -227,6 +230,22 @@ def _read(results: Path, protocol: Protocol) -> pd.DataFrame:
     if list(table.columns) != protocol.columns:
         raise ValueError(f"{results} is of another version: move it, or choose another folder")
     return table.drop_duplicates(KEY)
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes that are started meanwhile never see Ctrl-C: it is the parent that ends them.
+
+    Otherwise a worker that is idle or still starting prints a traceback of its own.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager
