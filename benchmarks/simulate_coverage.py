@@ -179,7 +179,7 @@ class LeastSquares(HyperCATE):
     difference, times a coefficient, is linear.
     """
 
-    def _ensemble(self, encoded, folds, candidates, propensity, boosted, device, seed) -> Ensemble:
+    def _ensemble(self, encoded, folds, candidates, propensity, views, device, seed) -> Ensemble:
         study = encoded.study
         p, k, m = study.x.shape[1], study.n_conditions, folds.n_models
         hypernet = HyperNet(

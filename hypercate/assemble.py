@@ -19,8 +19,8 @@ from hypercate.inference.jackknife import (
     missed_heterogeneity,
 )
 from hypercate.networks import Networks
-from hypercate.nuisance.boosted import Boosted
 from hypercate.nuisance.propensity import Propensity
+from hypercate.nuisance.views import Views
 from hypercate.study import Encoded
 
 _CALIBRATION_ROWS = 512
@@ -32,7 +32,7 @@ def assemble(
     ensemble: Ensemble,
     propensity: Propensity,
     cross_fitted: np.ndarray,
-    boosted: Boosted | None,
+    views: Views,
     *,
     n_members: int,
     source: str,
@@ -52,7 +52,7 @@ def assemble(
     propensity : Propensity
     cross_fitted : ndarray, shape (n, n_conditions)
         Propensities of the rows.
-    boosted : Boosted or None
+    views : Views
     n_members : int
         Models, the first ones, whose mean is the prediction.
     source : str
@@ -62,8 +62,8 @@ def assemble(
     seed : int
     """
     place = encoded.conditions.place
-    networks = _networks(ensemble, folds, boosted, place, n_members, source, seed)
-    evidence = _evidence(encoded, folds, networks, boosted, cross_fitted[:, place], device)
+    networks = _networks(ensemble, folds, views, place, n_members, source, seed)
+    evidence = _evidence(encoded, folds, networks, views, cross_fitted[:, place], device)
     calibration = Calibration.none(len(place))
     if calibrated:
         rows = folds.first(_CALIBRATION_ROWS)
@@ -107,7 +107,7 @@ def assemble(
 def _networks(
     ensemble: Ensemble,
     folds: Folds,
-    boosted: Boosted | None,
+    views: Views,
     place: np.ndarray,
     n_members: int,
     source: str,
@@ -121,7 +121,6 @@ def _networks(
         )
         theta, model = torch.cat([theta, drawn]), np.append(model, of)
     reads = np.array(ensemble.candidates.inputs)[ensemble.chosen] == "boosted"
-    views = [None] * folds.n_models if boosted is None else boosted.views
     return Networks(
         net=ensemble.hypernet.net,
         learner=ensemble.learner,
@@ -129,7 +128,10 @@ def _networks(
         model=model,
         location=ensemble.location,
         scale=ensemble.scale,
-        views=tuple(view if read else None for view, read in zip(views, reads, strict=True)),
+        views=tuple(
+            view if read else replace(view, boosted=None)
+            for view, read in zip(views.views, reads, strict=True)
+        ),
         n_members=n_members,
         mixture=mixture,
     )
@@ -139,13 +141,13 @@ def _evidence(
     encoded: Encoded,
     folds: Folds,
     networks: Networks,
-    boosted: Boosted | None,
+    views: Views,
     propensity: np.ndarray,
     device: torch.device,
 ) -> Evidence:
     study, judge = encoded.study, folds.judge
     outcomes = networks.at_own_rows(
-        study.x, None if boosted is None else boosted.inputs, judge.index, device
+        study.x, views.inputs if views.n_last else None, judge.index, device
     )
     model, column = np.nonzero(judge.real)
     return Evidence(

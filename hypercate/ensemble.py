@@ -12,7 +12,7 @@ from hypercate.evidence import overlap_weight
 from hypercate.folds import Folds
 from hypercate.generator.hypernetwork import HyperNet, Tensors
 from hypercate.learners import TLearner
-from hypercate.nuisance.boosted import Boosted
+from hypercate.nuisance.views import Views
 from hypercate.select import Candidates
 from hypercate.study import Study
 from hypercate.train.data import Data, units
@@ -63,7 +63,7 @@ def fit_ensemble(
     candidates: Candidates,
     schedule: Schedule,
     propensity: np.ndarray,
-    boosted: Boosted | None,
+    views: Views,
     device: torch.device,
     seed: int,
     verbose: bool,
@@ -80,8 +80,8 @@ def fit_ensemble(
     schedule : Schedule
     propensity : ndarray, shape (n, n_conditions)
         Cross-fitted.
-    boosted : Boosted or None
-        What the models read of boosted trees.
+    views : Views
+        What the models read beside the covariates.
     device : torch.device
     seed : int
     verbose : bool
@@ -90,13 +90,12 @@ def fit_ensemble(
     target = learner.family.target(study.y, location[:, None], scale[:, None])
     data = Data(
         x=torch.as_tensor(study.x, device=device),
-        view=None if boosted is None else torch.as_tensor(boosted.inputs, device=device),
+        view=torch.as_tensor(views.inputs, device=device) if views.n_last else None,
         y=torch.as_tensor(target, device=device),
         weight=torch.as_tensor(study.weight, dtype=torch.float32, device=device),
     )
     n_models, n_candidates = folds.n_models, len(candidates.sharing)
-    relevance = np.ones((n_models, study.x.shape[1])) if boosted is None else boosted.relevance
-    input_scale = candidates.input_scale(relevance, hypernet.net.n_inputs - study.x.shape[1])
+    input_scale = candidates.input_scale(views, study.n_codes)
     sharing = candidates.profiles(hypernet.net)
     found = search(
         hypernet,

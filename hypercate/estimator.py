@@ -25,8 +25,8 @@ from hypercate.generator.hypernetwork import PERTURBATIONS, HyperNet
 from hypercate.generator.outcome_net import ACTIVATIONS, OutcomeNet
 from hypercate.generator.profiles import PROFILES
 from hypercate.learners import LEARNERS
-from hypercate.nuisance.boosted import Boosted, boosted_views
 from hypercate.nuisance.propensity import fit_propensity
+from hypercate.nuisance.views import Views, model_views
 from hypercate.outcomes import OUTCOMES
 from hypercate.overlap import warn_of_poor_support
 from hypercate.select import INPUTS, Candidates
@@ -316,17 +316,19 @@ class HyperCATE(Answers, BaseEstimator):
         study = encoded.study
         folds = self._folds(encoded, seed)
         threads = torch.get_num_threads()
-        propensity, cross_fitted = fit_propensity(study.x, study.weight, folds, threads)
+        propensity, cross_fitted = fit_propensity(
+            study.x, study.n_codes, study.weight, folds, threads
+        )
         candidates = Candidates.of(self.generation, self.sharing, self.inputs, self.uncertainty)
-        boosted = boosted_views(study, folds, seed, threads) if candidates.need_trees else None
-        ensemble = self._ensemble(encoded, folds, candidates, cross_fitted, boosted, device, seed)
+        views = model_views(study, folds, candidates.need_trees, seed, threads)
+        ensemble = self._ensemble(encoded, folds, candidates, cross_fitted, views, device, seed)
         fitted = assemble(
             encoded,
             folds,
             ensemble,
             propensity,
             cross_fitted,
-            boosted,
+            views,
             n_members=int(self.n_members),
             source=self.uncertainty,
             calibrated=self.calibrate,
@@ -458,18 +460,16 @@ class HyperCATE(Answers, BaseEstimator):
         folds: Folds,
         candidates: Candidates,
         propensity: np.ndarray,
-        boosted: Boosted | None,
+        views: Views,
         device: torch.device,
         seed: int,
     ) -> Ensemble:
         """The trained models; a subclass may train others in their place."""
         study = encoded.study
         n, n_inputs = study.x.shape
-        if boosted is not None:
-            n_inputs += study.n_conditions
         hypernet = HyperNet(
             net=OutcomeNet(
-                n_inputs,
+                n_inputs + views.n_last,
                 tuple(int(width) for width in self.outcome_hidden),
                 self.activation,
             ),
@@ -491,7 +491,7 @@ class HyperCATE(Answers, BaseEstimator):
             candidates,
             self._schedule(n),
             propensity,
-            boosted,
+            views,
             device,
             seed,
             bool(self.verbose),

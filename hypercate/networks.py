@@ -11,7 +11,7 @@ import torch
 from hypercate.generator.evaluate import outcomes_at_own_rows, potential_outcomes
 from hypercate.generator.outcome_net import OutcomeNet
 from hypercate.learners import TLearner
-from hypercate.nuisance.boosted import BoostedView
+from hypercate.nuisance.views import View
 
 Link = Callable[[torch.Tensor], torch.Tensor]
 
@@ -31,8 +31,8 @@ class Networks:
         Model whose inputs and unit a network has.
     location, scale : ndarray of float64, shape (n_models,)
         Unit of each model's target.
-    views : tuple of BoostedView or None, length n_models
-        What each model reads of boosted trees, if anything.
+    views : tuple of View, length n_models
+        What each model reads beside the covariates.
     n_members : int
         Models, the first ones, whose mean is the prediction.
     mixture : ndarray of float64, shape (n_deviations, n_networks)
@@ -45,7 +45,7 @@ class Networks:
     model: np.ndarray
     location: np.ndarray
     scale: np.ndarray
-    views: tuple[BoostedView | None, ...]
+    views: tuple[View, ...]
     n_members: int
     mixture: np.ndarray
 
@@ -78,7 +78,7 @@ class Networks:
         ----------
         x : ndarray of float32, shape (n, n_first)
         view : ndarray of float32, shape (n_models, n, n_last), or None
-            What each model reads of trees there.
+            What each model reads beside them there.
         rows : ndarray of int, shape (n_models, b)
         device : torch.device
 
@@ -131,10 +131,11 @@ class Networks:
         )
 
     def _view(self, x: np.ndarray, model: np.ndarray) -> np.ndarray | None:
-        """What the networks read of trees (m, n, n_last); None if none of them reads any."""
-        views = {m: self.views[m] for m in np.unique(model).tolist()}
-        read = {m: view.predict(x) for m, view in views.items() if view is not None}
-        if not read:
+        """What the networks read beside x (m, n, n_last); None if none of them reads anything."""
+        read = {m: self.views[m].predict(x) for m in np.unique(model).tolist()}
+        if not any(values.shape[1] for values in read.values()):
             return None
-        nothing = np.zeros_like(next(iter(read.values())))
-        return np.stack([read.get(m, nothing) for m in model.tolist()])
+        view = np.zeros((len(model), len(x), self.net.n_inputs - x.shape[1]), dtype=np.float32)
+        for network, m in enumerate(model.tolist()):
+            view[network, :, : read[m].shape[1]] = read[m]
+        return view

@@ -12,6 +12,7 @@ import pandas as pd
 
 from hypercate.compat import num_samples, rows_of
 from hypercate.encoding import Conditions, FeatureEncoder, check_rows, check_sample_weight
+from hypercate.encoding.columns import CategoryColumn
 from hypercate.folds import Folds
 from hypercate.nuisance.propensity import fit_propensity
 
@@ -158,10 +159,10 @@ def overlap_report(
     x = features.transform(X)
     propensity = np.empty((n, len(rows)))
     folds = Folds.of(arm[used], N_PARTS, N_PARTS, int(random_state))
-    model, propensity[used] = fit_propensity(x[used], weight[used], folds)
+    model, propensity[used] = fit_propensity(x[used], features.n_codes, weight[used], folds)
     if not used.all():
         propensity[~used] = model.predict(x[~used])
-    return _report(X, x, arm, weight, propensity, arms.labels, features.output_names)
+    return _report(X, x, arm, weight, propensity, arms.labels, features)
 
 
 def outside_support(propensity: np.ndarray, arm: np.ndarray, weight: np.ndarray) -> np.ndarray:
@@ -240,7 +241,7 @@ def _report(
     weight: np.ndarray,
     propensity: np.ndarray,
     labels: np.ndarray,
-    covariates: list[str],
+    features: FeatureEncoder,
 ) -> OverlapReport:
     index = X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(arm))
     names = pd.Index(labels, name="arm")
@@ -266,36 +267,71 @@ def _report(
             (propensity >= limit).all(axis=1), index=index, name="common_support"
         ),
         arms=arms,
-        balance=_balance(x.astype(np.float64), arm, plain, weighted, names, covariates),
+        balance=_balance(x.astype(np.float64), plain, weighted, names, features),
     )
 
 
 def _balance(
     x: np.ndarray,
-    arm: np.ndarray,
     plain: np.ndarray,
     weighted: np.ndarray,
     labels: pd.Index,
-    covariates: list[str],
+    features: FeatureEncoder,
 ) -> pd.DataFrame:
     """Differences of the arms' means, in the same unit before and after weighting.
 
     The unit is the root mean of the two arms' unweighted variances, so that what changes is the
     difference alone.
     """
-    share = plain / plain.sum(axis=0)
-    mean = share.T @ x
-    variance = share.T @ (x - mean[arm]) ** 2
+    mean = _arm_means(x, plain, features)
+    variance = np.maximum(_arm_means(x**2, plain, features, x) - mean**2, 0.0)
     unit = np.sqrt((variance[1:] + variance[0]) / 2)
     columns = {}
-    for name, means in (("before", mean), ("after", (weighted / weighted.sum(axis=0)).T @ x)):
+    for name, means in (("before", mean), ("after", _arm_means(x, weighted, features))):
         difference = means[1:] - means[0]
         difference[np.abs(difference) < NO_SPREAD] = 0.0
         apart = np.where(difference == 0, 0.0, np.copysign(np.inf, difference))
         spread = unit > NO_SPREAD
         columns[name] = np.where(spread, difference / np.where(spread, unit, 1.0), apart).ravel()
+    covariates = [
+        name
+        for column in features.columns
+        for name in (
+            column.code_names if isinstance(column, CategoryColumn) else column.output_names
+        )
+    ]
     rows = pd.MultiIndex.from_product([labels[1:], covariates], names=["arm", "covariate"])
     return pd.DataFrame(columns, index=rows)
+
+
+def _arm_means(
+    values: np.ndarray, weight: np.ndarray, features: FeatureEncoder, x: np.ndarray | None = None
+) -> np.ndarray:
+    """Weighted mean of every covariate in each arm, for a coded one the share of each level.
+
+    Parameters
+    ----------
+    values : ndarray, shape (n, n_outputs)
+    weight : ndarray, shape (n, n_arms)
+        0 outside the arm.
+    features : FeatureEncoder
+    x : ndarray, shape (n, n_outputs), optional
+        Where the codes stand; by default in `values`.
+
+    Returns
+    -------
+    ndarray, shape (n_arms, n_covariates)
+    """
+    x = values if x is None else x
+    share = weight / weight.sum(axis=0)
+    means = share.T @ values
+    parts = [
+        np.stack([np.bincount(x[:, j].astype(np.int64), s, n + 1)[:n] for s in share.T])
+        if n
+        else means[:, [j]]
+        for j, n in enumerate(features.n_codes.tolist())
+    ]
+    return np.hstack(parts)
 
 
 def _limit(arm: np.ndarray, weight: np.ndarray) -> np.ndarray:

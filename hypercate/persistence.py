@@ -39,7 +39,9 @@ from hypercate.inference.jackknife import Calibration
 from hypercate.learners import LEARNERS
 from hypercate.networks import Networks
 from hypercate.nuisance.boosted import BoostedView, Trees
+from hypercate.nuisance.levels import LevelMeans
 from hypercate.nuisance.propensity import Propensity, Views
+from hypercate.nuisance.views import View
 from hypercate.outcomes import Bernoulli, Family, Normal
 
 FORMAT = 1
@@ -48,8 +50,8 @@ _CLASSES = {
     kind.__name__: kind
     for kind in (
         Fitted, FeatureEncoder, NumberColumn, CategoryColumn, Conditions, Normal, Bernoulli,
-        Networks, OutcomeNet, *LEARNERS.values(), BoostedView, Trees, Generator, HyperNet,
-        Propensity, Views, Calibration, Choice, Evidence,
+        Networks, OutcomeNet, *LEARNERS.values(), View, LevelMeans, BoostedView, Trees, Generator,
+        HyperNet, Propensity, Views, Calibration, Choice, Evidence,
     )
 }  # fmt: skip
 _TYPES = {

@@ -12,6 +12,7 @@ from torch import Tensor
 from hypercate.generator.hypernetwork import PERTURBATIONS
 from hypercate.generator.outcome_net import OutcomeNet
 from hypercate.generator.profiles import Profile, profiles
+from hypercate.nuisance.views import Views
 from hypercate.train.loop import Found
 
 TRIED_DEGREES = ("intercept", "moderate", "weak", "independent")
@@ -54,24 +55,27 @@ class Candidates:
         """How far arms may depart from one another, a candidate each."""
         return profiles(["independent" if name == "none" else name for name in self.sharing], net)
 
-    def input_scale(self, relevance: np.ndarray, n_boosted: int) -> Tensor:
+    def input_scale(self, views: Views, n_codes: np.ndarray) -> Tensor:
         """Factor of each input, a candidate each.
 
         Parameters
         ----------
-        relevance : ndarray, shape (n_models, n_inputs)
-            Of each model's inputs, as its trees see them.
-        n_boosted : int
-            Predictions of trees among the inputs.
+        views : Views
+            What the models read beside the covariates.
+        n_codes : ndarray of int64, shape (n_inputs,)
+            Of covariates that are codes of levels, which networks do not read; 0 for numbers.
 
         Returns
         -------
-        Tensor, shape (n_models * n_candidates, n_inputs + n_boosted)
+        Tensor, shape (n_models * n_candidates, n_inputs + n_last)
             Model by model.
         """
-        n_models = len(relevance)
-        raw = np.hstack([np.ones_like(relevance), np.zeros((n_models, n_boosted))])
-        boosted = np.hstack([relevance, np.ones((n_models, n_boosted))])
+        relevance = np.where(n_codes > 0, 0.0, views.relevance)
+        numbers = np.broadcast_to(n_codes == 0, relevance.shape)
+        every_last = np.ones((len(relevance), views.n_last))
+        but_trees = every_last * (np.arange(views.n_last) < views.n_last - views.n_boosted)
+        raw = np.hstack([numbers, but_trees])
+        boosted = np.hstack([relevance, every_last])
         each = np.stack([raw if name == "raw" else boosted for name in self.inputs], axis=1)
         return torch.as_tensor(each.reshape(-1, each.shape[2]), dtype=torch.float32, device="cpu")
 

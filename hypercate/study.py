@@ -26,7 +26,8 @@ class Study:
     Attributes
     ----------
     x : ndarray of float32, shape (n, n_inputs)
-        Standardised covariates, without missing values.
+        Standardised covariates, without missing values, and codes of levels where a column has
+        many.
     y : ndarray of float64, shape (n,)
         Outcome in its own units, or 0 and 1.
     weight : ndarray of float64, shape (n,)
@@ -35,6 +36,8 @@ class Study:
         Which of the distinct treatments a row received, in the canonical order.
     cluster : ndarray of int64, shape (n,)
         0 to n_clusters - 1; rows of a cluster are not independent.
+    n_codes : ndarray of int64, shape (n_inputs,)
+        Of covariates that are codes of many levels; 0 for numbers.
     """
 
     x: np.ndarray
@@ -42,6 +45,7 @@ class Study:
     weight: np.ndarray
     condition: np.ndarray
     cluster: np.ndarray
+    n_codes: np.ndarray
 
     @property
     def n_conditions(self) -> int:
@@ -113,6 +117,7 @@ def read_study(
         weight=(weight / weight[used].mean())[used],
         condition=condition,
         cluster=_clusters(groups, used, position, conditions.labels),
+        n_codes=features.n_codes,
     )
     if groups is None:
         _warn_of_repeated_rows(study)

@@ -1,6 +1,7 @@
 """Trees' view of the inputs, inside each model: who saw which row, what matters, what is kept."""
 
 import pickle
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -34,8 +35,13 @@ def grown(x, y, weight=None, arm=None, seed=0, n_jobs=1, folds=None):
     """The views of all models; each row its own cluster."""
     weight = np.ones(len(y)) if weight is None else weight
     arm = np.zeros(len(y), dtype=int) if arm is None else arm
-    study = Study(x, np.asarray(y, float), np.asarray(weight, float), arm, np.arange(len(y)))
-    return boosted_views(study, split(arm) if folds is None else folds, seed, n_jobs)
+    numbers = np.zeros(x.shape[1], dtype=int)
+    study = Study(
+        x, np.asarray(y, float), np.asarray(weight, float), arm, np.arange(len(y)), numbers
+    )
+    views, inputs = boosted_views(study, split(arm) if folds is None else folds, seed, n_jobs)
+    relevance = np.stack([view.relevance for view in views])
+    return SimpleNamespace(views=views, inputs=inputs, relevance=relevance)
 
 
 def in_units_of_y(views):
@@ -180,7 +186,6 @@ class TestRelevance:
             assert relevance.dtype == np.float32
             assert relevance[4] == 1
             assert np.delete(relevance, 4).max() < 0.2
-        np.testing.assert_array_equal(views.relevance, [view.relevance for view in views.views])
 
     def test_is_the_root_of_the_share_of_variation(self):
         x, noise, *_ = trial((400,))
@@ -444,10 +449,10 @@ class TestInTheEstimator:
         def refuse(*_):
             raise AssertionError("trees were grown")
 
-        monkeypatch.setattr("hypercate.estimator.boosted_views", refuse)
+        monkeypatch.setattr("hypercate.nuisance.views.boosted_views", refuse)
         x, y, arm, _ = stepped(40, 0)
         networks = estimator(inputs="raw").fit(x, y, arm).fitted_.networks
-        assert networks.views == (None,) * 5
+        assert all(view.levels is view.boosted is None for view in networks.views)
         assert networks.net.n_inputs == 3
         with pytest.raises(AssertionError, match="trees were grown"):
             estimator(inputs="boosted").fit(x, y, arm)
@@ -458,7 +463,7 @@ class TestInTheEstimator:
         est = estimator(inputs=inputs).fit(x, y, arm)
         assert list(est.inputs_.columns) == [inputs, "chosen"]
         assert (est.inputs_["chosen"] == inputs).all()
-        assert [view is not None for view in est.fitted_.networks.views] == [kept] * 5
+        assert [view.boosted is not None for view in est.fitted_.networks.views] == [kept] * 5
         pickled = pickle.dumps(est)
         np.testing.assert_array_equal(
             pickle.loads(pickled).predict_outcomes(x), est.predict_outcomes(x)
@@ -475,7 +480,7 @@ class TestInTheEstimator:
         chosen = est.inputs_["chosen"]
         assert (chosen == "boosted").all() == (signal == "stepped")
         views = est.fitted_.networks.views
-        assert [view is not None for view in views] == (chosen == "boosted").tolist()
+        assert [view.boosted is not None for view in views] == (chosen == "boosted").tolist()
         losses = est.inputs_[["raw", "boosted"]].astype(float)
         assert (losses.idxmin(axis=1) == chosen).all()
         assert np.isfinite(est.predict(x)).all()
@@ -512,7 +517,7 @@ class TestInTheEstimator:
         for view, other in zip(
             first.fitted_.networks.views, second.fitted_.networks.views, strict=True
         ):
-            assert view.trees.models == other.trees.models
+            assert view.boosted.trees.models == other.boosted.trees.models
         np.testing.assert_array_equal(first.predict(x), second.predict(x))
 
     def test_fits_reproduce_to_the_bit_whatever_the_process_is_set_to(self):

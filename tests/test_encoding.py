@@ -235,10 +235,11 @@ class TestLevels:
         X = pd.DataFrame({"g": ["a", "b", "a"]})
         assert (encode(X, pd.DataFrame({"g": ["z", None]})) == 0).all()
 
-    def test_rare_levels_are_pooled_with_unseen_ones(self):
-        labels = [f"common{i}" for i in range(29) for _ in range(3)] + ["rare1", "rare2"]
+    def test_rare_levels_are_pooled_with_unseen_ones_and_named(self):
+        labels = [f"common{i}" for i in range(29) for _ in range(5)] + ["rare1", *["rare2"] * 4]
         X = pd.DataFrame({"g": labels})
-        encoded = named(X, pd.DataFrame({"g": ["rare1", "rare2", "unseen", "common3"]}))
+        with pytest.warns(UserWarning, match=r"'g' has 31 levels, of which 2 .*'rare1', 'rare2'\."):
+            encoded = named(X, pd.DataFrame({"g": ["rare1", "rare2", "unseen", "common3"]}))
         assert encoded.shape[1] == 30
         assert "g (other)" in encoded
         assert (encoded.iloc[0] == encoded.iloc[1]).all()
@@ -249,16 +250,38 @@ class TestLevels:
     def test_thirty_levels_are_not_pooled(self):
         assert "g (other)" not in named(pd.DataFrame({"g": [f"l{i}" for i in range(30)]}))
 
-    def test_an_identifier_leaves_few_labels_behind(self):
+    def test_more_than_thirty_levels_of_rows_enough_are_one_code_each(self):
+        """Codes are left as they are, whatever is standardised beside them."""
+        labels = [f"l{i:02}" for i in range(40) for _ in range(5)]
+        X = pd.DataFrame({"g": labels, "x": np.arange(200.0)})
+        given = pd.DataFrame({"g": ["l00", "l39", "l07", "unseen", None], "x": [1e9, 0, 0, 0, 0]})
+        encoder = FeatureEncoder.fit(X)
+        assert encoder.output_names == ["g", "x"]
+        assert encoder.n_codes.tolist() == [40, 0]
+        assert encoder.transform(given)[:, 0].tolist() == [0, 39, 7, 40, 40]
+
+    def test_pooled_and_missing_have_codes_of_their_own(self):
+        labels = [f"l{i:02}" for i in range(40) for _ in range(5)] + ["rare", None]
+        with pytest.warns(UserWarning, match="'rare'"):
+            encoder = FeatureEncoder.fit(pd.DataFrame({"g": labels}))
+        given = pd.DataFrame({"g": ["rare", "unseen", None, "l39"]})
+        assert encoder.n_codes.tolist() == [42]
+        assert encoder.transform(given)[:, 0].tolist() == [40, 40, 41, 39]
+
+    def test_an_identifier_leaves_no_label_behind(self):
         frame = pd.DataFrame({"id": [f"patient{i:05}" for i in range(5000)]})
-        assert len(pickle.dumps(FeatureEncoder.fit(frame))) < 5000
+        with pytest.warns(UserWarning, match="5000 levels, of which 5000"):
+            encoder = FeatureEncoder.fit(frame)
+        assert encoder.transform(frame).tolist() == [[0.0]] * 5000
+        assert b"patient" not in pickle.dumps(encoder)
+        assert len(pickle.dumps(encoder)) < 5000
 
     def test_rare_level_is_bounded(self):
         frame = pd.DataFrame({"g": ["rare"] + ["common"] * 9999})
         assert np.abs(encode(frame)).max() < 6
 
     def test_order_of_rows_and_unused_categories_do_not_matter(self):
-        labels = [f"l{i % 40}" for i in range(80)]
+        labels = [f"l{i % 40}" for i in range(200)]
         frame = pd.DataFrame({"g": pd.Categorical(labels, categories=[*sorted(set(labels)), "x"])})
         assert FeatureEncoder.fit(frame).output_names == (
             FeatureEncoder.fit(frame[::-1].astype(str)).output_names

@@ -33,10 +33,16 @@ def stepped(x):
     return np.where((x[:, 0] > 0) & (x[:, 1] > 0), 0.8, 0.2)
 
 
+def numbers(x):
+    """No input is the code of a level."""
+    return np.zeros(x.shape[1], dtype=int)
+
+
 def fit(x, arm, weight=None, seed=0, *, cluster=None, n_parts=5, n_jobs=1):
     """The model, and the rows' cross-fitted probabilities."""
     folds = Folds.of(arm, n_parts, 1, seed, cluster)
-    return fit_propensity(x, np.ones(len(x)) if weight is None else weight, folds, n_jobs)
+    weight = np.ones(len(x)) if weight is None else weight
+    return fit_propensity(x, numbers(x), weight, folds, n_jobs)
 
 
 class TestProbabilities:
@@ -104,7 +110,9 @@ class TestCrossFitting:
         for k in (0, 1):  # as many of each arm, so that shares stay as they are
             others[np.flatnonzero(held & (arm == k))[:4]] = 1 - k
         changed = Folds(others, folds.cluster, folds.part, folds.stops, folds.rank, n_parts)
-        before, after = (fit_propensity(x, np.ones(300), f)[1] for f in (folds, changed))
+        before, after = (
+            fit_propensity(x, numbers(x), np.ones(300), f)[1] for f in (folds, changed)
+        )
         np.testing.assert_array_equal(after[held], before[held])
         assert (np.abs(after - before)[~held] > 1e-6).any(axis=1).mean() > 0.9
 
@@ -129,7 +137,7 @@ class TestCrossFitting:
             copies = Folds(
                 arm[rows], rows, folds.part[:, rows], folds.stops[:, rows], np.arange(800), 5
             )
-            often = fit_propensity(x[rows], np.ones(800), copies)[0]
+            often = fit_propensity(x[rows], numbers(x), np.ones(800), copies)[0]
             constant.append((not once.slopes.any(), not often.slopes.any()))
         assert np.mean([few == many for few, many in constant]) >= 0.75
         assert 0 < np.mean(constant) < 1

@@ -12,10 +12,12 @@ from hypothesis.extra import numpy as hnp
 from hypercate import HyperCATE
 from hypercate.generator.outcome_net import OutcomeNet
 from hypercate.generator.profiles import PROFILES
+from hypercate.nuisance.views import Views
 from hypercate.select import INPUTS, LEAST_GAIN, TRIED_DEGREES, Candidates
 from hypercate.train.loop import Found
 
 pytestmark = pytest.mark.filterwarnings("error")
+NUMBERS = np.zeros(3, dtype=int)
 quick = settings(max_examples=100, deadline=None, derandomize=True)
 TRIED = [*TRIED_DEGREES]
 BY_DEGREE = Candidates(["intercept", "moderate", "weak"], ["raw"] * 3)
@@ -144,10 +146,17 @@ class TestPairs:
         assert [p.owned for p in nothing_shared] == [True, True]
 
 
+def views(relevance, n_levels=0, n_boosted=0):
+    """What models read, of which their factors depend on the widths alone."""
+    relevance = np.asarray(relevance, dtype=np.float32)
+    inputs = np.zeros((len(relevance), 1, n_levels + n_boosted), dtype=np.float32)
+    return Views((), inputs, n_boosted, relevance)
+
+
 class TestInputScale:
     def test_each_way_has_its_row_for_each_model(self):
         relevance = np.array([[1, 0.25, 0], [0.5, 1, 0.125]], dtype=np.float32)
-        scale = ALL.input_scale(relevance, 2)
+        scale = ALL.input_scale(views(relevance, n_boosted=2), NUMBERS)
         assert scale.dtype == torch.float32
         assert scale.tolist() == [
             [1, 1, 1, 0, 0] if name == "raw" else [*of_model.tolist(), 1, 1]
@@ -156,15 +165,26 @@ class TestInputScale:
         ]
 
     def test_without_trees_there_is_a_factor_for_each_column(self):
-        scale = Candidates.of("chunk", "weak", "raw", "members").input_scale(np.ones((2, 4)), 0)
-        assert scale.tolist() == [[1, 1, 1, 1]] * 2
+        scale = Candidates.of("chunk", "weak", "raw", "members").input_scale(
+            views(np.ones((2, 3))), NUMBERS
+        )
+        assert scale.tolist() == [[1, 1, 1]] * 2
+
+    def test_codes_of_levels_are_not_read_and_their_means_are_whatever_the_way(self):
+        given = views([[1, 0.25, 0.5], [0.5, 1, 0.125]], n_levels=4, n_boosted=2)
+        scale = ALL.input_scale(given, np.array([0, 40, 0]))
+        assert scale.tolist() == [
+            [1, 0, 1, 1, 1, 1, 1, 0, 0] if name == "raw" else [first, 0, last, *[1] * 6]
+            for first, last in ((1, 0.5), (0.5, 0.125))
+            for name in ALL.inputs
+        ]
 
     @pytest.mark.parametrize("device", ["meta", "cpu"])
     def test_lies_on_the_cpu_whatever_torchs_defaults(self, device):
         torch.set_default_device(device)
         torch.set_default_dtype(torch.float64)
         try:
-            made = ALL.input_scale(np.ones((2, 4), np.float32), 2)
+            made = ALL.input_scale(views(np.ones((2, 3)), n_boosted=2), NUMBERS)
         finally:
             torch.set_default_device(None)
             torch.set_default_dtype(torch.float32)

@@ -876,13 +876,16 @@ class TestRowsSeen:
         assert torch.isfinite(weights_of(shape, trained(given, shape, batch_size=batch_size))).all()
 
 
+NUMBERS = np.zeros(3, dtype=int)
+
+
 class TestUnits:
     @pytest.mark.parametrize("n_models", [5, 8])
     def test_are_of_the_rows_that_a_model_is_not_judged_on(self, n_models):
         given = trial((30, 14))
         weight = np.random.default_rng(1).exponential(size=44)
         folds = Folds.of(given.arm, 5, n_models, 0)
-        study = Study(given.x, 3 + 7 * given.y[0], weight, given.arm, np.arange(44))
+        study = Study(given.x, 3 + 7 * given.y[0], weight, given.arm, np.arange(44), NUMBERS)
         location, scale = units(study, folds, Normal())
         assert location.shape == scale.shape == (n_models,)
         for m, judged in enumerate(folds.judges):
@@ -898,7 +901,9 @@ class TestUnits:
 
     def test_codes_of_classes_are_left_as_they_are(self):
         given = trial((30, 14), binary=True)
-        study = Study(given.x, given.y[0].astype(float), given.weight, given.arm, np.arange(44))
+        study = Study(
+            given.x, given.y[0].astype(float), given.weight, given.arm, np.arange(44), NUMBERS
+        )
         location, scale = units(study, Folds.of(given.arm, 4, 4, 0), Bernoulli(np.array([0, 1])))
         assert (location.tolist(), scale.tolist()) == ([0] * 4, [1] * 4)
 

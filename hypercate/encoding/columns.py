@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -10,10 +11,18 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas as pd
 
-from hypercate.encoding.checks import NUMBER_TYPES, all_of, as_floats, rows_where, types_found
+from hypercate.encoding.checks import (
+    NUMBER_TYPES,
+    all_of,
+    as_floats,
+    listed,
+    rows_where,
+    types_found,
+)
 from hypercate.encoding.scaling import robust_moments
 
-MAX_LEVELS = 30
+MAX_LEVELS = 30  # with an indicator each; a column of more is coded
+LEAST_LEVEL_ROWS = 5  # of a level that counts on its own, where there are more
 MIN_INDICATOR_SD = 0.1
 
 Values: TypeAlias = np.ndarray | pd.Categorical
@@ -139,16 +148,16 @@ class NumberColumn:
 
 @dataclass(frozen=True)
 class CategoryColumn:
-    """A column of strings or categories: an indicator for each level, for pooled and for missing.
+    """A column of strings or categories: indicators of few levels, or the code of one of many.
 
     Codes run over the levels, then the pooled rare ones, then missing. A value without a level
-    of its own or a pool is coded -1 and expands to NaN, which standardises to the mean.
+    of its own or a pool has the next code; as indicators it is NaN, which standardises to the mean.
 
     Attributes
     ----------
     name : str
     levels : tuple of str
-        Sorted; the most frequent ones where there are too many.
+        Sorted. Where there are more than `MAX_LEVELS`, those of `LEAST_LEVEL_ROWS` rows or more.
     pooled, missing : bool
         Whether levels were pooled, and whether values were missing, in fit.
     shares : tuple of float
@@ -163,37 +172,64 @@ class CategoryColumn:
 
     @classmethod
     def fit(cls, name: str, values: pd.Categorical) -> CategoryColumn:
-        """Take the levels of values, of which one at least is present."""
+        """Take the levels of values, of which one at least is present.
+
+        Warns
+        -----
+        UserWarning
+            If levels are pooled; it names them.
+        """
         codes = np.asarray(values.codes)
         sizes = np.bincount(codes[codes >= 0], minlength=len(values.categories))
         counts: Counter[str] = Counter()
         for category, size in zip(values.categories, sizes.tolist(), strict=True):
             if size:
                 counts[_level(category)] += size
-        pooled = len(counts) > MAX_LEVELS
-        by_size = sorted(counts, key=lambda level: (-counts[level], level))
-        if pooled:
-            by_size = [level for level in by_size[: MAX_LEVELS - 1] if counts[level] > 1]
-        levels = tuple(sorted(by_size))
-        column = cls(name, levels, pooled, missing=bool((codes < 0).any()), shares=())
-        code_sizes = np.bincount(column.source(values), minlength=len(column.output_names))
+        rare: list[str] = []
+        if len(counts) > MAX_LEVELS:
+            rare = sorted(level for level, count in counts.items() if count < LEAST_LEVEL_ROWS)
+        if rare:
+            warnings.warn(
+                f"column {name!r} has {len(counts)} levels, of which {len(rare)} have fewer than "
+                f"{LEAST_LEVEL_ROWS} rows and are pooled as one: {listed(map(repr, rare))}. Merge "
+                "levels that are alike, or leave the column out if it only names the rows",
+                stacklevel=3,
+            )
+        levels = tuple(sorted(counts.keys() - set(rare)))
+        column = cls(name, levels, bool(rare), missing=bool((codes < 0).any()), shares=())
+        code_sizes = np.bincount(column.source(values), minlength=column.n_codes)
         return replace(column, shares=tuple((code_sizes / len(codes)).tolist()))
 
     @property
-    def output_names(self) -> list[str]:
-        """Name of each output."""
+    def n_codes(self) -> int:
+        """Codes that rows had in fit."""
+        return len(self.levels) + self.pooled + self.missing
+
+    @property
+    def coded(self) -> bool:
+        """Whether the only output is the code."""
+        return len(self.levels) > MAX_LEVELS
+
+    @property
+    def code_names(self) -> list[str]:
+        """Name of each code."""
         rest = [f"{self.name} (other)"] * self.pooled + [f"{self.name} (missing)"] * self.missing
         return [f"{self.name}={level}" for level in self.levels] + rest
 
     @property
+    def output_names(self) -> list[str]:
+        """Name of each output."""
+        return [self.name] if self.coded else self.code_names
+
+    @property
     def location(self) -> list[float]:
         """Location of each raw output."""
-        return list(self.shares)
+        return [0.0] if self.coded else list(self.shares)
 
     @property
     def scale(self) -> list[float]:
         """Scale of each raw output."""
-        return [_indicator_sd(share) for share in self.shares]
+        return [1.0] if self.coded else [_indicator_sd(share) for share in self.shares]
 
     def source(self, values: Values) -> np.ndarray:
         """Codes of a column read again, int64, shape (n,).
@@ -211,15 +247,18 @@ class CategoryColumn:
                 )
             values = pd.Categorical([None] * len(values))
         code_of = {level: code for code, level in enumerate(self.levels)}
-        other = len(self.levels) if self.pooled else -1
-        missing = len(self.levels) + self.pooled if self.missing else -1
+        other = len(self.levels) if self.pooled else self.n_codes
+        missing = len(self.levels) + self.pooled if self.missing else self.n_codes
         known = [code_of.get(_level(category), other) for category in values.categories]
         return np.array([*known, missing], dtype=np.int64)[values.codes]
 
     def expand(self, source: np.ndarray, rows: np.ndarray) -> None:
         """Write codes, shape (n,), as raw outputs into rows, shape (n_outputs, n)."""
+        if self.coded:
+            rows[0] = source
+            return
         rows[:] = source == np.arange(len(rows))[:, None]
-        rows[:, source < 0] = np.nan
+        rows[:, source == self.n_codes] = np.nan
 
 
 def fit_column(values: Values, name: str) -> NumberColumn | CategoryColumn:

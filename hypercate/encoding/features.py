@@ -27,9 +27,11 @@ class FeatureEncoder:
     A numeric column becomes ``(x - location) / scale`` with the mean and standard deviation of
     its values clipped to the 1st and 99th percentile, compressed beyond 4 in size; a missing
     value becomes 0 and, if fit met one too, sets the column's indicator. A column of strings or
-    categories becomes an indicator for each level, at most 30 with the rarest pooled, and one for
-    missing; a level first met in transform counts as pooled or, without a pool, as the average
-    row. Only statistics of columns are kept, never rows.
+    categories becomes an indicator for each level, and one for missing. Of a column of more than 30
+    levels those of fewer than 5 rows are pooled, with a warning, and where more than 30 are left it
+    becomes one output, the level's code, which is no number to calculate with: see `n_codes`. A
+    level first met in transform counts as pooled or, without a pool, as the average row. Only
+    statistics of columns are kept, never rows.
 
     Attributes
     ----------
@@ -86,6 +88,20 @@ class FeatureEncoder:
         """Such as "age", "age (missing)", "site=north", "site (other)", "site (missing)"."""
         return [name for column in self.columns for name in column.output_names]
 
+    @cached_property
+    def n_codes(self) -> np.ndarray:
+        """Codes of each output that is the code of a level; 0 for one that is a number.
+
+        ndarray of int64, shape (n_outputs,). A level that is met first in transform has the next.
+        """
+        return np.array(
+            [
+                column.n_codes if isinstance(column, CategoryColumn) and column.coded else 0
+                for column in self.columns
+                for _ in column.output_names
+            ]
+        )
+
     @property
     def n_outputs(self) -> int:
         """Number of encoded columns."""
@@ -129,7 +145,9 @@ class FeatureEncoder:
             block = np.empty((self.n_outputs, rows.stop - rows.start))
             for column, source, end in zip(self.columns, sources, ends, strict=True):
                 column.expand(source[rows], block[end - len(column.output_names) : end])
+            codes = block[self.n_codes > 0]
             standardise(block, *self._moments)
+            block[self.n_codes > 0] = codes
             encoded[rows] = block.T
         return encoded
 

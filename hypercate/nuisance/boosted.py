@@ -76,28 +76,9 @@ class BoostedView:
         return ((outcomes - self.location) / self.scale).astype(np.float32)
 
 
-@dataclass(frozen=True, eq=False)
-class Boosted:
-    """The views of all models, and what they are at the training rows.
-
-    Attributes
-    ----------
-    views : tuple of BoostedView, length n_models
-    inputs : ndarray of float32, shape (n_models, n, n_conditions)
-        `BoostedView.predict` at the rows, but where the model learns from a row by trees that were
-        grown without the row's part, too.
-    """
-
-    views: tuple[BoostedView, ...]
-    inputs: np.ndarray
-
-    @property
-    def relevance(self) -> np.ndarray:
-        """Of every model's inputs, shape (n_models, n_inputs)."""
-        return np.stack([view.relevance for view in self.views])
-
-
-def boosted_views(study: Study, folds: Folds, seed: int, n_jobs: int) -> Boosted:
+def boosted_views(
+    study: Study, folds: Folds, seed: int, n_jobs: int
+) -> tuple[tuple[BoostedView, ...], np.ndarray]:
     """Grow the trees that each model of the ensemble reads, inside that model.
 
     Parameters
@@ -108,6 +89,13 @@ def boosted_views(study: Study, folds: Folds, seed: int, n_jobs: int) -> Boosted
         Of the rows that each tree is grown on.
     n_jobs : int
         Threads.
+
+    Returns
+    -------
+    views : tuple of BoostedView, length n_models
+    inputs : ndarray of float32, shape (n_models, n, n_conditions)
+        `BoostedView.predict` at the rows, but where the model learns from a row by trees that were
+        grown without the row's part, too.
     """
 
     def fit(rows: np.ndarray) -> Trees:
@@ -126,7 +114,7 @@ def boosted_views(study: Study, folds: Folds, seed: int, n_jobs: int) -> Boosted
         for own, values, judged in zip(trees, predicted, folds.judges, strict=True)
     )
     inputs = [view.standardise(values) for view, values in zip(views, predicted, strict=True)]
-    return Boosted(views, np.stack(inputs))
+    return views, np.stack(inputs)
 
 
 def _grow(study: Study, y: np.ndarray, rows: np.ndarray, seed: int) -> tuple[str, np.ndarray]:
@@ -144,6 +132,7 @@ def _grow(study: Study, y: np.ndarray, rows: np.ndarray, seed: int) -> tuple[str
         bagging_fraction=min(1.0, ROWS_A_TREE / len(rows)),
         bagging_freq=1,
         seed=seed,
+        n_codes=study.n_codes,
     )
 
 
@@ -153,7 +142,7 @@ def _view(study: Study, trees: Trees, predicted: np.ndarray, learned: np.ndarray
     spread = moments(study.y[learned], study.weight[learned])[1] or 1.0
     of_own_arm = [values[condition == k, k] for k in range(study.n_conditions)]
     variation = np.array([len(own) * (moments(own)[1] / spread) ** 2 for own in of_own_arm])
-    explained = variation @ trees.gains
+    explained = variation @ np.where(study.n_codes > 0, 0.0, trees.gains)
     largest = explained.max()
     relevance = np.sqrt(explained / largest) if largest > 0 else np.ones(study.x.shape[1])
     location, scale = np.array([moments(of_arm) for of_arm in values.T]).T

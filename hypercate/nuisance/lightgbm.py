@@ -14,6 +14,8 @@ _PARAMETERS: dict[str, Any] = {
     "deterministic": True,
     "force_row_wise": True,
     "feature_pre_filter": False,
+    "min_data_per_group": 10,  # levels of few rows are seen, but not followed one by one
+    "cat_smooth": 5.0,
     "seed": 0,
 }
 _RANGES = "feature_infos="
@@ -29,9 +31,16 @@ _OF_ROWS = (
 
 
 def grow(
-    x: np.ndarray, y: np.ndarray, weight: np.ndarray, n_rounds: int, **parameters: Any
+    x: np.ndarray,
+    y: np.ndarray,
+    weight: np.ndarray,
+    n_rounds: int,
+    n_codes: np.ndarray,
+    **parameters: Any,
 ) -> tuple[str, np.ndarray]:
     """Grow boosted trees on one thread; see LightGBM for the parameters.
+
+    Inputs of which `n_codes` is not 0 are codes of categories, split as such.
 
     Returns
     -------
@@ -41,7 +50,8 @@ def grow(
         Share of the trees' gain that each input has, 0 everywhere for trees without a split.
     """
     settings = _PARAMETERS | parameters
-    data = lgb.Dataset(x, label=y, weight=weight, params=settings)
+    codes = np.flatnonzero(n_codes).tolist()
+    data = lgb.Dataset(x, label=y, weight=weight, categorical_feature=codes, params=settings)
     trees = lgb.train(settings, data, num_boost_round=n_rounds)
     gain = trees.feature_importance("gain")
     total = gain.sum()

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from scipy import sparse
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from sklearn.exceptions import ConvergenceWarning
@@ -30,6 +32,7 @@ N_TREES = 80  # over all arms
 LEAST_ROUNDS = 5  # of boosting, however many arms
 RIDGE = 0.03  # prior variance of the linear candidate's coefficients, per standardised input
 STEEPEST = 4.0  # slope of the pool: bounded where a candidate parts the arms without error
+LEVEL = 5.0  # of a level's indicator: with the ridge, its log odds have a prior sd of .87
 LEAST_PROBABILITY = 1e-9  # of a candidate, before the pool
 
 
@@ -39,20 +42,24 @@ class Views:
 
     Attributes
     ----------
-    coefficients : ndarray of float64, shape (n_conditions, n_inputs)
+    n_codes : ndarray of int64, shape (n_inputs,)
+        Of inputs that are codes of levels; 0 for numbers.
+    coefficients : ndarray of float64, shape (n_conditions, n_numbers + n_levels)
     intercepts : ndarray of float64, shape (n_conditions,)
         Of the multinomial logistic regression.
     trees : str
         LightGBM's text.
     """
 
+    n_codes: np.ndarray
     coefficients: np.ndarray
     intercepts: np.ndarray
     trees: str
 
     def log_odds(self, x: np.ndarray, share: np.ndarray) -> np.ndarray:
         """Log of the probabilities over the arms' shares: (n_candidates, n, n_conditions)."""
-        linear = softmax(x @ self.coefficients.T + self.intercepts, axis=1)
+        score = _numbers_and_levels(x, self.n_codes) @ self.coefficients.T
+        linear = softmax(score + self.intercepts, axis=1)
         trees = lightgbm.predict(self.trees, x)
         if trees.ndim == 1:
             trees = np.column_stack([1 - trees, trees])
@@ -99,7 +106,7 @@ class Propensity:
 
 
 def fit_propensity(
-    x: np.ndarray, weight: np.ndarray, folds: Folds, n_jobs: int = 1
+    x: np.ndarray, n_codes: np.ndarray, weight: np.ndarray, folds: Folds, n_jobs: int = 1
 ) -> tuple[Propensity, np.ndarray]:
     """Fit the probability of each arm given the covariates.
 
@@ -107,6 +114,8 @@ def fit_propensity(
     ----------
     x : ndarray of float32, shape (n, n_inputs)
         Encoded covariates: standardised, without missing values.
+    n_codes : ndarray of int64, shape (n_inputs,)
+        Of inputs that are codes of levels; 0 for numbers.
     weight : ndarray of float64, shape (n,)
         Positive weights.
     folds : Folds
@@ -131,7 +140,7 @@ def fit_propensity(
 
     def fit(held: int | None) -> Views:
         rows = grown if held is None else grown[part[grown] != held]
-        return _grow(x[rows], arm[rows], stands_for[rows], len(total))
+        return _grow(x[rows], n_codes, arm[rows], stands_for[rows], len(total))
 
     parts = range(folds.n_parts)
     with warnings.catch_warnings(), threadpool_limits(1):
@@ -155,8 +164,27 @@ def fit_propensity(
     return Propensity(float(log_loss), share, intercepts, slopes, candidates), cross_fitted
 
 
-def _grow(x: np.ndarray, arm: np.ndarray, weight: np.ndarray, n_arms: int) -> Views:
-    linear = LogisticRegression(C=RIDGE, max_iter=300).fit(x, arm, weight)
+def _numbers_and_levels(x: np.ndarray, n_codes: np.ndarray) -> Any:
+    """The inputs, with an indicator of each level in place of a code; sparse where there are any.
+
+    A level that was not met has no indicator.
+    """
+    coded = np.flatnonzero(n_codes)
+    if not len(coded):
+        return x
+    rows = np.arange(len(x))
+    levels = []
+    for code, n in zip(x[:, coded].astype(np.int64).T, n_codes[coded], strict=True):
+        size = np.full(len(x), LEVEL, dtype=np.float32)
+        levels.append(sparse.csr_array((size, (rows, code)), shape=(len(x), n + 1))[:, :n])
+    return sparse.hstack([x[:, n_codes == 0], *levels], format="csr")
+
+
+def _grow(
+    x: np.ndarray, n_codes: np.ndarray, arm: np.ndarray, weight: np.ndarray, n_arms: int
+) -> Views:
+    inputs = _numbers_and_levels(x, n_codes)
+    linear = LogisticRegression(C=RIDGE, max_iter=300).fit(inputs, arm, weight)
     coefficients, intercepts = linear.coef_, linear.intercept_
     if n_arms == 2:  # scikit-learn keeps the second arm's log odds alone
         coefficients = np.vstack([np.zeros_like(coefficients), coefficients])
@@ -166,6 +194,7 @@ def _grow(x: np.ndarray, arm: np.ndarray, weight: np.ndarray, n_arms: int) -> Vi
         arm,
         weight,
         max(LEAST_ROUNDS, N_TREES // n_arms),
+        n_codes,
         **({"objective": "binary"} if n_arms == 2 else {"objective": "multiclass"}),
         **({} if n_arms == 2 else {"num_class": n_arms}),
         num_leaves=5,
@@ -173,7 +202,7 @@ def _grow(x: np.ndarray, arm: np.ndarray, weight: np.ndarray, n_arms: int) -> Vi
         learning_rate=0.15 if n_arms == 2 else 0.3,
         max_bin=63,
     )
-    return Views(coefficients.astype(np.float64), intercepts.astype(np.float64), trees)
+    return Views(n_codes, coefficients.astype(np.float64), intercepts.astype(np.float64), trees)
 
 
 def _pool(
