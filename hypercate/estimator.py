@@ -288,7 +288,9 @@ class HyperCATE(Answers, BaseEstimator):
         X : DataFrame or array-like, shape (n, n_features)
             Numeric, boolean, categorical and string columns, with missing values.
         y : array-like, shape (n,)
-            Observed outcome.
+            Observed outcome. Gross outliers, which would decide every mean, are counted as the
+            furthest of the others, with a warning that names the rows: at most 1 % of the rows, if
+            they are more than ten times as far from the median as all others.
         treatment : array-like, shape (n,)
             Arm that each row received, any labels. Required.
         sample_weight : array-like, shape (n,), optional

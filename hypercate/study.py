@@ -113,7 +113,7 @@ def read_study(
     condition = conditions.place[position]
     study = Study(
         x=features.transform(X),
-        y=family.encode(labels[used]),
+        y=family.without_outliers(family.encode(labels[used]), used),
         weight=(weight / weight[used].mean())[used],
         condition=condition,
         cluster=_clusters(groups, used, position, conditions.labels),

@@ -58,14 +58,19 @@ def robust_moments(values: np.ndarray) -> tuple[float, float]:
     location, scale : float
         scale is 0 when the values differ by no more than rounding.
     """
+    bounds = clipped(values)
+    return moments(values if bounds is None else np.clip(values, *bounds))
+
+
+def clipped(values: np.ndarray) -> tuple[float, float] | None:
+    """The 1st and 99th percentile, rounded inwards; None if there is nothing between them."""
     first = -(-(len(values) - 1) * CLIPPED_PERCENT // 100)
     last = len(values) - 1 - first
-    if first < last:
-        ordered = np.partition(values, [first, last])
-        low, high = float(ordered[first]), float(ordered[last])
-        if not _same(low, high):
-            return moments(np.clip(values, low, high))
-    return moments(values)
+    if first >= last:
+        return None
+    ordered = np.partition(values, [first, last])
+    low, high = float(ordered[first]), float(ordered[last])
+    return None if _same(low, high) else (low, high)
 
 
 def standardise(block: np.ndarray, location: np.ndarray, scale: np.ndarray) -> None:

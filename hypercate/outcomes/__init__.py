@@ -40,6 +40,10 @@ class Family(Protocol):
     def encode(self, y: Any) -> np.ndarray:
         """Outcomes as numbers, float64 of shape (n,), or a ValueError that names the rows."""
 
+    def without_outliers(self, y: np.ndarray, used: np.ndarray) -> np.ndarray:
+        """Encoded outcomes of the used ones among the rows given, gross outliers moved, with a
+        warning that names them."""
+
     def unit(self, y: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
         """Location and scale of the target that a network is trained on, from encoded outcomes."""
 

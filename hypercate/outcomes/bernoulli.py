@@ -37,6 +37,9 @@ class Bernoulli:
         codes = {label: code for code, label in enumerate(self.classes.tolist())}
         return codes_of(read_outcome(y), codes, "y").astype(np.float64)
 
+    def without_outliers(self, y: np.ndarray, used: np.ndarray) -> np.ndarray:
+        return y
+
     def unit(self, y: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
         """Codes are taken as they are."""
         return 0.0, 1.0

@@ -9,6 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from hypercate.encoding.scaling import moments
+from hypercate.outcomes.outliers import pulled_in
 from hypercate.outcomes.reading import read_numbers
 
 FURTHEST = 1e15  # of a target in size, so that squares are finite
@@ -32,6 +33,9 @@ class Normal:
 
     def encode(self, y: Any) -> np.ndarray:
         return read_numbers(y)
+
+    def without_outliers(self, y: np.ndarray, used: np.ndarray) -> np.ndarray:
+        return pulled_in(y, used)
 
     def unit(self, y: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
         """Weighted mean and standard deviation; the scale of a constant is 1."""
