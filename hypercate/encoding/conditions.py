@@ -65,7 +65,7 @@ class Conditions:
                 "(or like an identifier): bin it into a few arms, e.g. with pandas.cut"
             )
         conditions = cls(arms, np.arange(len(arms)))
-        first = 0 if control is None else conditions.position(control)
+        first = 0 if control is None else conditions.position(control, "control")
         order = np.concatenate(([first], np.delete(np.arange(len(arms)), first)))
         return cls(arms[order], np.arange(len(arms)))
 
@@ -102,8 +102,8 @@ class Conditions:
         """Position among the labels of canonical codes."""
         return np.argsort(self.place)[condition]
 
-    def position(self, label: Any) -> int:
-        """Position of one label.
+    def position(self, label: Any, name: str = "the label") -> int:
+        """Position of one label, which messages call `name`.
 
         Raises
         ------
@@ -114,7 +114,7 @@ class Conditions:
             return self._position[label]
         except (KeyError, TypeError):
             raise ValueError(
-                f"{label!r} is not an arm: the arms are {self.labels.tolist()}"
+                f"{name} {label!r} is not an arm: the arms are {self.labels.tolist()}"
             ) from None
 
     @cached_property
