@@ -60,9 +60,9 @@ FIGURES = [
 ]
 PICTURED = {
     "fit_seconds": "fit, seconds",
-    "predict_rate": "predict, rows a second",
+    "predict_rate": "predict, rows per second",
     "fit_peak_mib": "memory of the fit, MiB (dotted: X)",
-    "error": "sqrt-PEHE over sd of the effect",
+    "error": "sqrt-PEHE over the standard deviation of the effect",
 }
 
 
@@ -476,6 +476,8 @@ def draw_growth(results: pd.DataFrame, path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
+    from hypercate.log_axis import label_decimals
+
     summary = summarise(results)
     summary = summary[summary["runs"] > 0]
     figure = Figure(figsize=(10, 7.5), layout="constrained")
@@ -495,8 +497,9 @@ def draw_growth(results: pd.DataFrame, path: Path) -> None:
             )
         if name == "fit_peak_mib":
             axes.plot(summary["rows"], summary["data_mib"], ":", color="#0f172a", lw=1)
-        axes.set_xscale("log")
-        axes.set_yscale("log")
+        axes.set(xscale="log", yscale="log")
+        for axis in (axes.xaxis, axes.yaxis):
+            label_decimals(axis)
         axes.set_xlabel("rows")
         axes.set_title(label, loc="left")
         axes.grid(which="major", color="#e2e8f0", lw=0.6)

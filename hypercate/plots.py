@@ -15,7 +15,9 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from hypercate.encoding import check_rows
+from hypercate.inference.averages import AverageInference
 from hypercate.inference.effects import EffectInference, check_alpha
+from hypercate.log_axis import label_decimals
 from hypercate.metrics import rejection_curve
 from hypercate.overlap import OverlapReport
 
@@ -38,6 +40,7 @@ YELLOW, SKY, BLACK, GREY = "#E69F00", "#56B4E9", "#000000", "#808080"
 COLOURS = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY, BLACK)
 DASHES = ("-", "--", ":", "-.")
 
+ALPHA = 0.05
 MOST_ROWS = 250  # drawn one by one
 MOST_CATEGORIES = 30
 N_BINS = 12
@@ -45,7 +48,8 @@ N_BARS = 40  # half as many where an arm has few rows
 FEW_ROWS = 100
 FURTHEST_REJECTED = 0.9
 IMBALANCE = 0.1
-INSTALL_HINT = 'pip install "hypercate[benchmark]"'
+INSTALL_HINT = 'pip install "hypercate[plots]"'
+MEANS = "mean of rows"
 LEVELS = tuple(np.round(np.arange(0.05, 1.0, 0.05), 2))
 
 Intervals: TypeAlias = (
@@ -54,7 +58,7 @@ Intervals: TypeAlias = (
 
 
 def plot_effects(
-    inference: EffectInference, *, alpha: float = 0.1, arm: Any = None, ax: Axes | None = None
+    inference: EffectInference, *, alpha: float = ALPHA, arm: Any = None, ax: Axes | None = None
 ) -> Axes:
     """Effects in rising order with their intervals, and which intervals exclude 0.
 
@@ -62,7 +66,7 @@ def plot_effects(
     ----------
     inference : EffectInference
         From ``HyperCATE.effect_inference``.
-    alpha : float in (0, 1), default=0.1
+    alpha : float in (0, 1), default=0.05
         Intervals have level 1 - alpha.
     arm : label, optional
         Whose effect; needed if there are several, and not for one contrast of T1 with T0.
@@ -77,6 +81,8 @@ def plot_effects(
     ------
     ImportError
         If matplotlib is not installed.
+    TypeError
+        If inference is something else, such as averages.
     ValueError
         If alpha is not inside (0, 1), or arm is needed or unknown.
     """
@@ -88,19 +94,20 @@ def plot_effects(
     drawn = np.unique(np.linspace(0, n - 1, min(n, MOST_ROWS)).round().astype(int))
     place = 100 * (drawn + 0.5) / n
     for shown, colour, text in (
-        (excludes, BLUE, f"interval excludes 0: {excludes.mean():.0%} of rows"),
-        (~excludes, GREY, f"interval holds 0: {(~excludes).mean():.0%}"),
+        (excludes, BLUE, "interval excludes 0"),
+        (~excludes, GREY, "interval includes 0"),
     ):
         rows, at = drawn[shown[drawn]], place[shown[drawn]]
         if not shown.any():
             continue
         some = frame.iloc[rows]
+        label = f"{text}: {_percent(shown.mean())} of rows"
         ax.vlines(at, some["ci_lower"], some["ci_upper"], color=colour, alpha=0.35, lw=1, zorder=2)
-        ax.plot(at, some["point_estimate"], ".", color=colour, ms=4, label=text, zorder=3)
+        ax.plot(at, some["point_estimate"], ".", color=colour, ms=4, label=label, zorder=3)
     mean = frame["point_estimate"].mean()
     ax.axhline(mean, color=ORANGE, ls="--", lw=1.2, label=f"mean effect: {mean:.3g}", zorder=1)
     _zero_line(ax, "h")
-    ax.set(xlim=(0, 100), xlabel="rows in the order of their effect (%)", ylabel=_effect_label(arm))
+    ax.set(xlim=(0, 100), xlabel="rows, sorted by effect (% of rows)", ylabel=_effect_label(arm))
     ax.set_title(f"Effects with {_percent(1 - alpha)} intervals", loc="left")
     _legend(ax, loc="upper left")
     return ax
@@ -110,7 +117,7 @@ def plot_effect_by(
     inference: EffectInference,
     covariate: Any,
     *,
-    alpha: float = 0.1,
+    alpha: float = ALPHA,
     arm: Any = None,
     ax: Axes | None = None,
 ) -> Axes:
@@ -125,7 +132,7 @@ def plot_effect_by(
         ones left out and counted in the axis label. Categories, strings, booleans and numbers of
         at most two values stay as they are, with missing as one more. A Series that has the
         labels of the data's index in another order is put in that order.
-    alpha : float in (0, 1), default=0.1
+    alpha : float in (0, 1), default=0.05
         Intervals have level 1 - alpha.
     arm : label, optional
         Whose effect; needed if there are several, and not for one contrast of T1 with T0.
@@ -134,14 +141,15 @@ def plot_effect_by(
     Returns
     -------
     Axes
-        With the bins' means as a line; the band or bars are the means of the rows' interval ends.
+        With the bins' means as a line; the band or bars are the means of the rows' interval ends,
+        which are not an interval of the mean: for that see ``gate_inference``.
 
     Raises
     ------
     ImportError
         If matplotlib is not installed.
     TypeError
-        If the covariate is neither numbers nor categories.
+        If the covariate is neither numbers nor categories, or inference is something else.
     ValueError
         If lengths differ, there are over 30 categories, alpha is not inside (0, 1), or arm is
         needed or unknown.
@@ -151,13 +159,16 @@ def plot_effect_by(
     values = _aligned(covariate, inference.index)
     name = "covariate" if values.name is None else str(values.name)
     frame = frame.reset_index(drop=True)
+    intervals = f"mean of their {_percent(1 - alpha)} intervals"
     if _is_numeric(values):
-        _draw_numeric(ax, frame, values.to_numpy(dtype=float, na_value=np.nan), name)
+        numbers = values.to_numpy(dtype=float, na_value=np.nan)
+        _draw_numeric(ax, frame, numbers, name, intervals)
     else:
-        _draw_categories(ax, frame, values, name)
+        _draw_categories(ax, frame, values, name, intervals)
     _zero_line(ax, "h")
     ax.set_ylabel(_effect_label(arm))
-    ax.set_title(f"Effect by {name}, mean with {_percent(1 - alpha)} intervals", loc="left")
+    ax.set_title(f"Effect by {name}", loc="left", pad=24)
+    _legend(ax, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, ncols=3)
     return ax
 
 
@@ -209,7 +220,15 @@ def plot_calibration(
         coverage.append(100 * np.mean((lower <= true) & (true <= upper)))
     place = _count(ax, "coverage")
     if place == 0:
-        ax.plot([0, 100], [0, 100], color=GREY, ls=":", lw=1.5, label="as stated", zorder=1)
+        ax.plot(
+            [0, 100],
+            [0, 100],
+            color=GREY,
+            ls=":",
+            lw=1.5,
+            label="coverage equal to the level",
+            zorder=1,
+        )
     ax.plot(
         100 * np.asarray(levels),
         coverage,
@@ -221,7 +240,7 @@ def plot_calibration(
         zorder=3,
     )
     ax.set(xlim=(0, 100), ylim=(0, 102), aspect="equal")
-    ax.set(xlabel="nominal level (%)", ylabel="true effects inside (%)")
+    ax.set(xlabel="level of the intervals (%)", ylabel="true effects inside (%)")
     ax.set_title("Coverage of intervals", loc="left")
     _legend(ax, loc="best")
     return ax
@@ -325,14 +344,23 @@ def plot_balance(
     return ax
 
 
-def plot_group_effects(frame: pd.DataFrame, *, arm: Any = None, ax: Axes | None = None) -> Axes:
-    """Forest plot: the average effect of every group with its interval.
+def plot_group_effects(
+    effects: AverageInference | pd.DataFrame,
+    *,
+    alpha: float | None = None,
+    arm: Any = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Forest plot: the average effect of every group or arm with its interval.
 
     Parameters
     ----------
-    frame : DataFrame
-        ``point_estimate, ci_lower, ci_upper``, a row a group, named by the index; the first row
-        is drawn on top.
+    effects : AverageInference or DataFrame
+        From ``HyperCATE.gate_inference``, ``ate_inference`` or ``att_inference``; or a table with
+        the columns ``point_estimate, ci_lower, ci_upper``, a row a group, named by the index. The
+        first row is drawn on top.
+    alpha : float in (0, 1), optional
+        Intervals have level 1 - alpha; 0.05 by default. Not for a table, which has its intervals.
     arm : label, optional
         Keep the rows of this arm, where the index has a level ``arm``; all rows by default.
     ax : Axes, optional
@@ -345,23 +373,22 @@ def plot_group_effects(frame: pd.DataFrame, *, arm: Any = None, ax: Axes | None 
     ------
     ImportError
         If matplotlib is not installed.
+    TypeError
+        If effects is neither averages nor a table, such as effects of rows.
     ValueError
-        If frame is empty or lacks a column, or arm is unknown.
+        If a table is empty, lacks a column or comes with alpha, alpha is not inside (0, 1), or arm
+        is unknown.
     """
-    lacking = [name for name in ("point_estimate", "ci_lower", "ci_upper") if name not in frame]
-    if lacking:
-        raise ValueError(f"frame has no column {', '.join(lacking)}: pass a table of effects")
-    if frame.empty:
-        raise ValueError("frame has no rows: there is no group to draw")
+    frame, title = _averages_of(effects, alpha)
     if arm is not None:
         if "arm" not in frame.index.names:
-            raise ValueError(f"arm={arm!r}, but the index of frame has no level 'arm'")
+            raise ValueError(f"arm={arm!r}, but the index of effects has no level 'arm'")
         of_row = frame.index.get_level_values("arm")
         arm = _chosen(arm, of_row.unique().tolist())
         frame = frame[of_row == arm]
         if frame.index.nlevels > 1:
             frame = frame.droplevel("arm")
-    ax = _axes(ax, height=1.4 + 0.32 * len(frame))
+    ax = _axes(ax, height=1.6 + 0.32 * len(frame))
     height = np.arange(len(frame))[::-1]
     estimate = frame["point_estimate"].to_numpy(dtype=float)
     ax.hlines(height, frame["ci_lower"], frame["ci_upper"], color=BLUE, lw=2, zorder=2)
@@ -374,7 +401,7 @@ def plot_group_effects(frame: pd.DataFrame, *, arm: Any = None, ax: Axes | None 
     ax.set_yticks(height, names)
     ax.set(ylim=(-0.7, len(frame) - 0.3), xlabel=_effect_label(arm))
     ax.set_ylabel(", ".join(str(name) for name in frame.index.names if name is not None))
-    ax.set_title("Average effects of groups", loc="left")
+    ax.set_title(title, loc="left")
     return ax
 
 
@@ -417,7 +444,8 @@ def plot_history(estimator: Any, *, ax: Axes | None = None) -> Axes:
     binary = estimator.outcome_ == "binary"
     loss = "cross-entropy" if binary else "squared error (standardised outcome)"
     ax.set(xlabel="epoch", ylabel=loss, yscale="log")
-    ax.set_title("Loss in training (dotted) and on stop rows, dot: least", loc="left")
+    label_decimals(ax.yaxis)
+    ax.set_title("Loss: training (dotted), validation (solid), its lowest (dot)", loc="left")
     _legend(ax, loc="upper right", ncols=2)
     return ax
 
@@ -485,10 +513,10 @@ def plot_rejection(
         kept = rejection_curve(true, pred, doubted, shares)[shown]
         ax.plot(rejected[shown], kept, dashes, color=colour, lw=width, label=text, gid=gid)
     ax.set(xlim=(0, 100 * FURTHEST_REJECTED), xlabel="rows rejected (%)")
-    ax.set_ylabel("sqrt-PEHE of the rows kept (units of the outcome)")
+    ax.set_ylabel("sqrt-PEHE of the rows kept")
     top = max(np.max(line.get_ydata()) for line in ax.lines)
     ax.set_ylim(0, 1.05 * top if top > 0 else 1)
-    ax.set_title("Error against rejection", loc="left")
+    ax.set_title("Error of the rows kept, by share rejected", loc="left")
     _legend(ax, loc="best")
     return ax
 
@@ -527,8 +555,8 @@ def _style(place: int, filled: bool) -> dict[str, Any]:
     return {"color": colour, "lw": 1.6, "ls": DASHES[place // len(COLOURS) % len(DASHES)]}
 
 
-def _percent(level: float) -> str:
-    return f"{100 * level:.3g}%"
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
 
 
 def _effect_label(arm: Any) -> str:
@@ -553,6 +581,11 @@ def _chosen(arm: Any, arms: list) -> Any:
 
 def _effects_of(inference: EffectInference, alpha: float, arm: Any) -> tuple[Any, pd.DataFrame]:
     """The arm, and the table of its effects, a row a row of the data."""
+    if not isinstance(inference, EffectInference):
+        raise TypeError(
+            f"inference is a {type(inference).__name__}: pass what effect_inference returns "
+            "(plot_group_effects draws averages)"
+        )
     frame, arms = inference.summary_frame(alpha), list(inference.arms)
     if inference.point_estimate.ndim == 1 and len(arms) > 1:
         if arm is not None:
@@ -560,6 +593,30 @@ def _effects_of(inference: EffectInference, alpha: float, arm: Any) -> tuple[Any
         return None, frame
     arm = _chosen(arm, arms)
     return arm, frame.iloc[arms.index(arm) :: len(arms)]
+
+
+def _averages_of(effects: Any, alpha: float | None) -> tuple[pd.DataFrame, str]:
+    """A table of averages with their intervals, and the title of its picture."""
+    if isinstance(effects, AverageInference):
+        alpha = ALPHA if alpha is None else alpha
+        level = _percent(1 - alpha)
+        return effects.summary_frame(alpha), f"{effects.estimand}\nwith {level} intervals"
+    if not isinstance(effects, pd.DataFrame):
+        raise TypeError(
+            f"effects is a {type(effects).__name__}: pass what gate_inference, ate_inference or "
+            "att_inference returns, or its table (plot_effects draws effects of rows)"
+        )
+    lacking = [name for name in ("point_estimate", "ci_lower", "ci_upper") if name not in effects]
+    if lacking:
+        raise ValueError(f"effects has no column {', '.join(lacking)}: pass a table of effects")
+    if effects.empty:
+        raise ValueError("effects has no rows: there is no group to draw")
+    if alpha is not None:
+        raise ValueError(
+            f"alpha={alpha!r}, but a table has its intervals already: leave out alpha, or pass "
+            "what gate_inference returns"
+        )
+    return effects, "Average effects with the intervals of the table"
 
 
 def _ends(intervals: Intervals, alpha: float) -> tuple[np.ndarray, np.ndarray]:
@@ -591,24 +648,27 @@ def _is_numeric(values: pd.Series) -> bool:
     return numbers and values.nunique() > 2
 
 
-def _draw_numeric(ax: Axes, frame: pd.DataFrame, values: np.ndarray, name: str) -> None:
+def _draw_numeric(
+    ax: Axes, frame: pd.DataFrame, values: np.ndarray, name: str, intervals: str
+) -> None:
     known = np.isfinite(values)
     values, frame = values[known], frame[known]
-    ax.plot(*_some(values, frame), "o", color=GREY, alpha=0.3, ms=3, mew=0, zorder=1)
+    _draw_rows(ax, frame, values)
     distinct, bins = np.unique(values, return_inverse=True)
     if len(distinct) > N_BINS:
         inner = np.unique(np.quantile(values, np.linspace(0, 1, N_BINS + 1)[1:-1]))
         bins = np.searchsorted(inner, values, side="right")
     mean = frame.assign(at=values).groupby(bins).mean()
-    ax.fill_between(
-        mean["at"], mean["ci_lower"], mean["ci_upper"], color=BLUE, alpha=0.2, lw=0, zorder=2
-    )
-    ax.plot(mean["at"], mean["point_estimate"], "o-", color=BLUE, ms=4, zorder=3)
+    ends = mean["at"], mean["ci_lower"], mean["ci_upper"]
+    ax.fill_between(*ends, color=BLUE, alpha=0.2, lw=0, label=intervals, zorder=2)
+    ax.plot(mean["at"], mean["point_estimate"], "o-", color=BLUE, ms=4, label=MEANS, zorder=3)
     missing = np.sum(~known)
     ax.set_xlabel(name + (f" ({missing} missing, not shown)" if missing else ""))
 
 
-def _draw_categories(ax: Axes, frame: pd.DataFrame, values: pd.Series, name: str) -> None:
+def _draw_categories(
+    ax: Axes, frame: pd.DataFrame, values: pd.Series, name: str, intervals: str
+) -> None:
     codes, labels = _categories(values)
     if len(labels) > MOST_CATEGORIES:
         raise ValueError(
@@ -616,10 +676,11 @@ def _draw_categories(ax: Axes, frame: pd.DataFrame, values: pd.Series, name: str
             "be read: group them first"
         )
     jitter = np.random.default_rng(0).uniform(-0.2, 0.2, len(codes))
-    ax.plot(*_some(codes + jitter, frame), "o", color=GREY, alpha=0.3, ms=3, mew=0, zorder=1)
+    _draw_rows(ax, frame, codes + jitter)
     mean = frame.groupby(codes).mean()
-    ax.vlines(mean.index, mean["ci_lower"], mean["ci_upper"], color=BLUE, lw=2.5, zorder=2)
-    ax.plot(mean.index, mean["point_estimate"], "o", color=BLUE, ms=7, zorder=3)
+    ends = mean.index, mean["ci_lower"], mean["ci_upper"]
+    ax.vlines(*ends, color=BLUE, lw=2.5, label=intervals, zorder=2)
+    ax.plot(mean.index, mean["point_estimate"], "o", color=BLUE, ms=7, label=MEANS, zorder=3)
     crowded = sum(map(len, labels)) > 60
     ax.set_xticks(range(len(labels)), labels, rotation=90 if crowded else 0)
     ax.set_xlabel(name)
@@ -638,7 +699,8 @@ def _categories(values: pd.Series) -> tuple[np.ndarray, list[str]]:
     return codes, labels
 
 
-def _some(values: np.ndarray, frame: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-    """Places and effects of a random choice of rows, few enough to be seen."""
-    rows = np.random.default_rng(0).permutation(len(values))[:MOST_ROWS]
-    return values[rows], frame["point_estimate"].to_numpy()[rows]
+def _draw_rows(ax: Axes, frame: pd.DataFrame, at: np.ndarray) -> None:
+    """A dot for each row of a random choice, few enough to be seen."""
+    rows = np.random.default_rng(0).permutation(len(at))[:MOST_ROWS]
+    effect = frame["point_estimate"].to_numpy()[rows]
+    ax.plot(at[rows], effect, "o", color=GREY, alpha=0.3, ms=3, mew=0, label="rows", zorder=1)

@@ -317,6 +317,21 @@ class TestReport:
         assert not np.array_equal(ours, both)
         drawn(other=[np.nan])
 
+    def test_the_legend_hides_nothing_that_is_drawn(self, tmp_path, monkeypatch):
+        from matplotlib.figure import Figure
+
+        saved = []
+        monkeypatch.setattr(Figure, "savefig", lambda figure, *_, **__: saved.append(figure))
+        learners = {f"a learner of a long name {i}": [1.0 + i] for i in range(8)}
+        interval_report.draw(made_up(learners), "title", tmp_path / "picture.png")
+        (figure,) = saved
+        figure.canvas.draw()
+        (legend,) = figure.legends
+        box = legend.get_window_extent()
+        assert len(legend.get_texts()) == 8
+        assert not any(box.overlaps(axes.get_tightbbox()) for axes in figure.axes)
+        assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1
+
 
 class TestCommand:
     line = ("benchmark", "simulated", "--rows", "60", "--intervals", "--learners", "narrow,wide")

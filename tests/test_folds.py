@@ -348,9 +348,9 @@ MAY_DRAW = {
     ("generator/hypernetwork.py", "draw"): "dropout and noise",
     ("train/run.py", "minibatches"): "the order in which a model meets its own rows",
     ("plots.py", "_draw_categories"): "how far points are moved to be seen apart",
-    ("plots.py", "_some"): "the points of a picture that are shown",
+    ("plots.py", "_draw_rows"): "the points of a picture that are shown",
 }
-MAY_SPLIT = {("plots.py", "_some")}
+MAY_SPLIT = {("plots.py", "_draw_rows")}
 
 
 def row_draws(source, path):

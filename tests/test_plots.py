@@ -1,7 +1,9 @@
 """What the pictures promise: the right numbers, readable labels, nothing changed but the axes."""
 
+import inspect
 import sys
-from importlib.metadata import metadata
+import tomllib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,8 +17,10 @@ matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.colors import to_hex  # noqa: E402
+from matplotlib.text import Text  # noqa: E402
 
 from hypercate import HyperCATE, plots  # noqa: E402
+from hypercate.inference.averages import AverageInference  # noqa: E402
 from hypercate.inference.effects import EffectInference  # noqa: E402
 from hypercate.metrics import sqrt_pehe  # noqa: E402
 from hypercate.overlap import overlap_report  # noqa: E402
@@ -62,13 +66,24 @@ def line(ax, label):
 
 
 def legend(ax):
-    return [text.get_text() for text in ax.get_legend().get_texts()]
+    return [text.get_text() for text in ax.get_legend().get_texts()] if ax.get_legend() else []
+
+
+def title(ax):
+    """The text above the axes."""
+    (found,) = [each for each in ax.findobj(Text) if each.get_text() == ax.get_title("left")]
+    return found
 
 
 def segments(ax):
     """Ends of all straight strokes, sorted: (m, 2, 2)."""
     ends = np.concatenate([np.array(each.get_segments()) for each in ax.collections])
     return ends[np.lexsort((ends[:, 0, 1], ends[:, 0, 0]))]
+
+
+def vertices(ax):
+    """Corners of all strokes and areas."""
+    return np.concatenate([path.vertices for each in ax.collections for path in each.get_paths()])
 
 
 def ticks(axis):
@@ -118,7 +133,7 @@ class TestEffects:
         result = inference()
         ax = plots.plot_effects(result, alpha=0.2)
         frame = result.summary_frame(0.2).sort_values("point_estimate")
-        points = np.concatenate([line(ax, "interval excludes"), line(ax, "interval holds")])
+        points = np.concatenate([line(ax, "interval excludes"), line(ax, "interval includes")])
         points = points[np.argsort(points[:, 0])]
         np.testing.assert_allclose(points[:, 1], frame["point_estimate"])
         np.testing.assert_allclose(points[:, 0], 100 * (np.arange(60) + 0.5) / 60)
@@ -129,12 +144,12 @@ class TestEffects:
     def test_those_that_exclude_0_are_told_apart(self):
         result = inference()
         ax = plots.plot_effects(result)
-        frame = result.summary_frame(0.1)
+        frame = result.summary_frame(0.05)
         excludes = (frame["ci_lower"] > 0) | (frame["ci_upper"] < 0)
         assert 0 < excludes.mean() < 1
         drawn = line(ax, "interval excludes")[:, 1]
         np.testing.assert_allclose(drawn, np.sort(frame["point_estimate"][excludes]))
-        assert f"interval excludes 0: {excludes.mean():.0%} of rows" in legend(ax)
+        assert f"interval excludes 0: {100 * excludes.mean():.3g} % of rows" in legend(ax)
 
     def test_the_mean_is_that_of_all_rows_though_few_are_drawn(self):
         result = inference(n=5000)
@@ -164,7 +179,7 @@ class TestEffects:
             plots.plot_effects(result, arm="low")
 
     def test_the_title_states_the_level(self):
-        assert "95% intervals" in plots.plot_effects(inference(), alpha=0.05).get_title("left")
+        assert "90 % intervals" in plots.plot_effects(inference(), alpha=0.1).get_title("left")
 
 
 class TestEffectByCovariate:
@@ -206,7 +221,7 @@ class TestEffectByCovariate:
         site = pd.Series(["north", "south", None] * 20, name="site", dtype=dtype)
         ax = plots.plot_effect_by(result, site)
         assert ticks(ax.xaxis) == ["north", "south", "missing"]
-        frame = result.summary_frame(0.1).groupby(np.arange(60) % 3).mean()
+        frame = result.summary_frame(0.05).groupby(np.arange(60) % 3).mean()
         np.testing.assert_allclose(ax.lines[1].get_ydata(), frame["point_estimate"])
         np.testing.assert_allclose(segments(ax)[:, :, 1], frame[["ci_lower", "ci_upper"]])
 
@@ -240,6 +255,16 @@ class TestEffectByCovariate:
         ax = plots.plot_effect_by(result, age)
         assert ax.lines[1].get_xdata()[0] < 25
 
+    @pytest.mark.parametrize("covariate", [np.arange(60.0), ["a", "b"] * 30])
+    def test_the_legend_says_whose_mean_and_intervals_these_are(self, covariate):
+        ax = plots.plot_effect_by(inference(), covariate, alpha=0.2)
+        assert legend(ax) == ["rows", "mean of their 80 % intervals", "mean of rows"]
+        ax.figure.canvas.draw()
+        shown = ax.get_legend().get_window_extent()
+        assert shown.y0 > ax.bbox.y1 - 1
+        assert shown.y1 < title(ax).get_window_extent().y0
+        assert shown.x1 < ax.figure.bbox.x1
+
     def test_one_of_several_arms(self):
         result = inference(n_effects=2)
         ax = plots.plot_effect_by(result, np.arange(60) % 3, arm="dose 1")
@@ -259,7 +284,7 @@ class TestCalibration:
         inside = [(table["ci_lower"] <= true) & (true <= table["ci_upper"]) for table in tables]
         expected = [100 * rows.mean() for rows in inside]
         np.testing.assert_allclose(line(ax, "ours"), np.column_stack([[50, 90], expected]))
-        np.testing.assert_allclose(line(ax, "as stated"), [[0, 0], [100, 100]])
+        np.testing.assert_allclose(line(ax, "coverage equal to the level"), [[0, 0], [100, 100]])
 
     @pytest.mark.parametrize("n_effects", [None, 3])
     def test_inference_function_and_draws_agree(self, n_effects):
@@ -284,7 +309,7 @@ class TestCalibration:
         result, ax = inference(), plt.figure().add_subplot()
         for label in ("ours", "forest"):
             assert plots.plot_calibration(result.point_estimate, result, label=label, ax=ax) is ax
-        assert legend(ax) == ["as stated", "ours", "forest"]
+        assert legend(ax) == ["coverage equal to the level", "ours", "forest"]
         assert len({to_hex(each.get_color()) for each in ax.lines}) == 3
 
 
@@ -347,6 +372,15 @@ class TestGroups:
         index=pd.Index(["north", "south", "west"], name="site"),
     )
 
+    averages = AverageInference(
+        point_estimate=np.array([1.0, 3.0]),
+        stderr=np.array([0.5, 0.1]),
+        dof=np.array([9.0, np.inf]),
+        index=pd.Index(["low", "high"], name="arm"),
+        estimand="Average treatment effect (ATE)",
+        n_rows=40,
+    )
+
     def test_groups_come_from_top_to_bottom_with_their_intervals(self):
         ax = plots.plot_group_effects(self.frame)
         assert ticks(ax.yaxis) == ["north", "south", "west"]
@@ -364,6 +398,47 @@ class TestGroups:
         assert ticks(ax.yaxis) == ["north", "south", "west"]
         np.testing.assert_allclose(ax.lines[0].get_xdata(), [2, 3, 4])
         assert ax.get_xlabel() == "effect of high (units of the outcome)"
+
+    @pytest.mark.parametrize("alpha", [0.05, 0.2])
+    def test_averages_are_drawn_with_the_intervals_of_their_table(self, fitted, alpha):
+        X = np.random.default_rng(0).normal(size=(80, 2))
+        arm = np.arange(80) % 2
+        level = {} if alpha == 0.05 else {"alpha": alpha}
+        for averages in (
+            fitted.gate_inference(np.arange(80) // 2 % 3),
+            fitted.ate_inference(),
+            fitted.att_inference(X, arm),
+        ):
+            ax = plots.plot_group_effects(averages, **level)
+            table = averages.summary_frame(alpha)
+            estimate, height = ax.lines[0].get_data()
+            np.testing.assert_array_equal(estimate, table["point_estimate"])
+            bars = {ends[0, 1]: ends[:, 0] for ends in segments(ax)}
+            np.testing.assert_array_equal(
+                [bars[at] for at in height], table[["ci_lower", "ci_upper"]]
+            )
+            assert ticks(ax.yaxis) == [str(label) for label in table.index]
+            assert (
+                ax.get_title("left")
+                == f"{averages.estimand}\nwith {100 * (1 - alpha):.0f} % intervals"
+            )
+
+    def test_averages_of_several_arms(self):
+        assert ticks(plots.plot_group_effects(self.averages).yaxis) == ["low", "high"]
+        ax = plots.plot_group_effects(self.averages, arm="high")
+        assert ax.get_xlabel() == "effect of high (units of the outcome)"
+        assert ax.lines[0].get_xdata().tolist() == [3.0]
+
+    def test_the_longest_title_fits_the_figure(self, fitted):
+        X, arm = np.random.default_rng(0).normal(size=(80, 2)), np.arange(80) % 2
+        ax = plots.plot_group_effects(fitted.att_inference(X, arm))
+        ax.figure.canvas.draw()
+        assert title(ax).get_window_extent().x1 < ax.figure.bbox.x1
+
+    def test_a_table_has_its_own_intervals_whose_level_nobody_knows(self):
+        assert "%" not in plots.plot_group_effects(self.frame).get_title("left")
+        with pytest.raises(ValueError, match=r"alpha=0\.1, but a table has its intervals already"):
+            plots.plot_group_effects(self.frame, alpha=0.1)
 
     def test_many_groups_do_not_overlap(self):
         many = pd.concat([self.frame] * 10)
@@ -441,6 +516,7 @@ def every_plot(report):
     yield plots.plot_overlap, (report,)
     yield plots.plot_balance, (report,)
     yield plots.plot_group_effects, (TestGroups.frame,)
+    yield plots.plot_group_effects, (TestGroups.averages,)
     yield plots.plot_rejection, (point, point + 1, point)
 
 
@@ -475,10 +551,28 @@ class TestAxes:
     def test_without_matplotlib_the_extra_is_named(self, report, monkeypatch):
         monkeypatch.setitem(sys.modules, "matplotlib", None)
         for draw, arguments in every_plot(report):
-            with pytest.raises(ImportError, match=r'pip install "hypercate\[\w+\]"') as caught:
+            with pytest.raises(ImportError, match=r'pip install "hypercate\[plots\]"'):
                 draw(*arguments)
-        extra = str(caught.value).split("[")[1].split("]")[0]
-        assert extra in metadata("hypercate").get_all("Provides-Extra")
+
+    def test_the_extra_is_matplotlib_alone_and_the_benchmark_has_it(self):
+        pyproject = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())
+        extras = pyproject["project"]["optional-dependencies"]
+        (only,) = extras["plots"]
+        assert only.startswith("matplotlib>=")
+        assert "hypercate[plots]" in extras["benchmark"]
+
+    def test_intervals_are_of_95_percent_as_those_of_the_tables(self, fitted, report):
+        for draw, (given, *arguments) in every_plot(report):
+            if "alpha" in inspect.signature(draw).parameters and not isinstance(
+                given, pd.DataFrame
+            ):
+                ax = draw(given, *arguments)
+                said = [ax.get_title("left"), *legend(ax)]
+                assert any("95 % intervals" in text for text in said)
+                same = draw(given, *arguments, alpha=0.05)
+                np.testing.assert_array_equal(vertices(ax), vertices(same))
+                other = draw(given, *arguments, alpha=0.1)
+                assert not np.array_equal(vertices(ax), vertices(other))
 
 
 class TestBadInput:
@@ -519,12 +613,27 @@ class TestBadInput:
             plots.plot_calibration(np.ones(3), inference())
 
     def test_a_table_that_is_not_of_effects(self):
-        with pytest.raises(ValueError, match="frame has no column ci_lower, ci_upper"):
+        with pytest.raises(ValueError, match="effects has no column ci_lower, ci_upper"):
             plots.plot_group_effects(TestGroups.frame[["point_estimate"]])
         with pytest.raises(ValueError, match="no rows"):
             plots.plot_group_effects(TestGroups.frame.iloc[:0])
         with pytest.raises(ValueError, match="no level 'arm'"):
             plots.plot_group_effects(TestGroups.frame, arm="drug")
+
+    def test_results_of_another_question_are_sent_to_their_own_picture(self, fitted):
+        X = np.random.default_rng(0).normal(size=(9, 2))
+        with pytest.raises(TypeError, match=r"AverageInference.*plot_group_effects draws averages"):
+            plots.plot_effects(fitted.ate_inference())
+        with pytest.raises(
+            TypeError, match="inference is a AverageInference: pass what effect_inf"
+        ):
+            plots.plot_effect_by(fitted.ate_inference(), [1] * 80)
+        with pytest.raises(TypeError, match=r"effects is a EffectInference.*plot_effects draws"):
+            plots.plot_group_effects(fitted.effect_inference(X))
+
+    def test_averages_at_an_impossible_level(self, fitted):
+        with pytest.raises(ValueError, match=r"alpha=0 "):
+            plots.plot_group_effects(fitted.ate_inference(), alpha=0)
 
     def test_rejection_of_shapes_that_differ_or_values_that_lack(self):
         with pytest.raises(ValueError, match=r"uncertainty \(4,\)"):

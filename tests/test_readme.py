@@ -1,4 +1,4 @@
-"""The README and CONTRIBUTING are true: their code runs, and their commands are those that work."""
+"""What the repository's pages say is true: their code runs, their commands work, links lead on."""
 
 import contextlib
 import io
@@ -22,9 +22,18 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 BENCHMARKS = (ROOT / "benchmarks/README.md").read_text()
+TUTORIALS = (ROOT / "tutorials/README.md").read_text()
+PAGES = {
+    page.relative_to(ROOT).as_posix(): page.read_text()
+    for folder in (".", "benchmarks", "datasets", "docs", "tutorials")
+    for page in sorted((ROOT / folder).glob("*.md"))
+}
+LONGEST = 260
 FILES = {
     "published": [f"ihdp/ihdp_npci_1-25.{part}.npz" for part in ("train", "test")],
     "acic": ["acic2016/x.csv", "acic2016/zymu_1.csv"],
+    "jobs": [f"jobs/jobs_DW_bin.new.10.{part}.npz" for part in ("train", "test")],
+    "twins": ["twins/ganite_Twin_data.csv.gz"],
 }
 
 
@@ -42,8 +51,8 @@ def commands(block):
     return [shlex.split(line) for line in block.strip().splitlines()]
 
 
-def benchmark_commands(text=README):
-    """Arguments of every ``hypercate benchmark DATASET`` that the README shows."""
+def benchmark_commands(text=README + BENCHMARKS):
+    """Arguments of every ``hypercate benchmark DATASET`` that a page shows, the README's first."""
     lines = [line for block in blocks("bash", text) for line in commands(block)]
     return [
         line[1:]
@@ -87,21 +96,96 @@ def one_thread():
 
 
 @pytest.fixture(scope="module")
-def after():
+def folder(tmp_path_factory):
+    """Where the README's Python runs, and saves its files."""
+    return tmp_path_factory.mktemp("readme")
+
+
+@pytest.fixture(scope="module")
+def after(folder):
     """Names defined after each block of Python, and what it printed; blocks run in order."""
     names, states = {}, []
-    for block in blocks("python"):
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            exec(compile(block, "README.md", "exec"), names)
-        states.append((dict(names), printed.getvalue()))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MPLBACKEND", "Agg")
+        for block in blocks("python"):
+            printed = io.StringIO()
+            with contextlib.redirect_stdout(printed):
+                exec(compile(block, "README.md", "exec"), names)
+            states.append((dict(names), printed.getvalue()))
     assert len(states) == 6
     return states
+
+
+class TestFirstScreen:
+    def test_the_example_comes_before_anything_long(self):
+        lines = README.splitlines()
+        assert lines.index("```python") < 30
+        assert len(lines) <= LONGEST
+
+    def test_the_extras_that_it_names_are_those_of_the_project(self):
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+        extras = project["optional-dependencies"]
+        install = README[README.index("## Install") : README.index("## A first example")]
+        named = re.findall(r"`(\w+)`(?= adds)", install)
+        assert named == list(extras)
+        for smaller, larger in itertools.pairwise(named):
+            assert f"hypercate[{smaller}]" in extras[larger]
+        (line,) = commands(blocks("bash", install)[0])
+        assert line == ["pip", "install", ".[plots]"]
+
+    def test_results_shown_are_those_measured(self):
+        from hypercate.benchmark import report
+
+        def measured(name):
+            table = pd.read_csv(ROOT / f"benchmarks/results/{name}.csv", keep_default_na=False)
+            figures = [column for column in table if column.startswith(("pehe", "ate", "effect"))]
+            seconds = ["fit_seconds", "predict_seconds"]
+            table[figures + seconds] = table[figures + seconds].apply(pd.to_numeric)
+            return report.summarise(table)
+
+        ihdp, acic = measured("ihdp-published"), measured("acic-1000")
+        results = README[README.index("## Results") :]
+        rows = [re.split(r" *\| *", line)[1:-1] for line in re.findall(r"^\|.*", results, re.M)][2:]
+        assert len(rows) == 5
+        for learner, *cells in rows:
+            for cell, summary in zip(cells, (ihdp, acic), strict=True):
+                name = learner.strip("*")
+                if cell == "not measured":
+                    assert name not in summary.index
+                else:
+                    row = summary.loc[name]
+                    assert cell == f"{row['out mean']:.3f} ± {row['out s.e.']:.3f}"
+        anchors = ["HyperCATE", "HyperCATE none", "true ATE", "zero effect"]
+        shown = {row[0] for row in rows}
+        for summary in (ihdp, acic):
+            assert summary.drop(anchors, errors="ignore")["out mean"].idxmin() in shown
+
+    def test_seconds_shown_are_those_measured(self):
+        speed = pd.read_csv(ROOT / "benchmarks/results/speed.csv")
+        median = speed.groupby(["learner", "rows"])["fit_seconds"].median()
+        said = re.search(
+            r"10,000 rows takes (\d+) s \(CausalForestDML: (\d+) s\), 1,000,000 rows (\d+) s",
+            README,
+        )
+        keys = [("HyperCATE", 10_000), ("CausalForestDML", 10_000), ("HyperCATE", 1_000_000)]
+        assert [int(number) for number in said.groups()] == [round(median[key]) for key in keys]
 
 
 class TestPythonBlocks:
     def test_the_first_example_is_about_ten_lines(self):
         assert len([line for line in blocks("python")[0].splitlines() if line]) <= 14
+
+    def test_the_picture_shown_is_the_picture_that_the_example_draws(self, after, folder):
+        from matplotlib.image import imread
+
+        shown = re.search(r"!\[[^]]+\]\((docs/[^)]+\.png)\)", README).group(1)
+        assert (ROOT / shown).stat().st_size < 60_000
+        drawn = imread(folder / Path(shown).name)
+        assert drawn.std() > 0.05
+        # another processor's last digits give 0.0002 and less; another label 0.002, level 0.007
+        assert drawn.shape == imread(ROOT / shown).shape
+        assert np.abs(drawn - imread(ROOT / shown)).mean() < 0.0015
 
     def test_the_first_example_finds_the_effect_that_its_data_have(self, after):
         names, _ = after[0]
@@ -113,7 +197,7 @@ class TestPythonBlocks:
         assert np.sqrt(np.mean(error**2)) < 0.35
         assert abs(names["est"].ate(names["X"]) - 2 * names["north"].mean()) < 0.3
 
-    @pytest.mark.parametrize(("place", "n_lines"), [(0, 7), (1, 16)])
+    @pytest.mark.parametrize(("place", "n_lines"), [(0, 9), (1, 9)])
     def test_the_output_shown_is_the_output_printed(self, after, place, n_lines):
         shown, printed = blocks("text")[place].splitlines(), after[place][1].splitlines()
         assert len(shown) == len(printed) == n_lines
@@ -126,11 +210,15 @@ class TestPythonBlocks:
 
     def test_the_averages_of_the_example_hold_what_its_data_have(self, after):
         names, _ = after[1]
-        groups = names["groups"]
+        groups = names["by_site"].summary_frame()
         held = (groups["ci_lower"] < [2, 0, 1]) & (groups["ci_upper"] > [2, 0, 1])
         assert groups.index.tolist() == ["north", "south", "unknown"]
         assert held.all()
         lower, upper = names["est"].ate_interval()
+        (sentence,) = re.findall(r"average effect over all patients:[^`]*", README)
+        said = re.findall(r"\d\.\d+", sentence)
+        found = [names["est"].ate(), lower, upper]
+        assert [float(number) for number in said] == pytest.approx(found, abs=0.05)
         assert lower < 2 * names["north"].mean() < upper
 
     def test_the_example_shows_that_a_person_is_less_certain_than_an_effect(self, after):
@@ -265,8 +353,13 @@ class TestTheTwoCommands:
 
 class TestOtherCommands:
     def test_every_line_of_bash_is_known(self):
-        shown = {Path(line[0]).name for block in blocks("bash") for line in commands(block)}
-        assert shown == {"python3", "python", "ruff", "mypy", "pytest", "hypercate"}
+        shown = {
+            Path(line[0]).name
+            for text in (README, BENCHMARKS, TUTORIALS)
+            for block in blocks("bash", text)
+            for line in commands(block)
+        }
+        assert shown == {"pip", "python3", "python", "ruff", "mypy", "pytest", "hypercate"}
 
     def test_version_is_the_projects(self, capsys):
         with pytest.raises(SystemExit, match="0"):
@@ -274,14 +367,14 @@ class TestOtherCommands:
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
         assert capsys.readouterr().out.strip() == project["version"]
 
-    def test_help_names_every_option_that_the_readme_uses(self, capsys):
+    def test_help_names_every_option_that_is_used(self, capsys):
         with pytest.raises(SystemExit, match="0"):
             cli.main(["benchmark", "--help"])
         text = capsys.readouterr().out
         used = {word for line in benchmark_commands() for word in line if word.startswith("--")}
         assert used == {
             *("--source", "--replications", "--learners", "--treated", "--rows", "--jobs", "--out"),
-            *("--design", "--intervals"),
+            *("--design", "--intervals", "--arms", "--share"),
         }
         assert all(name in text for name in used)
 
@@ -297,8 +390,11 @@ class TestOtherCommands:
         for line in results:
             assert max(cli.replications(option(line, "--replications"))) <= 25
             assert panel.select(option(line, "--learners", "panel"))[0] == panel.OURS
-        folders = [option(line, "--out") for line in benchmark_commands()]
-        assert len(set(folders)) == len(folders)
+        folders = {}
+        for line in benchmark_commands():
+            part_of_one = with_option(line, replications="1", learners="panel", jobs="1")
+            folders.setdefault(option(line, "--out"), set()).add(tuple(sorted(part_of_one)))
+        assert all(len(settings) == 1 for settings in folders.values())
 
     @pytest.mark.parametrize(
         "line",
@@ -308,22 +404,20 @@ class TestOtherCommands:
     def test_commands_of_the_results_run(self, line, tmp_path, capsys):
         pytest.importorskip("econml")
         skip_without_data(line)
+        from hypercate.benchmark.studies import STUDIES
+
         quick = with_option(
             line, replications="1", learners="T Lasso,zero effect", jobs="1", out=str(tmp_path)
         )
         assert cli.main(quick) == 0
         results = pd.read_csv(tmp_path / "results.csv", dtype={"treated": str})
-        assert results["pehe_out"].notna().all()
+        assert results[f"{STUDIES[line[1]].headline}_out"].notna().all()
         assert set(results["treated"]) == {option(line, "--treated", "all")}
         assert capsys.readouterr().out == (tmp_path / "report.md").read_text()
 
     @pytest.mark.parametrize(
         "line",
-        [
-            line
-            for line in benchmark_commands() + benchmark_commands(BENCHMARKS)
-            if "--intervals" in line
-        ],
+        [line for line in benchmark_commands() if "--intervals" in line],
         ids=lambda line: line[-1],
     )
     def test_commands_of_intervals_run(self, line, tmp_path, capsys):
@@ -341,7 +435,7 @@ class TestOtherCommands:
     def test_scripts_shown_exist_and_write_where_git_does_not_look(self):
         lines = [
             line
-            for text in (README, BENCHMARKS)
+            for text in (README, BENCHMARKS, TUTORIALS)
             for block in blocks("bash", text)
             for line in commands(block)
         ]
@@ -353,38 +447,57 @@ class TestOtherCommands:
         }
         ignored = (ROOT / ".gitignore").read_text().split()
         assert "/results/" in ignored
-        folders = [
-            option(line, "--out")
-            for line in [*scripts, *benchmark_commands(), *benchmark_commands(BENCHMARKS)]
-        ]
+        folders = [option(line, "--out") for line in [*scripts, *benchmark_commands()]]
         assert all(folder.startswith("results/") for folder in folders)
 
     def test_scripts_of_benchmarks_have_the_options_that_are_shown(self):
-        for _, script, *arguments in (
-            line
-            for block in blocks("bash", BENCHMARKS)
-            for line in commands(block)
-            if line[0] == "python"
-        ):
+        used = {}
+        for block in blocks("bash", BENCHMARKS):
+            for program, script, *arguments in commands(block):
+                if program == "python":
+                    options = {word for word in arguments if word.startswith("--")}
+                    used.setdefault(script, set()).update(options)
+        assert len(used) == 4
+        for script, options in used.items():
             help_text = subprocess.run(
                 [sys.executable, ROOT / script, "--help"],
                 capture_output=True,
                 text=True,
                 check=True,
             ).stdout
-            assert all(word in help_text for word in arguments if word.startswith("--"))
+            assert all(option in help_text for option in options)
+
+
+def anchors(text):
+    """What links to the headings of a page are made of."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", text, flags=re.S | re.M), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 class TestLinks:
-    @pytest.mark.parametrize(
-        "name", ["README.md", "CONTRIBUTING.md", "benchmarks/README.md", "datasets/README.md"]
-    )
-    def test_every_file_linked_is_there(self, name):
-        links = re.findall(r"\]\(([^)]+)\)", (ROOT / name).read_text())
-        local = [link for link in links if not link.startswith("http")]
-        absent = [link for link in local if not ((ROOT / name).parent / link).exists()]
-        assert local
-        assert not absent
+    def test_the_pages_are_all_there(self):
+        assert {"README.md", "CONTRIBUTING.md", "benchmarks/README.md", "docs/limits.md"} < set(
+            PAGES
+        )
+
+    @pytest.mark.parametrize("name", PAGES)
+    def test_every_file_and_heading_linked_is_there(self, name):
+        links = re.findall(r"\]\(([^)]+)\)", PAGES[name])
+        for link in links:
+            path, _, heading = link.partition("#")
+            if not link.startswith("http"):
+                page = ((ROOT / name).parent / path) if path else ROOT / name
+                assert page.exists(), link
+                assert not heading or heading in anchors(page.read_text()), link
+
+    def test_the_contents_of_the_results_name_every_section(self):
+        contents = BENCHMARKS[: BENCHMARKS.index("\n## ")]
+        linked = set(re.findall(r"\]\(#([^)]+)\)", contents))
+        assert linked == anchors(BENCHMARKS) - anchors(BENCHMARKS.splitlines()[0])
+
+    @pytest.mark.parametrize("name", ["README.md", "docs/limits.md", "docs/how-it-works.md"])
+    def test_pages_are_found_from_the_readme(self, name):
+        assert name == "README.md" or f"]({name})" in README
 
     def test_contributing_lists_every_module(self):
         layout = re.search(r"^```\nhypercate/\n(.*?)^```", CONTRIBUTING, re.S | re.M).group(1)

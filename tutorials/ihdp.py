@@ -146,4 +146,4 @@ print(comparison.round(3).to_string())
 # %% [markdown]
 # One replicate is one draw: it says little about which learner is better. `hypercate benchmark
 # ihdp` repeats this over many replicates with the whole panel, a Gaussian process with a length
-# scale a column among it, and the README has the table.
+# scale for each column among it, and benchmarks/README.md has the table.

@@ -98,8 +98,8 @@ found = estimator.calibration_
 print(f"factor {found.scale:.2f}, random start {found.start_share:.0%}, {found.dof:.0f} df")
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.8), layout="constrained")
-plots.plot_effects(inference, ax=left)
-plots.plot_effect_by(inference, test.X["x8"], ax=right)
+plots.plot_effects(inference, alpha=0.1, ax=left)
+plots.plot_effect_by(inference, test.X["x8"], alpha=0.1, ax=right)
 figure.savefig(out / "uncertainty_effects.png", dpi=150)
 
 # %% [markdown]
@@ -171,12 +171,13 @@ print(f"true ATE: {train.effect.mean():.2f}, treated minus controls: {naive:.2f}
 print(f"ATT: {estimator.att():.2f}, true: {train.effect[train.treatment == 1].mean():.2f}")
 
 groups = pd.qcut(train.X["x8"], 4, labels=["lowest", "low", "high", "highest"]).rename("x8")
-by_group = estimator.gate_inference(groups).summary_frame()
+of_groups = estimator.gate_inference(groups)
+by_group = of_groups.summary_frame()
 by_group["true"] = pd.Series(train.effect).groupby(groups, observed=True).mean()
 print(by_group.round(2).to_string())
 
 figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.2), layout="constrained")
-plots.plot_group_effects(by_group, ax=left)
+plots.plot_group_effects(of_groups, ax=left)
 plots.plot_history(estimator, ax=right)
 figure.savefig(out / "uncertainty_averages.png", dpi=150)
 

@@ -134,7 +134,7 @@ def draw(results: pd.DataFrame, title: str, path: Path) -> None:
     from matplotlib.figure import Figure
 
     summary = summarise(results).dropna(subset="score mean")
-    figure = Figure(figsize=(11, 5.2), layout="constrained")
+    figure = Figure(figsize=(11, 5.8), layout="constrained")
     FigureCanvasAgg(figure)
     coverage, rejection = figure.subplots(1, 2)
     coverage.plot([0, 100], [0, 100], color="#94a3b8", lw=1, ls="--", zorder=1)
@@ -163,12 +163,13 @@ def draw(results: pd.DataFrame, title: str, path: Path) -> None:
         rejection.plot(REJECTED, [row[f"pehe {share} ratio"] for share in REJECTED], **style)
     coverage.set(xlim=(45, 100), ylim=(0, 102), xticks=LEVELS)
     coverage.set_xlabel("nominal level, % (line: mean, bar: lowest to highest replication)")
-    coverage.set_ylabel("true effects covered, %")
+    coverage.set_ylabel("coverage: true effects inside their intervals, %")
     rejection.set(xticks=REJECTED, xlabel=f"widest intervals (at {SCORED} %) rejected, % of rows")
     rejection.set_ylabel("sqrt-PEHE of the rows kept, over that of all rows")
     coverage.set_title(title, loc="left")
+    rejection.set_title("Error without the least certain rows", loc="left")
     if len(summary):
-        coverage.legend(frameon=False, loc="lower right", fontsize="small")
+        figure.legend(frameon=False, loc="outside lower center", ncols=4)
     for axes in (coverage, rejection):
         axes.grid(color="#e2e8f0", lw=0.6, zorder=0)
         axes.spines[["top", "right"]].set_visible(False)

@@ -10,6 +10,7 @@ import pandas as pd
 from hypercate.benchmark import tables
 from hypercate.benchmark.panel import OURS
 from hypercate.benchmark.tables import NO_SPREAD, numbers, with_error
+from hypercate.log_axis import label_decimals
 
 OUR_COLOUR, THEIR_COLOUR = "#c2410c", "#64748b"
 _LEAST_SHOWN = 1e-4
@@ -107,13 +108,15 @@ def draw(results: pd.DataFrame, title: str, path: Path) -> None:
     axes.set_yticks(range(len(summary)), summary.index[::-1])
     for label in axes.get_yticklabels():
         label.set_fontweight("bold" if label.get_text() == OURS else "normal")
-    axes.set_xscale("log" if study.log_scale else "linear")
+    if study.log_scale:
+        axes.set_xscale("log")
+        label_decimals(axes.xaxis)
     axes.set_xlabel(
         f"out-of-sample {study.label}{', log scale' if study.log_scale else ''} "
         "(dot: replication, bar: median, diamond: mean)"
     )
     axes.set_title(title, loc="left")
-    axes.grid(axis="x", which="both", color="#e2e8f0", lw=0.6, zorder=0)
+    axes.grid(axis="x", color="#e2e8f0", lw=0.6, zorder=0)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.tick_params(axis="y", length=0)
