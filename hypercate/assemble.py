@@ -158,6 +158,7 @@ def _evidence(
         model=model,
         outcomes=outcomes[model, column],
         used=encoded.used,
+        index_hash=encoded.index_hash,
     )
 
 

@@ -286,9 +286,11 @@ class HyperCATE(Answers, BaseEstimator):
         Parameters
         ----------
         X : DataFrame or array-like, shape (n, n_features)
-            Numeric, boolean, categorical and string columns, with missing values.
+            Numeric, boolean, categorical and string columns, with missing values. A frame may be
+            of pandas, polars or pyarrow, or any other eager frame that narwhals reads.
         y : array-like, shape (n,)
-            Observed outcome.
+            Observed outcome. Like the other arguments with a value a row, it is taken by position:
+            a pandas Series is refused if its index holds the labels of X in another order.
         treatment : array-like, shape (n,)
             Arm that each row received, any labels. Required.
         sample_weight : array-like, shape (n,), optional

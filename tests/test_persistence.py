@@ -311,7 +311,7 @@ class TestRoundTrip:
     )
     def test_names_of_columns_may_be_long_or_strange(self, name, tmp_path):
         _, X, y, treatment, _ = study(IN_SHORT)
-        X = pd.DataFrame(X, columns=["a", "", name])
+        X = pd.DataFrame(X, columns=pd.Index(["a", "", name], dtype=object))
         est = HyperCATE(**SMALL | {"inputs": "raw"}).fit(X, y, treatment)
         est.save(tmp_path / "model")
         loaded = HyperCATE.load(tmp_path / "model", device="cpu")

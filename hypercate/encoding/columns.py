@@ -241,6 +241,8 @@ def _level(category: Any) -> str:
     """A category in words; 1, 1.0 and "1" are one level, as a missing value turns 1 into 1.0."""
     if isinstance(category, float) and category.is_integer():
         return str(int(category))
+    if isinstance(category, str):
+        return str.__str__(category)  # of an enumeration, its value
     return str(category)
 
 
