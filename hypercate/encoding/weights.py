@@ -28,7 +28,7 @@ def check_sample_weight(
     Returns
     -------
     ndarray of float64, shape (n,)
-        As given, or in units of the largest where squares or sums would not be finite.
+        As given, or divided by a power of two where squares or sums would not be finite.
 
     Raises
     ------
@@ -55,12 +55,11 @@ def check_sample_weight(
             "sample_weight is zero in every row: at least one row needs a positive weight"
         )
     largest = weights.max()
-    if LEAST_WEIGHT < largest < LARGEST_WEIGHT:
-        return weights
-    lost = (weights > 0) & (weights / largest == 0)
+    scaled = np.ldexp(weights, -np.frexp(largest)[1])
+    lost = (weights > 0) & (scaled == 0)
     if lost.any():
         raise ValueError(
             f"sample_weight is lost to rounding beside the largest, {largest:g}, in "
             f"{rows_where(lost)}: make these 0, or drop the rows"
         )
-    return weights / largest
+    return weights if LEAST_WEIGHT < largest < LARGEST_WEIGHT else scaled
