@@ -286,11 +286,14 @@ class HyperCATE(Answers, BaseEstimator):
         Parameters
         ----------
         X : DataFrame or array-like, shape (n, n_features)
-            Numeric, boolean, categorical and string columns, with missing values.
+            Numeric, boolean, categorical and string columns, with missing values. A frame may be
+            of pandas, polars or pyarrow, or any other eager frame that narwhals reads.
         y : array-like, shape (n,)
-            Observed outcome. Gross outliers, which would decide every mean, are counted as the
-            furthest of the others, with a warning that names the rows: at most 1 % of the rows, if
-            they are more than ten times as far from the median as all others.
+            Observed outcome. Like the other arguments with one value per row, it is taken by
+            position: a pandas Series is refused if its index holds the labels of X in another
+            order. Gross outliers, which would decide every mean, are counted as the furthest of
+            the others, with a warning that names the rows: at most 1 % of the rows, if they are
+            more than ten times as far from the median as all others.
         treatment : array-like, shape (n,)
             Arm that each row received, any labels. Required.
         sample_weight : array-like, shape (n,), optional

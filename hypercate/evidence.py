@@ -32,6 +32,9 @@ class Evidence:
         Potential outcomes predicted by the model at the row.
     used : ndarray of bool, shape (n_given,)
         Which rows of the frame that was fitted these are: those of positive weight.
+    index_hash : ndarray of uint64, shape (n_given,), or None
+        Of the labels of that frame's rows, by `hypercate.encoding.frames.hash_labels`, so that
+        what is passed later can be seen to be in another order; None if it was no pandas frame.
     """
 
     arm: np.ndarray
@@ -43,6 +46,7 @@ class Evidence:
     model: np.ndarray
     outcomes: np.ndarray
     used: np.ndarray
+    index_hash: np.ndarray | None = None
 
     @property
     def n_arms(self) -> int:

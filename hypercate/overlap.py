@@ -11,7 +11,14 @@ import numpy as np
 import pandas as pd
 
 from hypercate.compat import num_samples, rows_of
-from hypercate.encoding import Conditions, FeatureEncoder, check_rows, check_sample_weight
+from hypercate.encoding import (
+    Conditions,
+    FeatureEncoder,
+    as_pandas,
+    check_rows,
+    check_sample_weight,
+    index_of,
+)
 from hypercate.encoding.columns import CategoryColumn
 from hypercate.folds import Folds
 from hypercate.nuisance.propensity import fit_propensity
@@ -140,11 +147,13 @@ def overlap_report(
     """
     if not isinstance(random_state, Integral):
         raise TypeError(f"random_state={random_state!r} must be an integer")
+    row_labels = index_of(X)
+    X = as_pandas(X, "X")
     features = FeatureEncoder.fit(X)
-    arms = Conditions.fit(treatment, control)
+    arms = Conditions.fit(treatment, control, "overlap_report(X, treatment)")
     n = num_samples(X)
-    check_rows(n, treatment=treatment)
-    weight = check_sample_weight(sample_weight, n)
+    check_rows(n, row_labels, treatment=treatment)
+    weight = check_sample_weight(sample_weight, n, row_labels)
     used = weight > 0
     if not used.all():
         features = FeatureEncoder.fit(rows_of(X, np.flatnonzero(used)))

@@ -15,6 +15,7 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from hypercate.encoding import check_rows
+from hypercate.encoding.checks import as_series
 from hypercate.inference.averages import AverageInference
 from hypercate.inference.effects import EffectInference, check_alpha
 from hypercate.log_axis import label_decimals
@@ -130,8 +131,7 @@ def plot_effect_by(
     covariate : array-like, shape (n,)
         Numbers are put in 12 bins of equal counts (values, if there are no more), and missing
         ones left out and counted in the axis label. Categories, strings, booleans and numbers of
-        at most two values stay as they are, with missing as one more. A Series that has the
-        labels of the data's index in another order is put in that order.
+        at most two values stay as they are, with missing as one more.
     alpha : float in (0, 1), default=0.05
         Intervals have level 1 - alpha.
     arm : label, optional
@@ -151,12 +151,12 @@ def plot_effect_by(
     TypeError
         If the covariate is neither numbers nor categories, or inference is something else.
     ValueError
-        If lengths differ, there are over 30 categories, alpha is not inside (0, 1), or arm is
-        needed or unknown.
+        If lengths differ, the covariate is a Series with the labels of the data in another order,
+        there are over 30 categories, alpha is not inside (0, 1), or arm is needed or unknown.
     """
     ax = _axes(ax)
     arm, frame = _effects_of(inference, alpha, arm)
-    values = _aligned(covariate, inference.index)
+    values = _covariate(covariate, inference.index)
     name = "covariate" if values.name is None else str(values.name)
     frame = frame.reset_index(drop=True)
     intervals = f"mean of their {_percent(1 - alpha)} intervals"
@@ -206,7 +206,8 @@ def plot_calibration(
     ImportError
         If matplotlib is not installed.
     ValueError
-        If the intervals are not of effect_true's shape, or a level is not inside (0, 1).
+        If the intervals are not of effect_true's shape, effect_true is a Series with the labels of
+        the data in another order, or a level is not inside (0, 1).
     """
     ax = _axes(ax)
     true = np.asarray(effect_true, dtype=float)
@@ -218,6 +219,8 @@ def plot_calibration(
                 f"effect_true has shape {true.shape}, but the intervals have {lower.shape}"
             )
         coverage.append(100 * np.mean((lower <= true) & (true <= upper)))
+    if isinstance(intervals, EffectInference):
+        check_rows(len(true), intervals.index, effect_true=effect_true)
     place = _count(ax, "coverage")
     if place == 0:
         ax.plot(
@@ -630,13 +633,9 @@ def _ends(intervals: Intervals, alpha: float) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(lower), np.asarray(upper)
 
 
-def _aligned(covariate: Any, index: pd.Index) -> pd.Series:
-    check_rows(len(index), covariate=covariate)
-    values = covariate if isinstance(covariate, pd.Series) else pd.Series(covariate)
-    moved = not values.index.equals(index) and values.index.is_unique and index.is_unique
-    if moved and values.index.isin(index).all():
-        return values.reindex(index)
-    return values
+def _covariate(covariate: Any, index: pd.Index) -> pd.Series:
+    check_rows(len(index), index, covariate=covariate)
+    return as_series(covariate, "covariate")
 
 
 def _is_numeric(values: pd.Series) -> bool:

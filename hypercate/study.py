@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from scipy.sparse import issparse
 
 from hypercate.compat import num_samples, rows_of
-from hypercate.encoding import Conditions, FeatureEncoder, check_rows, check_sample_weight
-from hypercate.encoding.checks import as_labels, as_vector
+from hypercate.encoding import (
+    Conditions,
+    FeatureEncoder,
+    as_pandas,
+    check_rows,
+    check_sample_weight,
+    index_of,
+)
+from hypercate.encoding.checks import as_array, as_labels, as_vector, listed, warn
+from hypercate.encoding.frames import hash_labels
 from hypercate.outcomes import Family, family_of
 from hypercate.outcomes.reading import read_outcome
 
 LEAST_GROUPS = 3
 MANY_REPEATED = 0.05  # share of rows that have a twin
+MANY_NUMBERS = 20  # as treatment, more than which are the outcome if y holds strings
+CALL = (
+    "fit(X, y, treatment), unlike that of EconML, fit(Y, T, X=X), and of CausalML, "
+    "fit(X, treatment, y)"
+)
 SELDOM_OTHER = 0.05  # share of pairs alike in x that differ in y or arm, over that by chance
 
 
@@ -66,6 +80,8 @@ class Encoded:
         Of the outcome.
     used : ndarray of bool, shape (n_given,)
         Rows of positive weight among those given.
+    index_hash : ndarray of uint64, shape (n_given,), or None
+        Of the labels of the rows given, by `hash_labels`; None if X was no pandas frame.
     """
 
     study: Study
@@ -73,6 +89,7 @@ class Encoded:
     conditions: Conditions
     family: Family
     used: np.ndarray
+    index_hash: np.ndarray | None
 
 
 def read_study(
@@ -96,16 +113,20 @@ def read_study(
     UserWarning
         If many rows are repeated and there are no groups.
     """
+    index = index_of(X)
+    X, y, treatment = as_pandas(X, "X"), as_pandas(y, "y"), as_pandas(treatment, "treatment")
+    _check_dimensions(X, y, treatment)
     features = FeatureEncoder.fit(X)
-    conditions = Conditions.fit(treatment, control)
+    conditions = Conditions.fit(treatment, control, CALL)
     n = num_samples(X)
-    check_rows(n, y=y, treatment=treatment, groups=groups)
-    weight = check_sample_weight(sample_weight, n)
+    check_rows(n, index, y=y, treatment=treatment, groups=groups)
+    weight = check_sample_weight(sample_weight, n, index)
     used = weight > 0
     if not used.all():
         X = rows_of(X, np.flatnonzero(used))
         features = FeatureEncoder.fit(X)
     labels = read_outcome(y)
+    _check_order(labels, conditions.labels)
     family = family_of(labels, outcome, weight)
     position = conditions.positions(treatment)[used]
     _check_support(position, conditions.labels)
@@ -121,7 +142,30 @@ def read_study(
     )
     if groups is None:
         _warn_of_repeated_rows(study)
-    return Encoded(study, features, conditions, family, used)
+    index_hash = None if index is None else hash_labels(index)
+    return Encoded(study, features, conditions, family, used, index_hash)
+
+
+def _check_dimensions(X: Any, y: Any, treatment: Any) -> None:
+    """Refuse arguments in another order, where their dimensions tell."""
+    if isinstance(X, pd.DataFrame) or issparse(X) or as_array(X, "X").ndim != 1:
+        return
+    for name, values in (("y", y), ("treatment", treatment)):
+        if as_array(values, name).ndim == 2:
+            raise ValueError(
+                f"X has one dimension and {name} has two: the order of arguments is {CALL}. A "
+                "single covariate is X.reshape(-1, 1), or a frame of one column"
+            )
+
+
+def _check_order(y: np.ndarray, arms: np.ndarray) -> None:
+    """Refuse outcomes as treatment and arms as y, where their types tell."""
+    if y.dtype.kind == "U" and arms.dtype.kind in "iu" and len(arms) > MANY_NUMBERS:
+        raise ValueError(
+            f"y holds strings, {listed(map(repr, np.unique(y).tolist()))}, and treatment holds "
+            f"{len(arms)} distinct numbers, as if they had changed places: the order of arguments "
+            f"is {CALL}. If treatment does hold arms, pass them as strings"
+        )
 
 
 def _clusters(
@@ -147,11 +191,14 @@ def _clusters(
 
 
 def _check_support(position: np.ndarray, labels: np.ndarray) -> None:
+    outcomes = labels.dtype.kind in "iu" and len(labels) > MANY_NUMBERS
+    hint = f". If these are outcomes: the order of arguments is {CALL}" if outcomes else ""
     for label, count in zip(labels, np.bincount(position, minlength=len(labels)), strict=True):
         if count < 2:
             raise ValueError(
                 f"arm {label.item()!r} has {count} row(s) of positive weight, but needs at least "
                 "2, one to train on and one to hold out: drop the arm or merge it with another"
+                + hint
             )
 
 
@@ -166,11 +213,10 @@ def _warn_of_repeated_rows(study: Study) -> None:
     by_chance = np.square(answer_times / len(x)).sum()
     pairs, alike = (np.sum(c * (c - 1.0)) for c in (times, x_times))
     if repeated > MANY_REPEATED and alike - pairs < SELDOM_OTHER * (1 - by_chance) * alike:
-        warnings.warn(
+        warn(
             f"{repeated:.0%} of the rows are repeated: they are identical to another row in every "
             "covariate, the outcome and the treatment. If these are copies of one unit, errors and "
-            "intervals are too small: pass groups=, the unit of each row, or drop the copies",
-            stacklevel=4,
+            "intervals are too small: pass groups=, the unit of each row, or drop the copies"
         )
 
 

@@ -508,8 +508,8 @@ class TestContrasts:
         ("groups", "error", "message"),
         [
             (["a"] * 5, ValueError, "groups has 5 rows, but X has 40"),
-            ("a", ValueError, "groups has 1 rows, but X has 40"),
-            (np.full((N, 2), "a"), ValueError, "1-dimensional"),
+            ("a", TypeError, "groups must have one value for each row of X"),
+            (np.full((N, 2), "a"), ValueError, r"groups should be a 1d array.*\(40, 2\)"),
             (with_value(["a"] * N, 7, None), ValueError, "misses 1 labels, the first at row 7:"),
             (np.arange(N), ValueError, r"2 rows of every arm, but \d+ has .* of arm 'control'"),
         ],
@@ -687,5 +687,5 @@ class TestAnything:
 
         attempt()
         assert len(fits) > 25
-        assert sum(groups is not None for groups in fits) > 10
+        assert sum(groups is not None for groups in fits) > 5
         assert len(messages) > 60

@@ -533,7 +533,7 @@ class TestConditions:
         ("treatment", "error", "message"),
         [
             (np.zeros((5, 1)), ValueError, r"shape \(5, 1\).*treatment\[:, 0\]"),
-            (pd.DataFrame({"t": [0, 1]}), ValueError, r"treatment\[:, 0\]"),
+            (pd.DataFrame({"t": [0, 1], "u": [0, 1]}), ValueError, r"the column of a DataFrame"),
             (3, ValueError, "treatment should be a 1d array"),
             (None, ValueError, "treatment should be a 1d array"),
             ([], ValueError, "at least two arms"),

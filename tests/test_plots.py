@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from scipy import stats
 from sklearn.exceptions import NotFittedError
@@ -241,13 +243,32 @@ class TestEffectByCovariate:
         grade = pd.Categorical(["low", "mid", "high"] * 20, ["low", "mid", "high", "none"])
         assert ticks(plots.plot_effect_by(inference(), grade).xaxis) == ["low", "mid", "high"]
 
-    def test_a_series_in_another_order_is_matched_by_its_index(self):
+    def test_a_series_in_another_order_is_refused(self):
         result = inference(index=pd.Index([f"row {i}" for i in range(60)]))
         age = pd.Series(np.linspace(20, 80, 60), index=result.index, name="age")
-        expected, moved = (
-            plots.plot_effect_by(result, each) for each in (age, age.sample(frac=1, random_state=0))
+        moved = age.sample(frac=1, random_state=0)
+        message = r"{} has an index .* another order: pass {}\.loc\[X\.index\]"
+        with pytest.raises(ValueError, match=message.format("covariate", "covariate")):
+            plots.plot_effect_by(result, moved)
+        with pytest.raises(ValueError, match=message.format("effect_true", "effect_true")):
+            plots.plot_calibration(moved, result)
+        expected, back = (
+            plots.plot_effect_by(result, each) for each in (age, moved.loc[result.index])
         )
-        np.testing.assert_array_equal(moved.lines[1].get_data(), expected.lines[1].get_data())
+        np.testing.assert_array_equal(back.lines[1].get_data(), expected.lines[1].get_data())
+        plots.plot_calibration(age, result)
+
+    @pytest.mark.parametrize(
+        "kind", [pl.Series, pa.array, lambda values: pa.chunked_array([values])]
+    )
+    def test_a_series_of_another_library(self, kind):
+        for values in (np.linspace(20, 80, 60).tolist(), ["a", None, "b"] * 20):
+            expected, found = (
+                plots.plot_effect_by(inference(), each) for each in (values, kind(values))
+            )
+            assert ticks(found.xaxis) == ticks(expected.xaxis)
+            assert found.get_xlabel() == "covariate"
+            np.testing.assert_array_equal(found.lines[1].get_data(), expected.lines[1].get_data())
 
     def test_an_index_with_repeats_is_taken_as_it_comes(self):
         result = inference(index=pd.Index([0, 1] * 30))

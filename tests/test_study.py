@@ -105,17 +105,18 @@ class TestClusters:
             np.arange(N) // 4 / 8,
             [f"school {i // 4}" for i in range(N)],
             np.array([f"school {i // 4}" for i in range(N)], dtype=object),
-            pd.Series(np.arange(N) // 4, index=np.arange(N)[::-1]),
+            pd.Series(np.arange(N) // 4, index=np.arange(N) + N),
             pd.Series(np.arange(N) // 4, dtype="Int64"),
             pd.Series([f"{i // 4}" for i in range(N)], dtype="string"),
             pd.Categorical(np.arange(N) // 4, categories=range(99)),
             pd.Index(np.arange(N) // 4),
+            pd.DataFrame({"g": np.arange(N) // 4}),
         ],
         ids=lambda groups: f"{type(groups).__name__} {getattr(groups, 'dtype', '')}",
     )
     def test_labels_may_be_of_any_kind(self, groups):
         cluster = read(*trial(), groups=groups).study.cluster
-        labels = list(groups)
+        labels = list(groups["g"] if isinstance(groups, pd.DataFrame) else groups)
         assert cluster.dtype == np.int64
         assert set(cluster) == set(range(len(set(labels))))
         assert len(set(zip(labels, cluster.tolist(), strict=True))) == len(set(labels))
@@ -132,7 +133,12 @@ class TestClusters:
             (range(5), ValueError, f"groups has 5 rows, but X has {N}"),
             (["a"] * (N + 1), ValueError, f"groups has {N + 1} rows, but X has {N}"),
             (np.zeros((N, 2)), ValueError, r"groups should be a 1d array.*\(60, 2\)"),
-            (pd.DataFrame({"g": range(N)}), ValueError, "groups should be a 1d array"),
+            (pd.DataFrame(np.zeros((N, 2))), ValueError, "groups should be a 1d array"),
+            (
+                pd.Series(range(N), index=np.arange(N)[::-1]),
+                ValueError,
+                r"groups has an index .* another order: pass groups\.loc\[X\.index\]",
+            ),
             (7, TypeError, "groups must have one value for each row"),
             (["a", 1] * (N // 2), TypeError, r"groups holds str \(first in row 0\) and int"),
             (pd.date_range("2020", periods=N), TypeError, "groups holds Timestamp"),

@@ -9,7 +9,8 @@ import pandas as pd
 
 from hypercate.answers.arguments import require_treatment
 from hypercate.answers.effects import Effects
-from hypercate.encoding import check_rows
+from hypercate.encoding import check_rows, index_of
+from hypercate.encoding.checks import as_series
 from hypercate.inference import averages, heterogeneity
 from hypercate.inference.averages import AverageInference
 from hypercate.train.device import resolve_device
@@ -137,8 +138,8 @@ class Averages(Effects):
             return averages.effect_on_treated(self._evidence(), control, labels)
         require_treatment(treatment, "att", "X, treatment")
         effects = self._effects_of_all_models(X, T0)
-        check_rows(len(effects), treatment=treatment)
-        arm = self.fitted_.conditions.positions(treatment)
+        check_rows(len(effects), index_of(X), treatment=treatment)
+        arm = self.fitted_.conditions.positions(treatment, call="att(X, treatment)")
         return averages.effect_on_treated_at(self._evidence(), effects, arm, control, labels)
 
     def gate(self, groups: Any, *, T0: Any = None) -> pd.Series:
@@ -196,12 +197,13 @@ class Averages(Effects):
         Raises
         ------
         ValueError
-            If a label is missing, or a group has fewer than two rows of an arm.
+            If a label is missing, a group has fewer than two rows of an arm, or groups is a Series
+            with the labels of the rows in another order.
         """
         control = self._control(T0)
-        labels = pd.Series(groups).reset_index(drop=True)
         evidence = self._evidence()
-        check_rows(len(evidence.used), groups=labels)
+        check_rows(len(evidence.used), evidence.index_hash, groups=groups)
+        labels = as_series(groups, "groups").reset_index(drop=True)
         return averages.group_effects(evidence, labels[evidence.used], control, self.arms_.tolist())
 
     def heterogeneity_test(self, *, T0: Any = None) -> pd.DataFrame:

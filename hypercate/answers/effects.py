@@ -10,7 +10,7 @@ import pandas as pd
 
 from hypercate.answers.arguments import draw_seed, is_every_other_arm, require_treatment
 from hypercate.answers.outcomes import Outcomes
-from hypercate.encoding import check_rows, check_sample_weight
+from hypercate.encoding import check_rows, check_sample_weight, index_of
 from hypercate.inference.effects import EffectInference, against, contrast
 from hypercate.inference.jackknife import mix, root_sum_of_squares, spread
 from hypercate.outcomes.reading import read_outcome
@@ -55,7 +55,7 @@ class Effects(Outcomes):
         ValueError
             If T0 or T1 is not one of the arms.
         """
-        return self._contrast(self.predict_outcomes(X), T0, T1)
+        return self._contrast(self.predict_outcomes(X), T0, T1, index_of(X))
 
     def sample_effects(
         self,
@@ -141,7 +141,7 @@ class Effects(Outcomes):
             stderr=root_sum_of_squares(deviations, axis=0),
             dof=self.calibration_.dof,
             bound=self._largest_effect(),
-            index=X.index if isinstance(X, pd.DataFrame) else pd.RangeIndex(len(effects)),
+            index=pd.RangeIndex(len(effects)) if index_of(X) is None else index_of(X),
             arms=arms,
         )
 
@@ -195,25 +195,27 @@ class Effects(Outcomes):
         x = self._encode(X)
         fitted = self.fitted_
         effects = against(fitted.outcomes(x, resolve_device(self.device)))
-        n = len(effects)
-        check_rows(n, y=y, treatment=treatment)
-        weight = check_sample_weight(sample_weight, n)
+        n, index = len(effects), index_of(X)
+        check_rows(n, index, y=y, treatment=treatment)
+        weight = check_sample_weight(sample_weight, n, index)
         target = fitted.family.encode(read_outcome(y))
         used = weight > 0
         return r_score(
             effects.reshape(n, -1)[used],
             x[used],
             target[used],
-            fitted.conditions.positions(treatment)[used],
+            fitted.conditions.positions(treatment, call="score(X, y, treatment)")[used],
             weight[used] / weight[used].mean(),
             fitted.seed,
         )
 
-    def _contrast(self, outcomes: np.ndarray, T0: Any, T1: Any) -> np.ndarray:
+    def _contrast(
+        self, outcomes: np.ndarray, T0: Any, T1: Any, index: pd.Index | None = None
+    ) -> np.ndarray:
         n = outcomes.shape[-2]
         if is_every_other_arm(T0, T1):
             return against(outcomes, self._control(T0))
-        return contrast(outcomes, self._codes("T0", T0, n), self._codes("T1", T1, n))
+        return contrast(outcomes, self._codes("T0", T0, n, index), self._codes("T1", T1, n, index))
 
     def _deviations(self, X: Any, T0: Any, T1: Any) -> tuple[np.ndarray, np.ndarray]:
         """Effects, and their calibrated deviations on a leading axis."""
@@ -221,7 +223,8 @@ class Effects(Outcomes):
         networks = self.fitted_.networks
         outcomes, deviations = networks.deviations(x, resolve_device(self.device))
         deviations = spread(deviations, self.fitted_.calibration)
-        return self._contrast(outcomes, T0, T1), self._contrast(deviations, T0, T1)
+        index = index_of(X)
+        return self._contrast(outcomes, T0, T1, index), self._contrast(deviations, T0, T1, index)
 
     def _largest_effect(self) -> float:
         least, greatest = self.fitted_.family.support

@@ -119,11 +119,12 @@ class Outcomes:
             )
         return self.fitted_.evidence
 
-    def _codes(self, name: str, label: Any, n: int) -> np.ndarray:
+    def _codes(self, name: str, label: Any, n: int, index: pd.Index | None) -> np.ndarray:
+        """Positions of the arms of n rows with that index, given a label or a label a row."""
         conditions = self.fitted_.conditions
         if label is None or np.ndim(label) == 0:
             return np.full(n, 0 if label is None else conditions.position(label))
-        check_rows(n, **{name: label})
+        check_rows(n, index, **{name: label})
         return conditions.positions(label, name)
 
     def _control(self, T0: Any) -> int:

@@ -8,6 +8,7 @@ import numpy as np
 
 from hypercate.answers.arguments import is_every_other_arm
 from hypercate.answers.outcomes import Outcomes
+from hypercate.encoding import index_of
 from hypercate.inference import conformal
 from hypercate.train.device import resolve_device
 
@@ -36,7 +37,7 @@ class Persons(Outcomes):
         """
         outcomes, propensity = self._outcomes_and_propensity(X)
         rows = np.arange(len(propensity))
-        codes = self._codes("arm", arm, len(rows))
+        codes = self._codes("arm", arm, len(rows), index_of(X))
         return conformal.outcome_interval(
             conformal.HeldOutErrors.of(self._evidence()),
             codes,
@@ -68,13 +69,13 @@ class Persons(Outcomes):
             Of the shape of `effect`; infinite where nothing is known.
         """
         outcomes, propensity = self._outcomes_and_propensity(X)
-        n = len(propensity)
+        n, index = len(propensity), index_of(X)
         every_other_arm = is_every_other_arm(T0, T1)
-        control = self._codes("T0", T0, n)[:, None]
+        control = self._codes("T0", T0, n, index)[:, None]
         if every_other_arm:
             treated = np.delete(np.arange(len(self.arms_)), self._control(T0))
         else:
-            treated = self._codes("T1", T1, n)[:, None]
+            treated = self._codes("T1", T1, n, index)[:, None]
         lower, upper = conformal.individual_effect_interval(
             conformal.HeldOutErrors.of(self._evidence()),
             control,

@@ -1,7 +1,16 @@
 """User data to float32 arrays for a network, and the place where bad data is refused."""
 
-from hypercate.encoding.checks import check_rows, check_sample_weight
+from hypercate.encoding.checks import check_rows
 from hypercate.encoding.conditions import Conditions
 from hypercate.encoding.features import FeatureEncoder
+from hypercate.encoding.frames import as_pandas, index_of
+from hypercate.encoding.weights import check_sample_weight
 
-__all__ = ["Conditions", "FeatureEncoder", "check_rows", "check_sample_weight"]
+__all__ = [
+    "Conditions",
+    "FeatureEncoder",
+    "as_pandas",
+    "check_rows",
+    "check_sample_weight",
+    "index_of",
+]

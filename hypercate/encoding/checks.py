@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Hashable, Iterable, Mapping
 from decimal import Decimal
 from numbers import Integral, Real
@@ -9,6 +11,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
+
+from hypercate.encoding.frames import as_pandas, check_same_order, index_of
 
 MAX_LISTED = 5
 NUMBER_TYPES = (Real, Decimal, np.bool_)
@@ -42,6 +46,15 @@ def all_of(types: Iterable[type], allowed: tuple[type, ...]) -> bool:
     return all(issubclass(kind, allowed) for kind in types)
 
 
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn at the line outside of this package that led here."""
+    package = __name__.split(".")[0]
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals["__name__"].split(".")[0] == package:
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, category, stacklevel=level)
+
+
 def as_array(values: Any, name: str) -> np.ndarray:
     """Do as `numpy.asarray`, but keep the numbers in a list of strings and numbers.
 
@@ -54,7 +67,7 @@ def as_array(values: Any, name: str) -> np.ndarray:
     Raises
     ------
     TypeError
-        If values is a masked array.
+        If values is a masked or structured array, or cannot be made an array, such as a dict.
     ValueError
         If the rows of a nested list differ in length.
     """
@@ -66,18 +79,47 @@ def as_array(values: Any, name: str) -> np.ndarray:
         raise ValueError(
             f"{name} cannot be made an array, do its rows differ in length? {error}"
         ) from error
+    except RuntimeError as error:  # a tensor of torch that is on a GPU or needs gradients
+        raise TypeError(f"{name} cannot be made an array: {error}") from error
+    if array.dtype.names:
+        raise TypeError(f"{name} is a structured array: pass pandas.DataFrame({name})")
+    if array.dtype == object and not array.ndim and values is not None:
+        raise TypeError(
+            f"{name} is a {type(values).__name__}, which has no rows: pass an array, a list, or a "
+            "frame or series of pandas, polars or pyarrow"
+        )
     if array.dtype.kind in "US" and isinstance(values, list | tuple):
         return np.asarray(values, dtype=object)
     return array
 
 
 def as_vector(values: Any, name: str) -> Vector:
-    """Values with their pandas type if they have one, else as an array, of any shape."""
-    return (
-        values
-        if isinstance(values, pd.Series | pd.Index | pd.Categorical)
-        else as_array(values, name)
-    )
+    """Values with their pandas type if they have one, else as an array, of any shape.
+
+    A frame of one column is that column.
+    """
+    values = as_pandas(values, name)
+    if isinstance(values, pd.DataFrame):
+        return values.iloc[:, 0] if values.shape[1] == 1 else values.to_numpy()
+    if isinstance(values, pd.Series | pd.Index | pd.Categorical):
+        return values
+    return as_array(values, name)
+
+
+def as_series(values: Any, name: str) -> pd.Series:
+    """A vector as a Series, with the index, name and type that it has.
+
+    Raises
+    ------
+    ValueError
+        If values is not one-dimensional.
+    """
+    vector = as_vector(values, name)
+    if vector.ndim != 1:
+        raise ValueError(
+            f"{name} should be a 1d array, got an array of shape {vector.shape} instead"
+        )
+    return vector if isinstance(vector, pd.Series) else pd.Series(vector)
 
 
 def as_floats(values: np.ndarray, name: str) -> np.ndarray:
@@ -128,7 +170,9 @@ def as_labels(values: Vector, name: str) -> np.ndarray:
         return np.asarray(values)
     objects: list[Any] = list(values)
     types = set(map(type, objects))
-    for allowed in ((str,), (bool, np.bool_), (Integral,), (Real, Decimal)):
+    if types and all_of(types, (str,)):
+        return _texts(objects, name)
+    for allowed in ((bool, np.bool_), (Integral,), (Real, Decimal)):
         if all_of(types, allowed):
             labels = np.array(objects)
             return as_floats(labels, name) if labels.dtype.kind == "O" else labels
@@ -137,6 +181,25 @@ def as_labels(values: Vector, name: str) -> np.ndarray:
         f"{name} holds {found}: make its values all strings or all real numbers, e.g. with "
         f"{name}.astype(str)"
     )
+
+
+def _texts(objects: list[str], name: str) -> np.ndarray:
+    """Strings as an array, those of an enumeration by their value."""
+    texts = np.array([str.__str__(text) for text in objects])
+    cut = np.char.str_len(texts) < np.array([len(text) for text in objects])
+    if cut.any():
+        raise ValueError(
+            f"{name} ends in a NUL character in {rows_where(cut)}, which arrays of strings do not "
+            "keep: remove it"
+        )
+    try:
+        "".join(set(objects)).encode()
+    except UnicodeEncodeError:
+        wrong = np.array([text != text.encode(errors="ignore").decode() for text in objects])
+        raise ValueError(
+            f"{name} is no valid Unicode in {rows_where(wrong)}: decode it again, or drop the rows"
+        ) from None
+    return texts
 
 
 def codes_of(labels: np.ndarray, codes: Mapping[Hashable, int], name: str) -> np.ndarray:
@@ -170,13 +233,15 @@ def codes_of(labels: np.ndarray, codes: Mapping[Hashable, int], name: str) -> np
     return result
 
 
-def check_rows(n: int, **named_vectors: Any) -> None:
-    """Check that every vector has one value a row of X.
+def check_rows(n: int, index: pd.Index | np.ndarray | None = None, /, **named_vectors: Any) -> None:
+    """Check that every vector has one value a row of X, in the order of X.
 
     Parameters
     ----------
     n : int
         Number of rows of X.
+    index : Index, or ndarray from `hash_labels`, shape (n,), optional
+        Labels of the rows of X, if it has any.
     **named_vectors : array-like of length n, or None
         Vectors by argument name; None is passed over.
 
@@ -185,7 +250,8 @@ def check_rows(n: int, **named_vectors: Any) -> None:
     TypeError
         If a vector is a single value.
     ValueError
-        If a vector's length is not n.
+        If a vector's length is not n, or its own labels contradict the order of X; see
+        `hypercate.encoding.frames.check_same_order`.
     """
     for name, vector in named_vectors.items():
         if vector is None:
@@ -193,47 +259,12 @@ def check_rows(n: int, **named_vectors: Any) -> None:
         is_list = isinstance(vector, list | tuple)
         shape = (len(vector),) if is_list else as_vector(vector, name).shape
         if not shape:
-            raise TypeError(f"{name} must have one value for each row of X, got {vector!r}")
+            kind = type(vector).__name__
+            raise TypeError(f"{name} must have one value for each row of X, got a single {kind}")
         if shape[0] != n:
             raise ValueError(
                 f"{name} has {shape[0]} rows, but X has {n}: pass one value for each row"
             )
-
-
-def check_sample_weight(sample_weight: Any, n: int) -> np.ndarray:
-    """Weights of the rows, ones when there are none.
-
-    Parameters
-    ----------
-    sample_weight : array-like of shape (n,), or None
-    n : int
-        Number of rows of X.
-
-    Returns
-    -------
-    ndarray of float64, shape (n,)
-
-    Raises
-    ------
-    TypeError
-        If a weight is not a number, or there is only one for all rows.
-    ValueError
-        If a weight is missing, infinite or negative, none is positive, the shape is not (n,).
-    """
-    if sample_weight is None:
-        return np.ones(n)
-    check_rows(n, sample_weight=sample_weight)
-    weights = as_labels(as_vector(sample_weight, "sample_weight"), "sample_weight")
-    if weights.dtype.kind == "U":
-        raise TypeError(f"sample_weight must hold numbers, but row 0 holds {weights[0].item()!r}")
-    weights = weights.astype(np.float64)
-    for wrong, what in ((np.isinf(weights), "infinite (inf)"), (weights < 0, "negative")):
-        if wrong.any():
-            raise ValueError(
-                f"sample_weight is {what} in {rows_where(wrong)}: weights are 0 or more"
-            )
-    if not weights.any():
-        raise ValueError(
-            "sample_weight is zero in every row: at least one row needs a positive weight"
-        )
-    return weights
+        given = index_of(vector)
+        if index is not None and given is not None:
+            check_same_order(name, given, index)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
@@ -18,6 +17,7 @@ from hypercate.encoding.checks import (
     listed,
     rows_where,
     types_found,
+    warn,
 )
 from hypercate.encoding.scaling import robust_moments
 
@@ -189,11 +189,10 @@ class CategoryColumn:
         if len(counts) > MAX_LEVELS:
             rare = sorted(level for level, count in counts.items() if count < LEAST_LEVEL_ROWS)
         if rare:
-            warnings.warn(
+            warn(
                 f"column {name!r} has {len(counts)} levels, of which {len(rare)} have fewer than "
                 f"{LEAST_LEVEL_ROWS} rows and are pooled as one: {listed(map(repr, rare))}. Merge "
-                "levels that are alike, or leave the column out if it only names the rows",
-                stacklevel=3,
+                "levels that are alike, or leave the column out if it only names the rows"
             )
         levels = tuple(sorted(counts.keys() - set(rare)))
         column = cls(name, levels, bool(rare), missing=bool((codes < 0).any()), shares=())
@@ -280,6 +279,8 @@ def _level(category: Any) -> str:
     """A category in words; 1, 1.0 and "1" are one level, as a missing value turns 1 into 1.0."""
     if isinstance(category, float) and category.is_integer():
         return str(int(category))
+    if isinstance(category, str):
+        return str.__str__(category)  # of an enumeration, its value
     return str(category)
 
 

@@ -34,7 +34,7 @@ class Conditions:
     place: np.ndarray
 
     @classmethod
-    def fit(cls, treatment: Any, control: Any = None) -> Conditions:
+    def fit(cls, treatment: Any, control: Any = None, call: str = "") -> Conditions:
         """Learn the conditions, their canonical order being that of the labels.
 
         Parameters
@@ -44,6 +44,8 @@ class Conditions:
             categories of these.
         control : label, optional
             The control arm; by default the first in sorted order.
+        call : str, optional
+            The call that treatment was given to, with its arguments in their order, for messages.
 
         Raises
         ------
@@ -53,7 +55,7 @@ class Conditions:
             If treatment is not one-dimensional, a label is missing, there are fewer than two arms
             or so many that treatment looks continuous, or control is not an arm.
         """
-        arms, counts = np.unique(_read_arms(treatment), return_counts=True)
+        arms, counts = np.unique(_read_arms(treatment, call=call), return_counts=True)
         if len(arms) < 2:
             raise ValueError(
                 f"treatment has the arms [{listed(map(repr, arms.tolist()))}]: an effect needs "
@@ -63,6 +65,7 @@ class Conditions:
             raise ValueError(
                 f"treatment has {len(arms)} arms in {counts.sum()} rows, so it looks continuous "
                 "(or like an identifier): bin it into a few arms, e.g. with pandas.cut"
+                + _hint(call)
             )
         conditions = cls(arms, np.arange(len(arms)))
         first = 0 if control is None else conditions.position(control, "control")
@@ -80,12 +83,16 @@ class Conditions:
         first = np.unique(positions, return_index=True)[1]
         return Conditions(self.labels, np.argsort(np.argsort(first)))
 
-    def positions(self, treatment: Any, name: str = "treatment") -> np.ndarray:
+    def positions(self, treatment: Any, name: str = "treatment", call: str = "") -> np.ndarray:
         """Position of each row's label among the labels.
 
         Parameters
         ----------
         treatment : array-like, shape (n,)
+        name : str
+            Name of the argument, for messages.
+        call : str, optional
+            As in `fit`.
 
         Returns
         -------
@@ -96,7 +103,7 @@ class Conditions:
         TypeError, ValueError
             As in fit, and if a label is not one of the arms.
         """
-        return codes_of(_read_arms(treatment, name), self._position, name)
+        return codes_of(_read_arms(treatment, name, call), self._position, name)
 
     def position_of(self, condition: np.ndarray) -> np.ndarray:
         """Position among the labels of canonical codes."""
@@ -110,6 +117,8 @@ class Conditions:
         ValueError
             If label is not one of the arms.
         """
+        if isinstance(label, np.ndarray) and not label.ndim:
+            label = label.item()
         try:
             return self._position[label]
         except (KeyError, TypeError):
@@ -122,7 +131,7 @@ class Conditions:
         return {label: position for position, label in enumerate(self.labels.tolist())}
 
 
-def _read_arms(treatment: Any, name: str = "treatment") -> np.ndarray:
+def _read_arms(treatment: Any, name: str = "treatment", call: str = "") -> np.ndarray:
     """Labels of the arms, whole floats as integers."""
     vector = as_vector(treatment, name)
     if vector.ndim == 2:
@@ -136,7 +145,11 @@ def _read_arms(treatment: Any, name: str = "treatment") -> np.ndarray:
     broken = ~((np.abs(labels) < LARGEST_INTEGER) & (labels == np.round(labels)))
     if broken.any():
         raise ValueError(
-            f"treatment looks continuous: it is not a whole number in {rows_where(broken)}; arms "
-            "must be a few labels, so bin it first, e.g. with pandas.cut"
+            f"{name} looks continuous: it is not a whole number in {rows_where(broken)}; arms "
+            "must be a few labels, so bin it first, e.g. with pandas.cut" + _hint(call)
         )
     return labels.astype(np.int64)
+
+
+def _hint(call: str) -> str:
+    return f". If these are outcomes: the order of arguments is {call}" if call else ""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,10 +9,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import issparse
 from sklearn.utils import check_array
 
-from hypercate.encoding.checks import MAX_LISTED, as_array, listed
+from hypercate.encoding.checks import MAX_LISTED, as_array, listed, warn
 from hypercate.encoding.columns import CategoryColumn, NumberColumn, fit_column, read_column
+from hypercate.encoding.frames import as_pandas
 from hypercate.encoding.scaling import standardise
 
 ROWS_AT_A_TIME = 4096
@@ -38,7 +39,7 @@ class FeatureEncoder:
     columns : tuple of NumberColumn or CategoryColumn
         In the order of the columns of X.
     labels : tuple of labels, or None
-        Names of the columns of X, if it was a frame.
+        Names of the columns of X, if it was a frame of any library.
     """
 
     columns: tuple[NumberColumn | CategoryColumn, ...]
@@ -191,7 +192,7 @@ class FeatureEncoder:
         """Position in the frame of each column of fit."""
         named = _string_labels(labels) is not None
         fitted_named = self.feature_names_in_ is not None
-        if labels is not None and self.labels is not None and named == fitted_named:
+        if labels is not None and self.labels is not None:
             unseen = [label for label in labels if label not in self.labels]
             missing = [label for label in self.labels if label not in labels]
             if unseen or missing:
@@ -200,16 +201,12 @@ class FeatureEncoder:
                     + _bullets("Feature names unseen at fit time:", unseen)
                     + _bullets("Feature names seen at fit time, yet now missing:", missing)
                 )
-            return frame.columns.get_indexer(list(self.labels))
+            place = {label: j for j, label in enumerate(labels)}
+            return np.array([place[label] for label in self.labels])
         if fitted_named and not named:
-            warnings.warn(
-                f"X does not have valid feature names, but {OWNER} was fitted with feature names",
-                stacklevel=3,
-            )
+            warn(f"X does not have valid feature names, but {OWNER} was fitted with feature names")
         elif named and not fitted_named:
-            warnings.warn(
-                f"X has feature names, but {OWNER} was fitted without feature names", stacklevel=3
-            )
+            warn(f"X has feature names, but {OWNER} was fitted without feature names")
         if frame.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"X has {frame.shape[1]} features, but {OWNER} is expecting "
@@ -228,9 +225,11 @@ def _blocks(n: int) -> Iterator[slice]:
 
 
 def _read_frame(X: Any) -> tuple[pd.DataFrame, list[Hashable] | None]:
-    """X as a DataFrame, without a copy where it is one or a numeric array, and its labels."""
+    """X as a pandas DataFrame, not copied where it is one or a numeric array, and its labels."""
+    X = as_pandas(X, "X")
     if not isinstance(X, pd.DataFrame):
-        if isinstance(X, list | tuple | np.ndarray):
+        if not issparse(X):
+            _check_dimensions(X)
             X = as_array(X, "X")
         X = check_array(X, dtype=None, ensure_all_finite=False, input_name="X")
         return pd.DataFrame(X, dtype=object if X.dtype == object else None, copy=False), None
@@ -238,12 +237,35 @@ def _read_frame(X: Any) -> tuple[pd.DataFrame, list[Hashable] | None]:
         raise ValueError(
             f"X is empty: {X.shape[0]} rows and {X.shape[1]} columns, while 1 of each is required"
         )
+    labels = list(X.columns)
+    for place, label in enumerate(labels):
+        if not isinstance(label, tuple) and pd.isna(label):
+            raise ValueError(
+                f"X has a column without a name, {label!r}, in position {place} (counted from 0): "
+                "give it a name in X.columns, or leave it out"
+            )
     duplicated = X.columns[X.columns.duplicated()].unique()
     if len(duplicated):
         raise ValueError(
             f"X has more than one column named {listed(map(repr, duplicated))}: rename or drop one"
         )
-    return X, list(X.columns)
+    return X, labels
+
+
+def _check_dimensions(X: Any) -> None:
+    """Refuse a scalar or vector, in words that name its shape and none of its values."""
+    shape = as_array(X, "X").shape
+    if isinstance(X, pd.Series):
+        raise ValueError(
+            f"Expected a 2-dimensional container, got a Series of shape {shape} as X: pass "
+            "X.to_frame() if it is one covariate"
+        )
+    if len(shape) < 2:
+        raise ValueError(
+            f"Expected 2D array, got {f'{len(shape)}D' if shape else 'scalar'} array instead: X "
+            f"has shape {shape}. Reshape your data: X.reshape(-1, 1) if it is one covariate, or "
+            "X.reshape(1, -1) if it is one row"
+        )
 
 
 def _string_labels(labels: Sequence[Hashable] | None) -> np.ndarray | None:
@@ -258,7 +280,10 @@ def _string_labels(labels: Sequence[Hashable] | None) -> np.ndarray | None:
 
 
 def _bullets(title: str, labels: Iterable[Hashable]) -> str:
-    lines = [f"- {label}\n" for label in labels]
+    lines = [
+        f"- {label}\n" if isinstance(label, str) else f"- {label!r} ({type(label).__name__})\n"
+        for label in labels
+    ]
     if len(lines) > MAX_LISTED:
         lines = [*lines[:MAX_LISTED], "- ...\n"]
     return "".join([f"{title}\n", *lines]) if lines else ""

@@ -92,6 +92,7 @@ def family_of(y: Any, outcome: str, weight: np.ndarray) -> Family:
     if len(classes) != 2:
         raise ValueError(
             f"a binary outcome needs two distinct values, but y has {listed_classes(classes)}"
+            + ("; labels of arms belong in treatment" if labels.dtype.kind == "U" else "")
         )
     return Bernoulli(classes)
 

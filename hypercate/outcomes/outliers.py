@@ -5,11 +5,9 @@ A few of them would decide every mean: the loss that networks are trained on, an
 
 from __future__ import annotations
 
-import warnings
-
 import numpy as np
 
-from hypercate.encoding.checks import rows_where
+from hypercate.encoding.checks import rows_where, warn
 from hypercate.encoding.scaling import CLIPPED_PERCENT, clipped
 
 FURTHER = 10.0  # times as far from the median as every other outcome
@@ -53,10 +51,9 @@ def pulled_in(y: np.ndarray, used: np.ndarray) -> np.ndarray:
     low, high = y[~outlying].min(), y[~outlying].max()
     rows = np.zeros(len(used), dtype=bool)
     rows[np.flatnonzero(used)[outlying]] = True
-    warnings.warn(
+    warn(
         f"y in {rows_where(rows)} is more than {FURTHER:g} times as far from the median as any "
         f"other outcome (the others lie between {low:.4g} and {high:.4g}) and would decide every "
-        "mean: it is counted as the nearest of the others. Correct or drop these rows",
-        stacklevel=4,
+        "mean: it is counted as the nearest of the others. Correct or drop these rows"
     )
     return np.clip(y, low, high)

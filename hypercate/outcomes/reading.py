@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
 from sklearn.exceptions import DataConversionWarning
 
-from hypercate.encoding.checks import as_labels, as_vector, listed, rows_where
+from hypercate.encoding.checks import as_labels, as_vector, listed, rows_where, warn
 
 
 def read_outcome(y: Any) -> np.ndarray:
@@ -17,15 +16,14 @@ def read_outcome(y: Any) -> np.ndarray:
     Warns
     -----
     DataConversionWarning
-        If y is a column vector.
+        If y is a column vector and no frame.
     """
     vector = as_vector(y, "y")
     if vector.ndim == 2 and vector.shape[1] == 1:
-        warnings.warn(
+        warn(
             "A column-vector y was passed when a 1d array was expected: pass y.ravel(), of shape "
             "(n,)",
             DataConversionWarning,
-            stacklevel=3,
         )
         vector = vector.ravel()
     labels = as_labels(vector, "y")
@@ -43,7 +41,8 @@ def read_numbers(y: Any) -> np.ndarray:
     if labels.dtype.kind == "U":
         raise ValueError(
             f"y holds strings such as {labels[0].item()!r}, but a continuous outcome must be "
-            "numbers: convert it, or pass outcome='binary' if it has two values"
+            "numbers: convert it, or pass outcome='binary' if it has two values; labels of arms "
+            "belong in treatment"
         )
     return labels.astype(np.float64)
 
