@@ -142,7 +142,13 @@ class TestWheel:
             if x.startswith("Requires-Dist: ") and "extra" not in x
         }
         scientific = {"numpy", "pandas", "scikit-learn", "scipy", "torch"}
-        assert needed == scientific | {"lightgbm", "safetensors", "threadpoolctl", "tqdm"}
+        assert needed == scientific | {
+            "lightgbm",
+            "narwhals",
+            "safetensors",
+            "threadpoolctl",
+            "tqdm",
+        }
 
 
 class TestInstalledElsewhere:
