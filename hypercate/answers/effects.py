@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from hypercate.answers.arguments import draw_seed, is_every_other_arm, require_treatment
 from hypercate.answers.outcomes import Outcomes
@@ -205,8 +206,9 @@ class Effects(Outcomes):
             x[used],
             target[used],
             fitted.conditions.positions(treatment)[used],
-            weight[used] / weight[used].mean(),
+            weight[used],
             fitted.seed,
+            torch.get_num_threads(),
         )
 
     def _contrast(self, outcomes: np.ndarray, T0: Any, T1: Any) -> np.ndarray:
