@@ -158,6 +158,7 @@ def _evidence(
         model=model,
         outcomes=outcomes[model, column],
         used=encoded.used,
+        fingerprint=encoded.fingerprint,
     )
 
 

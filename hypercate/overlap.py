@@ -233,6 +233,26 @@ def warn_of_poor_support(
             warnings.warn(message, OverlapWarning, stacklevel=stacklevel + 1)
 
 
+def support_notes(
+    propensity: np.ndarray, arm: np.ndarray, weight: np.ndarray, labels: np.ndarray
+) -> tuple[str, ...]:
+    """What averages have to say of each arm of poor support.
+
+    Parameters
+    ----------
+    propensity, arm, weight
+        As in `outside_support`.
+    labels : ndarray, shape (n_arms,)
+    """
+    outside = outside_support(propensity, arm, weight)
+    return tuple(
+        f"Poor support: {_describe(label, share)}. Averages against or of this arm rest on "
+        "predictions there that no row can correct, and intervals do not hold that error."
+        for label, share in zip(labels.tolist(), outside, strict=True)
+        if share > POOR_SHARE
+    )
+
+
 def _report(
     X: Any,
     x: np.ndarray,
