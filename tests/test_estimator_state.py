@@ -228,7 +228,7 @@ class TestCopies:
         for n in (100, 3000):
             frame, y, arm, _ = mixed_frame(n)
             sizes.append(len(pickle.dumps(tiny(inputs=inputs).fit(frame, y, arm))))
-        a_row = 8 * (3 + 3 * 3) + 8  # three numbers, and three an arm
+        a_row = 8 * (3 + 3 * 3) + 8 + 16  # three numbers, three an arm, and two fingerprints
         trees = 0 if inputs == "raw" else 0.1 * sizes[0]
         assert 0 < sizes[1] - sizes[0] < 2900 * a_row + trees
 

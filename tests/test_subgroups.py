@@ -211,3 +211,11 @@ class TestPoorSupport:
 
     def test_is_not_told_where_there_is_none(self, fitted):
         assert "support" not in str(fitted[0].ate_inference())
+
+
+class TestPrinting:
+    def test_nothing_that_a_fit_leaves_or_answers_prints_arrays(self, fitted):
+        est, X, _ = fitted
+        results = est.ate_inference(), est.effect_inference(X), est.calibration_
+        for result in (*results, est.fitted_, est.fitted_.evidence):
+            assert "array" not in repr(result)
