@@ -5,9 +5,10 @@
 Each replication draws a study, fits HyperCATE at its defaults, and asks it what a user would ask.
 Nothing is simulated but the data. The studies are:
 
-- ``smooth``: 500 confounded rows of `hypercate.datasets.draw_interval_study`. ATE, ATT and GATE
-  (two groups, by the sign of x1) at 95 %; at 90 %, a new person's outcome under each arm, whoever
-  they are, and under the arm of a coin, which the training data did not toss; their own effect.
+- ``smooth``: 500 confounded rows of `hypercate.datasets.draw_interval_study`. At 95 %, ATE, ATT,
+  GATE (two groups, by the sign of x1) and the ATE of the training rows whose x2 exceeds x1; at
+  90 %, a new person's outcome under each arm, whoever they are, and under the arm of a coin, which
+  the training data did not toss; their own effect.
 - ``clustered``: 500 rows in 40 clusters, whose outcomes have an intra-class correlation of 0.3 and
   whose treatment is more alike than chance, too. The same averages at 95 %, with ``groups=``.
 - ``null-randomised`` (500 rows, 5 columns), ``null-confounded`` (500, 20), ``null-wide`` (300, 50,
@@ -64,6 +65,10 @@ def smooth(replication: int) -> Row:
     treated = np.concatenate([train.treatment, test.treatment]) == 1
     group = np.concatenate([train.X["x1"], test.X["x1"]]) > 0
     row = averages(est, train.X["x1"] > 0, test.effect.mean(), effect, treated, group)
+    some, of_all = ((X["x2"] > X["x1"]).to_numpy() for X in (train.X, pd.concat([train.X, test.X])))
+    row["ATE of a subgroup by X (95 %)"] = holds(
+        est.ate_interval(train.X[some]), effect[of_all].mean()
+    )
     rng = np.random.default_rng(replication)
     y = test.mu + rng.normal(0, NOISE_SD, test.mu.shape)
     coin = rng.integers(2, size=len(y))

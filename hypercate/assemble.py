@@ -160,6 +160,7 @@ def _evidence(
         model=model,
         outcomes=outcomes[model, column],
         used=encoded.used,
+        fingerprint=encoded.fingerprint,
         index_hash=encoded.index_hash,
     )
 

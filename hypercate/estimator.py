@@ -346,6 +346,8 @@ class HyperCATE(Answers, BaseEstimator):
             conditions.position_of(study.condition),
             study.weight,
             conditions.labels,
+            encoded.features,
+            study.x,
         )
         self.fitted_ = fitted
         return self

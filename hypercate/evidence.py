@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Evidence:
     """The training rows, with outcomes and propensities predicted by models that did not see them.
 
@@ -32,6 +32,8 @@ class Evidence:
         Potential outcomes predicted by the model at the row.
     used : ndarray of bool, shape (n_given,)
         Which rows of the frame that was fitted these are: those of positive weight.
+    fingerprint : ndarray of uint64, shape (n_given, 2)
+        By which rows of that frame are known again: of the covariates, and of these with the arm.
     index_hash : ndarray of uint64, shape (n_given,), or None
         Of the labels of that frame's rows, by `hypercate.encoding.frames.hash_labels`, so that
         what is passed later can be seen to be in another order; None if it was no pandas frame.
@@ -46,11 +48,58 @@ class Evidence:
     model: np.ndarray
     outcomes: np.ndarray
     used: np.ndarray
+    fingerprint: np.ndarray
     index_hash: np.ndarray | None = None
 
     @property
     def n_arms(self) -> int:
         return self.propensity.shape[1]
+
+    def times_among(self, fingerprint: np.ndarray, with_arm: bool = False) -> np.ndarray | None:
+        """How often each training row is among other rows, or None if one of those is not known.
+
+        Training rows alike in their fingerprint share the other rows that are like them evenly.
+
+        Parameters
+        ----------
+        fingerprint : ndarray of uint64, shape (m,)
+            Of the other rows.
+        with_arm : bool
+            Whether it is that of the covariates with the arm.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,), or None
+        """
+        own, code, n_own = np.unique(
+            self.fingerprint[:, int(with_arm)], return_inverse=True, return_counts=True
+        )
+        other, n_other = np.unique(fingerprint, return_counts=True)
+        place = np.minimum(np.searchsorted(own, other), len(own) - 1)
+        if (own[place] != other).any():
+            return None
+        share = np.zeros(len(own))
+        share[place] = n_other / n_own[place]
+        return share[code][self.used]
+
+    def repeated(self, times: np.ndarray) -> Evidence:
+        """The rows as often as said, whole times or not; those of 0 times are left out."""
+        kept = times > 0
+        place, judged = np.cumsum(kept) - 1, kept[self.row]
+        given = np.flatnonzero(self.used)[kept]
+        weight = (self.weight * times)[kept]
+        return Evidence(
+            arm=self.arm[kept],
+            y=self.y[kept],
+            weight=weight / weight.mean(),
+            cluster=np.unique(self.cluster[kept], return_inverse=True)[1],
+            propensity=self.propensity[kept],
+            row=place[self.row[judged]],
+            model=self.model[judged],
+            outcomes=self.outcomes[judged],
+            used=np.ones(len(given), dtype=bool),
+            fingerprint=self.fingerprint[given],
+        )
 
     @cached_property
     def mean_outcomes(self) -> np.ndarray:

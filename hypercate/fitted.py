@@ -53,7 +53,7 @@ class Choice:
     history: np.ndarray
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, repr=False, eq=False)
 class Fitted:
     """All that a fit leaves.
 

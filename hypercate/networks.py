@@ -56,7 +56,7 @@ class Networks:
     def predict(self, x: np.ndarray, device: torch.device) -> np.ndarray:
         """Mean of the members' potential outcomes, (n, n_arms), at encoded covariates."""
         n = self.n_members
-        weight = torch.full((n,), 1 / n, dtype=torch.float64, device=device)
+        weight = torch.full((n,), 1 / n, dtype=torch.float64, device="cpu")
         return self._evaluate(x, slice(n), device, weight)
 
     def by_model(self, x: np.ndarray, device: torch.device) -> np.ndarray:
@@ -102,13 +102,13 @@ class Networks:
             torch.as_tensor(self.theta[: self.n_models], device=device),
             inputs,
             rows,
-            self._link(np.arange(self.n_models), device),
+            self._link(np.arange(self.n_models)),
         )
 
-    def _link(self, model: np.ndarray, device: torch.device) -> Link:
+    def _link(self, model: np.ndarray) -> Link:
         """From outputs (m, n_arms, rows) of networks of some models to potential outcomes."""
         location, scale = (
-            torch.as_tensor(part[model], device=device)[:, None, None]
+            torch.as_tensor(part[model], device="cpu")[:, None, None]
             for part in (self.location, self.scale)
         )
         return lambda output: self.learner.potential_outcome(output, location, scale)
@@ -126,7 +126,7 @@ class Networks:
             torch.as_tensor(self.theta[which], device=device),
             x,
             self._view(x, model),
-            self._link(model, device),
+            self._link(model),
             weight,
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import warnings
 from dataclasses import dataclass
 from numbers import Integral
@@ -22,6 +23,7 @@ from hypercate.encoding import (
 from hypercate.encoding.columns import CategoryColumn
 from hypercate.folds import Folds
 from hypercate.nuisance.propensity import fit_propensity
+from hypercate.parting import parting_columns
 
 RELATIVE_LIMIT = 0.2  # of an arm's share: 0.1 in a trial of two equal arms
 POOR_SHARE = 0.3
@@ -31,6 +33,15 @@ _ADVICE = (
     "Look at hypercate.overlap_report(X, treatment), and keep to the rows of its common_support, "
     "or drop the arm"
 )
+
+
+_percent = "{:.1%}".format
+_FORMATTERS = {
+    "effective_rows": "{:.1f}".format,
+    "limit": "{:.3g}".format,
+    "outside": _percent,
+    "smallest": "{:.2g}".format,
+}
 
 
 class OverlapWarning(UserWarning):
@@ -55,7 +66,8 @@ class OverlapReport:
         sum(w ** 2)`` (Kish, 1965, "Survey sampling"); ``limit`` of the propensity, below which a
         row is outside the arm's support; the share ``outside`` it of the other arms' rows, to
         which the arm is extrapolated; ``smallest`` propensity; and whether support is ``poor``,
-        more than 30 % being outside.
+        more than 30 % being outside. ``parted_by`` names the columns, such as "age" or "site=A", by
+        each of which alone so many are seen to be outside, in an arm of poor support.
     balance : DataFrame, a row for each arm but control and each encoded covariate
         Standardised mean difference from control ``before`` and ``after`` weighting by
         ``1 / propensity``; infinite where a covariate differs but varies in neither arm.
@@ -84,34 +96,37 @@ class OverlapReport:
     balance: pd.DataFrame
 
     def __str__(self) -> str:
-        percent = "{:.1%}".format
-        table = self.arms.drop(columns="poor").to_string(
-            formatters={
-                "effective_rows": "{:.1f}".format,
-                "limit": "{:.3g}".format,
-                "outside": percent,
-                "smallest": "{:.2g}".format,
-            }
-        )
-        lines = [
+        return "\n\n".join(self._parts())
+
+    def _table(self) -> pd.DataFrame:
+        return self.arms.drop(columns=["poor", "parted_by"])
+
+    def _parts(self) -> tuple[str, str, str]:
+        """What is above the table of the arms, the table, and what is below."""
+        heading = (
             f"Overlap of {len(self.arms)} arms in {self.arms['rows'].sum()} rows, of which "
-            f"{percent(self.common_support.mean())} are in common support",
-            "",
-            table,
-            "",
-            "Largest standardised mean difference from control, before and after weighting:",
-        ]
+            f"{_percent(self.common_support.mean())} are in common support"
+        )
+        lines = ["Largest standardised mean difference from control, before and after weighting:"]
         for label in self.arms.index[1:]:
             differences = self.balance.xs(label, level="arm").abs()
             worst = [f"{part.max():.2f} ({part.idxmax()})" for _, part in differences.items()]
             lines.append(f"  {label}: {' -> '.join(worst)}")
         poor = self.arms[self.arms["poor"].to_numpy()]
-        for label, share in zip(poor.index.tolist(), poor["outside"], strict=True):
-            lines += ["", _describe(label, share)]
-        return "\n".join(lines)
+        for label, share, names in zip(
+            poor.index.tolist(), poor["outside"], poor["parted_by"], strict=True
+        ):
+            lines += ["", f"{_describe(label, share)}.{_told_by(names)}"]
+        return heading, self._table().to_string(formatters=_FORMATTERS), "\n".join(lines)
 
     def __repr__(self) -> str:
         return str(self)
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook."""
+        before, _, after = map(html.escape, self._parts())
+        table = self._table().to_html(formatters=_FORMATTERS, border=0)
+        return f"<p><b>{before}</b></p>\n{table}\n<pre>{after}</pre>"
 
 
 def overlap_report(
@@ -220,15 +235,20 @@ def warn_of_poor_support(
     arm: np.ndarray,
     weight: np.ndarray,
     labels: np.ndarray,
+    features: FeatureEncoder,
+    x: np.ndarray,
     stacklevel: int = 2,
 ) -> None:
-    """Name each arm of poor support and what to do.
+    """Name each arm of poor support, the columns that part it from the others, and what to do.
 
     Parameters
     ----------
     propensity, arm, weight
         As in `outside_support`.
     labels : ndarray, shape (n_arms,)
+    features : FeatureEncoder
+    x : ndarray of float32, shape (n, n_outputs)
+        Encoded covariates.
     stacklevel : int
         As of `warnings.warn`, seen from the caller.
 
@@ -237,10 +257,31 @@ def warn_of_poor_support(
     OverlapWarning
     """
     outside = outside_support(propensity, arm, weight)
-    for label, share in zip(labels.tolist(), outside, strict=True):
+    parted_by = _parted_by(features, x, arm, weight, outside)
+    for label, share, names in zip(labels.tolist(), outside, parted_by, strict=True):
         if share > POOR_SHARE:
-            message = f"{_describe(label, share)}. {_ADVICE}"
+            message = f"{_describe(label, share)}.{_told_by(names)} {_ADVICE}"
             warnings.warn(message, OverlapWarning, stacklevel=stacklevel + 1)
+
+
+def support_notes(
+    propensity: np.ndarray, arm: np.ndarray, weight: np.ndarray, labels: np.ndarray
+) -> tuple[str, ...]:
+    """What averages have to say of each arm of poor support.
+
+    Parameters
+    ----------
+    propensity, arm, weight
+        As in `outside_support`.
+    labels : ndarray, shape (n_arms,)
+    """
+    outside = outside_support(propensity, arm, weight)
+    return tuple(
+        f"Poor support: {_describe(label, share)}. Averages against or of this arm rest on "
+        "predictions there that no row can correct, and intervals do not hold that error."
+        for label, share in zip(labels.tolist(), outside, strict=True)
+        if share > POOR_SHARE
+    )
 
 
 def _report(
@@ -258,14 +299,16 @@ def _report(
     plain = weight[:, None] * received
     weighted = plain / propensity
     limit = _limit(arm, weight)
+    outside = outside_support(propensity, arm, weight)
     arms = pd.DataFrame(
         {
             "rows": ((weight > 0)[:, None] & received).sum(axis=0),
             "effective_rows": weighted.sum(axis=0) ** 2 / (weighted**2).sum(axis=0),
             "limit": limit,
-            "outside": outside_support(propensity, arm, weight),
+            "outside": outside,
             "smallest": propensity[weight > 0].min(axis=0),
-            "poor": poor_support(propensity, arm, weight),
+            "poor": outside > POOR_SHARE,
+            "parted_by": _parted_by(features, x, arm, weight, outside),
         },
         index=names,
     )
@@ -353,3 +396,24 @@ def _describe(label: Any, share: float) -> str:
         f"arm {label!r} has poor support: {share:.0%} of the other arms' rows are of a kind that "
         "hardly ever receives it, so what is said of it there is extrapolated"
     )
+
+
+def _parted_by(
+    features: FeatureEncoder,
+    x: np.ndarray,
+    arm: np.ndarray,
+    weight: np.ndarray,
+    outside: np.ndarray,
+) -> list[str]:
+    """Columns that part each arm of poor support from the others, as text."""
+    limit = _limit(arm, weight)
+    return [
+        ", ".join(parting_columns(features, x, arm == k, weight, limit[k], POOR_SHARE))
+        if share > POOR_SHARE
+        else ""
+        for k, share in enumerate(outside)
+    ]
+
+
+def _told_by(names: str) -> str:
+    return f" Each of these alone tells such rows apart: {names}." if names else ""

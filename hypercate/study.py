@@ -19,6 +19,7 @@ from hypercate.encoding import (
     index_of,
 )
 from hypercate.encoding.checks import as_array, as_labels, as_vector, listed, warn
+from hypercate.encoding.fingerprints import combined, fingerprints
 from hypercate.encoding.frames import hash_labels
 from hypercate.outcomes import Family, family_of
 from hypercate.outcomes.reading import read_outcome
@@ -80,6 +81,8 @@ class Encoded:
         Of the outcome.
     used : ndarray of bool, shape (n_given,)
         Rows of positive weight among those given.
+    fingerprint : ndarray of uint64, shape (n_given, 2)
+        Of each given row's covariates, and of these with its arm.
     index_hash : ndarray of uint64, shape (n_given,), or None
         Of the labels of the rows given, by `hash_labels`; None if X was no pandas frame.
     """
@@ -89,6 +92,7 @@ class Encoded:
     conditions: Conditions
     family: Family
     used: np.ndarray
+    fingerprint: np.ndarray
     index_hash: np.ndarray | None
 
 
@@ -123,17 +127,19 @@ def read_study(
     weight = check_sample_weight(sample_weight, n, index)
     used = weight > 0
     if not used.all():
-        X = rows_of(X, np.flatnonzero(used))
-        features = FeatureEncoder.fit(X)
+        features = FeatureEncoder.fit(rows_of(X, np.flatnonzero(used)))
     labels = read_outcome(y)
     _check_order(labels, conditions.labels)
     family = family_of(labels, outcome, weight)
-    position = conditions.positions(treatment)[used]
+    given = conditions.positions(treatment)
+    position = given[used]
     _check_support(position, conditions.labels)
     conditions = conditions.in_order_of(position)
     condition = conditions.place[position]
+    x = features.transform(X)
+    fingerprint = fingerprints(x)
     study = Study(
-        x=features.transform(X),
+        x=x if used.all() else x[used],
         y=family.without_outliers(family.encode(labels[used]), used),
         weight=(weight / weight[used].mean())[used],
         condition=condition,
@@ -142,8 +148,15 @@ def read_study(
     )
     if groups is None:
         _warn_of_repeated_rows(study)
-    index_hash = None if index is None else hash_labels(index)
-    return Encoded(study, features, conditions, family, used, index_hash)
+    return Encoded(
+        study,
+        features,
+        conditions,
+        family,
+        used,
+        np.column_stack([fingerprint, combined([fingerprint, given])]),
+        None if index is None else hash_labels(index),
+    )
 
 
 def _check_dimensions(X: Any, y: Any, treatment: Any) -> None:
@@ -204,10 +217,10 @@ def _check_support(position: np.ndarray, labels: np.ndarray) -> None:
 
 def _warn_of_repeated_rows(study: Study) -> None:
     """Rows written down several times are not independent; where x is coarse, twins are natural."""
-    x = _hashes(study.x.view(np.uint32).T)
-    answer = _hashes([study.y.view(np.uint64), study.condition.astype(np.uint64)])
+    x = fingerprints(study.x)
+    answer = combined([study.y.view(np.uint64), study.condition.astype(np.uint64)])
     x_times, answer_times, times = (
-        np.unique(code, return_counts=True)[1] for code in (x, answer, _hashes([x, answer]))
+        np.unique(code, return_counts=True)[1] for code in (x, answer, combined([x, answer]))
     )
     repeated = times[times > 1].sum() / len(x)
     by_chance = np.square(answer_times / len(x)).sum()
@@ -218,12 +231,3 @@ def _warn_of_repeated_rows(study: Study) -> None:
             "covariate, the outcome and the treatment. If these are copies of one unit, errors and "
             "intervals are too small: pass groups=, the unit of each row, or drop the copies"
         )
-
-
-def _hashes(columns: Any) -> np.ndarray:
-    """One number for each row of some columns of bit patterns."""
-    code = np.zeros(len(columns[0]), dtype=np.uint64)
-    for column in columns:
-        code = (code ^ column.astype(np.uint64)) * np.uint64(0x9E3779B97F4A7C15)
-        code ^= code >> np.uint64(29)
-    return code

@@ -32,4 +32,5 @@ def judged_once(arm, y, outcomes, propensity, weight=None, cluster=None, model=N
         model=np.zeros(n, dtype=int) if model is None else np.asarray(model),
         outcomes=outcomes,
         used=np.ones(n, dtype=bool),
+        fingerprint=np.column_stack([np.arange(n), n + np.arange(n)]).astype(np.uint64),
     )

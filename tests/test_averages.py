@@ -772,6 +772,15 @@ class TestTable:
             assert words in text
         assert "0.9" in self.inference.summary(0.1)
 
+    def test_it_is_what_is_shown_in_a_terminal_and_as_html_in_a_notebook(self):
+        assert repr(self.inference) == str(self.inference)
+        page = self.inference._repr_html_()
+        for words in ("<table", "Average treatment effect (ATE)", "60 rows", "low", "high"):
+            assert words in page
+        noted = replace(self.inference, notes=("Only <some>.",))
+        assert "<p>Only &lt;some&gt;.</p>" in noted._repr_html_()
+        assert str(noted).endswith("Only <some>.")
+
     def test_groups_and_arms_are_named(self):
         groups = pd.Series(np.arange(60) % 2, name="site").map({0: "north", 1: "south"})
         fit = noise(60, 3, seed=5)
@@ -821,17 +830,33 @@ class TestErrors:
         with pytest.raises(ValueError, match="misses 2 labels, the first at row 28"):
             group_effects(noise(30), groups)
 
-    def test_one_new_row_has_no_standard_error(self):
-        with pytest.raises(ValueError, match="at least 2 rows, not 1"):
-            average_effect_at(noise(30), np.ones(1))
+    def test_one_new_row_has_an_estimate_but_no_standard_error(self):
+        fit = noise(30)
+        one, two = (average_effect_at(fit, np.full(m, 3.0)) for m in (1, 2))
+        np.testing.assert_array_equal(one.point_estimate, two.point_estimate)
+        frame = one.summary_frame()
+        assert frame.drop(columns="point_estimate").isna().all(axis=None)
+        assert "not available for one row" in str(one)
+        assert "not available" not in str(two)
+        assert np.isfinite(two.stderr).all()
 
-    def test_an_arm_that_one_new_row_had_is_named(self):
+    def test_no_new_row_has_no_average(self):
+        with pytest.raises(ValueError, match="at least 1 row, not 0"):
+            average_effect_at(noise(30), np.ones(0))
+
+    def test_an_arm_that_one_new_row_had_has_no_standard_error_and_is_named(self):
         fit, arms = noise(30, 3), ["a", "b", "c"]
         effects = np.ones((9, 2))
         for n_rows in (0, 1):
             arm = np.repeat([0, 1, 2], [5, 4 - n_rows, n_rows])
-            with pytest.raises(ValueError, match=f"had arm 'c' needs at least 2.*, not {n_rows}"):
-                effect_on_treated_at(fit, effects, arm, 0, arms)
+            result = effect_on_treated_at(fit, effects, arm, 0, arms)
+            assert np.isfinite(result.point_estimate).tolist() == [True, n_rows == 1]
+            for part in (result.stderr, result.dof, *result.interval()):
+                assert np.isfinite(part).tolist() == [True, False]
+            note = result.notes[-1]
+            assert f"not available for too few rows that had arm 'c' ({n_rows} rows)" in note
+        with pytest.raises(ValueError, match="had another arm than 'a'"):
+            effect_on_treated_at(fit, effects, np.zeros(9, int), 0, arms)
         without_control = np.repeat([1, 2], [5, 4])
         assert np.isfinite(effect_on_treated_at(fit, effects, without_control).stderr).all()
 

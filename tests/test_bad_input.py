@@ -495,9 +495,6 @@ class TestContrasts:
     def test_a_treatment_without_its_rows(self, fitted):
         refused(fitted, lambda est: est.att(treatment=T), TypeError, "X is needed too")
 
-    def test_an_average_over_one_row(self, fitted):
-        refused(fitted, lambda est: est.ate(X[:1]), ValueError, "at least 2 rows, not 1")
-
     @pytest.mark.parametrize("name", ["ate", "att", "gate", "heterogeneity_test"])
     def test_an_average_against_no_arm(self, name, fitted):
         arguments = (["a"] * N,) if name == "gate" else ()

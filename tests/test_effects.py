@@ -1,5 +1,7 @@
 """Contrasts between arms, their intervals and table."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -188,3 +190,39 @@ class TestSummaryFrame:
         assert frame["pvalue"][0] == 0
         assert np.isnan(frame["pvalue"][1])
         assert frame["ci_lower"].tolist() == frame["ci_upper"].tolist() == [1, 0]
+
+
+class TestPrinting:
+    @pytest.mark.parametrize("n_effects", [None, 3])
+    def test_the_text_has_the_first_rows_their_number_and_the_mean(self, n_effects):
+        index = pd.Index([f"person {i}" for i in range(500)])
+        result = inference(500, n_effects, index)
+        text = str(result)
+        assert text == repr(result) == result.summary()
+        for words in ("(CATE)", "the first 10 of 500 rows", "intervals at 0.95", "person 9"):
+            assert words in text
+        assert "person 10" not in text
+        for mean in np.atleast_1d(result.point_estimate.mean(axis=0)):
+            assert f"{mean:.4g}" in text
+        if n_effects:
+            assert "(surgery)" in text
+        assert "intervals at 0.8" in result.summary(0.2)
+        assert "array" not in text
+
+    def test_few_rows_are_all_shown(self):
+        text = str(inference(4))
+        assert "4 rows, mean effect" in text
+        assert "first" not in text
+
+    def test_arms_that_differ_by_row_have_one_mean(self):
+        result = replace(inference(4), arms=[])
+        assert f"mean effect {result.point_estimate.mean():.4g}," in str(result)
+
+    def test_the_html_has_the_same_table_and_escapes_labels(self):
+        result = inference(4, 3, pd.Index(["<b>", "x", "y", "z"], name="person"))
+        page = result._repr_html_()
+        assert "<table" in page
+        assert "&lt;b&gt;" in page
+        assert "<b>" not in page.split("</p>", 1)[1]
+        for value in result.point_estimate.ravel():
+            assert f"{value:.4g}" in page

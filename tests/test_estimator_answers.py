@@ -112,11 +112,11 @@ class TestAverages:
         self, three, by_all_models
     ):
         est, X, *_ = three
-        correction = outcome_correction(est.fitted_.evidence)
+        new, correction = X[:70] + 0.1, outcome_correction(est.fitted_.evidence)
         for T0, k in ((None, 0), ("b", 0), ("a", 1), ("c", 2)):
-            expected = by_all_models.effect(X[:70], T0=T0).mean(axis=0)
+            expected = by_all_models.effect(new, T0=T0).mean(axis=0)
             expected += np.delete(correction - correction[k], k)
-            np.testing.assert_allclose(est.ate(X[:70], T0=T0), expected, rtol=1e-9)
+            np.testing.assert_allclose(est.ate(new, T0=T0), expected, rtol=1e-9)
         assert np.abs(correction[1:] - correction[0]).min() > 1e-3
 
     def test_of_the_training_rows_it_is_the_same_with_their_out_of_fold_outcomes(self, three):
@@ -139,9 +139,9 @@ class TestAverages:
             assert est.att()[k - 1] == pytest.approx(on_treated)
             mine = fit.arm == k
             out_of_fold = (fit.mean_outcomes[mine, k] - fit.mean_outcomes[mine, 0]).mean()
-            new = by_all_models.effect(X[:90], T1=arm)[labels[:90] == arm].mean()
+            new = by_all_models.effect(X[:90] + 0.1, T1=arm)[labels[:90] == arm].mean()
             new += on_treated - out_of_fold
-            assert est.att(X[:90], labels[:90])[k - 1] == pytest.approx(new)
+            assert est.att(X[:90] + 0.1, labels[:90])[k - 1] == pytest.approx(new)
 
     def test_shapes_and_labels(self, fitted):
         est, X, _, arm = fitted

@@ -207,7 +207,7 @@ class TestCopies:
         assert sum(continuous) == 4
         values = np.setdiff1d(encoded[:, continuous], 0)
         assert not found(values)
-        trees = [text for view in est.fitted_.networks.views for text in view.trees.models]
+        trees = [text for view in est.fitted_.networks.views for text in view.boosted.trees.models]
         trees.append(est.fitted_.propensity.views.trees)
         lines = re.findall(r"^threshold=(.*)$", "\n".join(trees), re.MULTILINE)
         thresholds = np.array(" ".join(lines).split(), dtype=float)
@@ -230,7 +230,7 @@ class TestCopies:
         for n in (100, 3000):
             frame, y, arm, _ = mixed_frame(n)
             sizes.append(len(pickle.dumps(tiny(inputs=inputs).fit(frame, y, arm))))
-        a_row = 8 * (4 + 3 * 3) + 8  # four numbers, and three an arm
+        a_row = 8 * (4 + 3 * 3) + 8 + 16  # four numbers, three an arm, and two fingerprints
         trees = 0 if inputs == "raw" else 0.1 * sizes[0]
         assert 0 < sizes[1] - sizes[0] < 2900 * a_row + trees
 

@@ -32,6 +32,7 @@ def evidence(seed=0, n=N):
         model=model[order],
         outcomes=rng.normal(size=(len(row), N_ARMS)),
         used=np.ones(n, dtype=bool),
+        fingerprint=np.column_stack([np.arange(n), n + np.arange(n)]).astype(np.uint64),
     )
 
 

@@ -194,3 +194,10 @@ class TestOverlap:
         assert balance.loc["site=site 003", "before"] == pytest.approx(before, rel=1e-4)
         size = balance.loc[levels].abs().mean()
         assert size["after"] < 0.7 * size["before"]
+
+    def test_sites_where_everyone_is_treated_are_named_by_their_column(self):
+        X, _, arm, _ = sites(2000)
+        always = X["site"].isin([f"site {k:03}" for k in range(20)])
+        arm = np.where(always, 1, arm)
+        report = overlap_report(X, arm)
+        assert report.arms.loc[0, "parted_by"] == "site"

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
 
+from hypercate import HyperCATE, overlap
 from hypercate.datasets import load_ihdp, load_jobs, load_lalonde
+from hypercate.encoding import FeatureEncoder
 from hypercate.overlap import (
     OverlapWarning,
     outside_support,
@@ -47,6 +49,13 @@ def two_arms(n=40, likely=0.5):
     """Half of the rows in each arm, and a propensity of the second arm."""
     arm = np.arange(n) % 2
     return np.column_stack([1 - np.full(n, likely), np.full(n, likely)]), arm, np.ones(n)
+
+
+def encoded(n):
+    """An encoder and what it makes of rows."""
+    X = covariates(n)
+    features = FeatureEncoder.fit(X)
+    return features, features.transform(X)
 
 
 @pytest.fixture(scope="module")
@@ -196,7 +205,9 @@ class TestPoorSupport:
 
     def test_the_warning_names_the_arm_its_share_and_what_to_do(self):
         def fit():
-            warn_of_poor_support(*two_arms(likely=0.01), np.array(["control", "drug"]))
+            warn_of_poor_support(
+                *two_arms(likely=0.01), np.array(["control", "drug"]), *encoded(40)
+            )
 
         with pytest.warns(OverlapWarning, match="arm 'drug' has poor support: 100%") as caught:
             fit()
@@ -208,7 +219,7 @@ class TestPoorSupport:
     def test_support_that_will_do_raises_no_warning(self):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            warn_of_poor_support(*two_arms(likely=0.2), np.array([0, 1]))
+            warn_of_poor_support(*two_arms(likely=0.2), np.array([0, 1]), *encoded(40))
 
     @quick
     @given(st.lists(st.integers(1, 60), min_size=2, max_size=6))
@@ -241,6 +252,87 @@ class TestPoorSupport:
         shares = outside_support(propensity, arm, np.ones(30))
         moved = outside_support(propensity[:, order], np.argsort(order)[arm], np.ones(30))
         np.testing.assert_allclose(moved, shares[order])
+
+
+class TestWhatPartsAnArm:
+    @staticmethod
+    def sites(n=600, seed=5):
+        """Site A is always treated, B and C by a coin; and what is of no importance."""
+        rng = np.random.default_rng(seed)
+        X = covariates(n).assign(site=rng.choice(["A", "B", "C"], n, p=[0.5, 0.25, 0.25]))
+        return X, np.where(X["site"] == "A", "drug", rng.choice(["drug", "none"], n))
+
+    def test_a_site_that_is_always_treated_is_named_by_report_and_fit(self):
+        X, received = self.sites()
+        report = overlap_report(X, received, control="none")
+        assert report.arms["parted_by"].tolist() == ["site=A", ""]
+        told = "hardly ever receives it, so what is said of it there is extrapolated. Each of these"
+        told += " alone tells such rows apart: site=A."
+        assert told in str(report)
+        assert told in report._repr_html_()
+        est = HyperCATE(max_epochs=1, outcome_hidden=(4,), sharing="moderate", inputs="raw")
+        with pytest.warns(OverlapWarning, match=r"arm 'none'.*apart: site=A\. Look at") as caught:
+            est.fit(X, X["age"], received)
+        assert len(caught) == 1
+
+    def test_a_threshold_is_named_by_its_column(self):
+        X = covariates()
+        report = overlap_report(X, np.where(X["age"] > 50, "drug", "none"))
+        assert report.arms["parted_by"].tolist() == ["age", "age"]
+
+    def test_missing_values_that_part_are_named(self):
+        X, rng = covariates(), np.random.default_rng(5)
+        missing = rng.random(len(X)) < 0.5
+        X.loc[missing, "weight"] = np.nan
+        received = np.where(missing, "drug", rng.choice(["drug", "none"], len(X)))
+        parted_by = overlap_report(X, received, control="none").arms["parted_by"]
+        assert parted_by["none"] == "weight (missing)"
+
+    def test_each_column_that_does_so_alone_is_named_and_no_other(self):
+        X = covariates()
+        X["copy"] = -X["age"]
+        X["noise"] = np.random.default_rng(5).normal(size=len(X))
+        report = overlap_report(X, np.where(X["age"] > 50, "drug", "none"))
+        assert set(report.arms.loc["drug", "parted_by"].split(", ")) == {"age", "copy"}
+
+    def test_columns_that_part_only_together_are_not_named(self):
+        X = covariates(1200)
+        either = (X["age"] > 50) ^ (X["weight"] > 75)
+        report = overlap_report(X, np.where(either, "drug", "none"))
+        assert report.arms["poor"].all()
+        assert report.arms["parted_by"].tolist() == ["", ""]
+        assert "alone" not in str(report)
+
+    def test_many_rows_and_a_rare_arm_are_named_by_some_of_them(self):
+        X = covariates(20_000)
+        rare = X["age"] > X["age"].quantile(0.97)
+        found = overlap_report(X, np.where(rare, "surgery", "drug"), control="drug").arms
+        assert found.loc["surgery", "parted_by"] == "age"
+
+    def test_weights_count(self):
+        X, received = self.sites()
+        weight = np.where((X["site"] == "A") & (received == "drug"), 0.0, 1.0)
+        report = overlap_report(X, received, control="none", sample_weight=weight)
+        assert report.arms["parted_by"].tolist() == ["", ""]
+
+    def test_where_support_is_good_nothing_is_grown(self, monkeypatch):
+        monkeypatch.setattr(overlap, "parting_columns", None)  # any call would fail
+        X = covariates(100)
+        assert overlap_report(X, np.arange(100) % 2).arms["parted_by"].tolist() == ["", ""]
+
+
+class TestHtml:
+    def test_it_holds_the_table_and_escapes_labels(self, trial, apart):
+        page = trial[2]._repr_html_()
+        assert "<table" in page
+        for label in LABELS:
+            assert f"<th>{label}</th>" in page
+        assert "Largest standardised mean difference" in page
+        assert "poor support" in apart[2]._repr_html_()
+        X = covariates(40)
+        assert (
+            "<b>x" not in overlap_report(X, np.where(np.arange(40) % 2, "<b>x", "a"))._repr_html_()
+        )
 
 
 class TestWhatGoesIn:

@@ -773,6 +773,7 @@ def private(tmp_path_factory):
         "cluster": evidence.cluster,
         "used": evidence.used,
         "judged row": evidence.row,
+        "fingerprint": evidence.fingerprint.ravel(),
     }
     return est, X, (folder / "full").read_bytes(), (folder / "slim").read_bytes(), numbers, codes
 
@@ -826,7 +827,8 @@ class TestSlimFiles:
         assert written(slim, numbers[name]) == []
 
     @pytest.mark.parametrize(
-        "name", ["treatment", "arm", "condition", "group", "cluster", "used", "judged row"]
+        "name",
+        ["treatment", "arm", "condition", "group", "cluster", "used", "judged row", "fingerprint"],
     )
     def test_they_hold_no_treatment_or_group_of_the_training_rows(self, name, private):
         *_, slim, _, codes = private
@@ -838,7 +840,7 @@ class TestSlimFiles:
         found = written(full, numbers[name])
         assert {value for value, dtype in found if dtype == "<f8"} == set(numbers[name])
 
-    @pytest.mark.parametrize("name", ["arm", "cluster", "used", "judged row"])
+    @pytest.mark.parametrize("name", ["arm", "cluster", "used", "judged row", "fingerprint"])
     def test_the_search_finds_every_vector_in_the_full_file(self, name, private):
         _, _, full, _, _, codes = private
         assert held(full, codes[name])

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
-from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
+from lightgbm import LGBMClassifier, LGBMRegressor
 from sklearn.model_selection import cross_val_predict
 
+from hypercate import scoring
 from hypercate.folds import Folds
 from hypercate.scoring import r_score
+
+NUMBERS = np.zeros(2, dtype=int)  # no feature is the code of a level
 
 
 def trial(n=140, n_arms=2):
@@ -20,7 +23,8 @@ def trial(n=140, n_arms=2):
 
 
 def score(effects, x, y, arm, weight=None, seed=0):
-    return r_score(effects, x, y, arm, np.ones(len(y)) if weight is None else weight, seed)
+    weight = np.ones(len(y)) if weight is None else weight
+    return r_score(effects, x, NUMBERS, y, arm, weight, seed)
 
 
 class TestWhatItRewards:
@@ -55,12 +59,10 @@ class TestWhatItRewards:
         effects = tau + rng.normal(size=tau.shape)
         part = Folds.of(arm, 5, 1, 7).part[0]
         folds = [(np.flatnonzero(part != k), np.flatnonzero(part == k)) for k in range(5)]
-        settings = {"cv": folds, "params": {"sample_weight": weight}}
-        trees = {"random_state": 7, "early_stopping": False}
-        m = cross_val_predict(HistGradientBoostingRegressor(**trees), x, y, **settings)
-        e = cross_val_predict(
-            HistGradientBoostingClassifier(**trees), x, arm, method="predict_proba", **settings
-        )
+        settings = {"cv": folds, "params": {"sample_weight": weight / weight.mean()}}
+        trees = {"num_leaves": 15, "max_bin": 127, "n_jobs": 1, "verbosity": -1}
+        m = cross_val_predict(LGBMRegressor(**trees), x, y, **settings)
+        e = cross_val_predict(LGBMClassifier(**trees), x, arm, method="predict_proba", **settings)
 
         def loss(effect):
             total = 0.0
@@ -73,7 +75,7 @@ class TestWhatItRewards:
         normal = surprise.T @ (weight[:, None] * surprise)
         best = np.linalg.solve(normal, surprise.T @ (weight * (y - m)))
         expected = 1 - loss(effects) / loss(np.tile(best, (len(y), 1)))
-        assert score(effects, x, y, arm, weight, seed=7) == pytest.approx(expected, rel=1e-9)
+        assert score(effects, x, y, arm, weight, seed=7) == pytest.approx(expected, rel=1e-6)
 
 
 class TestWhatItDoesNotMind:
@@ -108,6 +110,77 @@ class TestWhatItDoesNotMind:
     def test_an_outcome_that_never_varies(self):
         tau, x, y, arm = trial(60)
         assert score(tau, x, np.zeros_like(y), arm) == 0
+
+
+@pytest.fixture
+def grown(monkeypatch):
+    """Targets of the trees that are grown, in the order of the calls."""
+    targets, grow = [], scoring.lightgbm.grow
+
+    def watched(x, y, *more, **settings):
+        targets.append(y)
+        return grow(x, y, *more, **settings)
+
+    monkeypatch.setattr(scoring.lightgbm, "grow", watched)
+    monkeypatch.setattr(scoring, "_kept", scoring._Kept())
+    return targets
+
+
+class TestWhatItKeeps:
+    def test_estimates_scored_on_the_same_rows_share_their_nuisances(self, grown):
+        tau, *data = trial()
+        scores = [score(factor * tau, *data) for factor in (1, 0.5, 1)]
+        assert len(grown) == 10
+        assert scores[0] == scores[2] != scores[1]
+
+    @pytest.mark.parametrize("part", ["features", "outcome", "arm", "weight", "seed"])
+    def test_but_not_with_other_rows(self, grown, part):
+        tau, x, y, arm = trial()
+        weight, seed = np.ones(len(y)), 0
+        score(tau, x, y, arm, weight, seed)
+        again = {"features": x, "outcome": y, "arm": arm, "weight": weight}
+        again = {name: values.copy() for name, values in again.items()}
+        if part == "seed":
+            seed = 1
+        elif part == "arm":
+            again["arm"][:] = 1 - arm
+        else:
+            again[part][0] += 1
+        after = score(tau, *again.values(), seed)
+        assert len(grown) == 20
+        scoring._kept = scoring._Kept()
+        assert score(tau, *again.values(), seed) == after
+
+    def test_the_data_sets_of_a_search_and_not_more(self, grown):
+        tau, x, y, arm = trial(40)
+        for seed in (*range(20), *range(20)):
+            score(tau, x, y, arm, seed=seed)
+        assert len(grown) == 10 * 20
+        for seed in range(20, 60):
+            score(tau, x, y, arm, seed=seed)
+        assert len(scoring._kept._by_digest) == scoring._MOST_KEPT
+        grown.clear()
+        score(tau, x, y, arm, seed=59)
+        assert not grown
+        score(tau, x, y, arm, seed=0)
+        assert grown
+
+    def test_what_is_kept_is_bounded_in_size_too(self, grown, monkeypatch):
+        tau, x, y, arm = trial(40)
+        monkeypatch.setattr(scoring, "_MOST_BYTES", 2 * 40 * 3 * 8)
+        for seed in range(3):
+            score(tau, x, y, arm, seed=seed)
+        assert len(scoring._kept._by_digest) == 2
+        monkeypatch.setattr(scoring, "_MOST_BYTES", 1)
+        first, again = (score(tau, x, y, arm, seed=9) for _ in range(2))
+        assert first == again
+        assert not scoring._kept._by_digest
+
+    def test_the_number_of_threads_does_not_matter(self, grown):
+        tau, x, y, arm = trial(n_arms=3)
+        one = r_score(tau, x, NUMBERS, y, arm, np.ones(len(y)), 0, 1)
+        scoring._kept = scoring._Kept()
+        assert r_score(tau, x, NUMBERS, y, arm, np.ones(len(y)), 0, 3) == one
 
 
 class TestWhatItRefuses:

@@ -1,6 +1,7 @@
 """HyperCATE inside scikit-learn: its estimator checks, pipelines, searches, parameters."""
 
 import inspect
+import re
 
 import numpy as np
 import pandas as pd
@@ -288,8 +289,31 @@ class TestModelSelection:
         assert np.isfinite(search.cv_results_["mean_test_score"]).all()
         assert search.best_estimator_[-1].arms_.tolist() == ["control", "drug"]
 
+    what_to_do = r"score\(X, y, treatment\)[^$]*sklearn\.set_config\(enable_metadata_routing=True\)"
+
     def test_a_search_without_routing_says_what_to_do(self):
         X, y, arm = trial()
         search = GridSearchCV(HyperCATE(**TINY), {"patience": [1, 2]}, cv=2, error_score="raise")
-        with pytest.raises(TypeError, match=r"score\(X, y, treatment\).*metadata routing"):
+        with pytest.raises(TypeError, match=self.what_to_do):
             search.fit(X, y, treatment=arm)
+
+    def test_also_in_the_warning_of_a_search_that_goes_on(self):
+        X, y, arm = trial()
+        search = GridSearchCV(HyperCATE(**TINY), {"patience": [1]}, cv=2)
+        with pytest.warns(UserWarning, match="Scoring failed|test scores are non-finite") as caught:
+            search.fit(X, y, treatment=arm)
+        failed = [str(one.message) for one in caught if "Scoring failed" in str(one.message)]
+        assert len(failed) == 2
+        assert all(re.search(self.what_to_do, message) for message in failed)
+
+    def test_what_it_says_is_all_there_is_to_do(self):
+        X, y, arm = trial()
+        with sklearn.config_context(enable_metadata_routing=True):
+            search = GridSearchCV(HyperCATE(**TINY), {"patience": [1]}, cv=2, error_score="raise")
+            assert np.isfinite(search.fit(X, y, treatment=arm).best_score_)
+
+    def test_a_score_without_treatment_is_refused_before_anything_is_read(self):
+        X, y, arm = trial()
+        for est in (HyperCATE(**TINY), HyperCATE(**TINY).fit(X, y, arm)):
+            with pytest.raises(TypeError, match=self.what_to_do):
+                est.score("no table", None)

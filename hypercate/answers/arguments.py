@@ -14,9 +14,10 @@ def require_treatment(treatment: Any, method: str, arguments: str = "X, y, treat
     """Refuse a call without treatment."""
     if treatment is None:
         raise TypeError(
-            f"treatment is missing: pass the arm that each row received, "
-            f"{method}({arguments}); inside a Pipeline or a search, enable scikit-learn's "
-            "metadata routing"
+            f"treatment is missing: pass the arm that each row received, {method}({arguments}). A "
+            "Pipeline, a search or a cross-validation hands it on only with scikit-learn's "
+            "metadata routing: call sklearn.set_config(enable_metadata_routing=True) before. Both "
+            "fit and score then request it by themselves"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,12 @@ from hypercate.answers.arguments import require_treatment
 from hypercate.answers.effects import Effects
 from hypercate.encoding import check_rows, index_of
 from hypercate.encoding.checks import as_series
+from hypercate.encoding.fingerprints import combined, fingerprints
+from hypercate.evidence import Evidence
 from hypercate.inference import averages, heterogeneity
 from hypercate.inference.averages import AverageInference
+from hypercate.inference.groups import shortage
+from hypercate.overlap import support_notes
 from hypercate.train.device import resolve_device
 
 
@@ -25,15 +30,19 @@ class Averages(Effects):
         Parameters
         ----------
         X : DataFrame or array-like, shape (n, n_features), optional
-            Other rows of the training population, to average over; by default the training rows.
+            Rows to average over; by default the training rows. Training rows, in any order, are
+            known again: some of them, a subgroup chosen before outcomes were seen, have an average
+            and a standard error of their own, as by `gate`. Other rows, or a mix, are taken as new
+            rows.
         T0 : label, optional
             The arm compared with; control by default.
 
         Returns
         -------
         float for two arms, ndarray of shape (n_arms - 1,) for more
-            In the units of y, or risk differences. With X, the mean effect by all models plus the
-            mean error that out-of-fold predictions of the training rows show.
+            In the units of y, or risk differences. Of new rows, the mean effect by all models,
+            corrected by the mean error that out-of-fold predictions have over the training rows:
+            valid if the new rows come from the training population.
         """
         return _unboxed(self.ate_inference(X, T0=T0).point_estimate)
 
@@ -66,14 +75,21 @@ class Averages(Effects):
         Returns
         -------
         AverageInference
-            By cross-fitted AIPW; see `hypercate.inference.averages`.
+            By cross-fitted AIPW; see `hypercate.inference.averages`. The standard error is NaN for
+            one row, and for training rows among which an arm has fewer than two.
         """
-        control = self._control(T0)
+        control, evidence = self._control(T0), self._evidence()
         labels = self.arms_.tolist()
         if X is None:
-            return averages.average_effect(self._evidence(), control, labels)
-        effects = self._effects_of_all_models(X, T0)
-        return averages.average_effect_at(self._evidence(), effects, control, labels)
+            return self._noted(averages.average_effect(evidence, control, labels), evidence)
+        x = self._encode(X)
+        some, too_few = self._known_again(fingerprints(x), with_arm=False)
+        if some is not None and too_few is None:
+            found = averages.average_effect(some, control, labels)
+            return self._noted(found, some)
+        effects = self._effects_of_all_models(x, T0)
+        found = averages.average_effect_at(evidence, effects, control, labels, too_few)
+        return self._noted(found, evidence)
 
     def att(self, X: Any = None, treatment: Any = None, *, T0: Any = None) -> float | np.ndarray:
         """Average effect of every other arm against T0 over the rows that received it.
@@ -81,9 +97,10 @@ class Averages(Effects):
         Parameters
         ----------
         X : DataFrame or array-like, shape (n, n_features), optional
-            Other rows of the training population; by default the training rows.
+            Rows to average over, as in `ate`; by default the training rows.
         treatment : array-like, shape (n,), optional
-            Arm that each row of X received; required with X.
+            Arm that each row of X received; required with X. Training rows are known again if
+            they come with the arm that they had.
         T0 : label, optional
             The arm compared with; control by default.
 
@@ -128,19 +145,25 @@ class Averages(Effects):
         Raises
         ------
         ValueError
-            If fewer than two rows received one of the arms.
+            If no row received another arm than T0.
         """
-        control = self._control(T0)
+        control, evidence = self._control(T0), self._evidence()
         labels = self.arms_.tolist()
         if X is None:
             if treatment is not None:
                 raise TypeError("treatment is of the rows of X, so X is needed too")
-            return averages.effect_on_treated(self._evidence(), control, labels)
+            return self._noted(averages.effect_on_treated(evidence, control, labels), evidence)
         require_treatment(treatment, "att", "X, treatment")
-        effects = self._effects_of_all_models(X, T0)
-        check_rows(len(effects), index_of(X), treatment=treatment)
+        x = self._encode(X)
+        check_rows(len(x), index_of(X), treatment=treatment)
         arm = self.fitted_.conditions.positions(treatment, call="att(X, treatment)")
-        return averages.effect_on_treated_at(self._evidence(), effects, arm, control, labels)
+        some, too_few = self._known_again(combined([fingerprints(x), arm]), with_arm=True)
+        if some is not None and too_few is None:
+            found = averages.effect_on_treated(some, control, labels)
+            return self._noted(found, some)
+        effects = self._effects_of_all_models(x, T0)
+        found = averages.effect_on_treated_at(evidence, effects, arm, control, labels, too_few)
+        return self._noted(found, evidence)
 
     def gate(self, groups: Any, *, T0: Any = None) -> pd.Series:
         """Average effect in each group of training rows.
@@ -204,7 +227,9 @@ class Averages(Effects):
         evidence = self._evidence()
         check_rows(len(evidence.used), evidence.index_hash, groups=groups)
         labels = as_series(groups, "groups").reset_index(drop=True)
-        return averages.group_effects(evidence, labels[evidence.used], control, self.arms_.tolist())
+        arms = self.arms_.tolist()
+        found = averages.group_effects(evidence, labels[evidence.used], control, arms)
+        return self._noted(found, evidence)
 
     def heterogeneity_test(self, *, T0: Any = None) -> pd.DataFrame:
         """Test whether effects differ between rows, and predictions see it.
@@ -222,9 +247,30 @@ class Averages(Effects):
         control = self._control(T0)
         return heterogeneity.heterogeneity_test(self._evidence(), control, self.arms_.tolist())
 
-    def _effects_of_all_models(self, X: Any, T0: Any) -> np.ndarray:
+    def _known_again(
+        self, fingerprint: np.ndarray, with_arm: bool
+    ) -> tuple[Evidence | None, str | None]:
+        """Evidence of rows that are all training rows, and what it lacks for a standard error."""
+        evidence = self._evidence()
+        times = evidence.times_among(fingerprint, with_arm)
+        if times is None:
+            return None, None
+        if (times == 1).all():
+            return evidence, None
+        if not times.any():
+            return evidence, "for rows of weight 0"
+        some = evidence.repeated(times)
+        return some, shortage(some, self.arms_.tolist())
+
+    def _noted(self, found: AverageInference, evidence: Evidence) -> AverageInference:
+        """With what has to be known of the support, and of which of the training rows it is."""
+        notes = support_notes(evidence.propensity, evidence.arm, evidence.weight, self.arms_)
+        if evidence is not self._evidence():
+            found = replace(found, estimand=f"{found.estimand} of some training rows")
+        return replace(found, notes=(*found.notes, *notes))
+
+    def _effects_of_all_models(self, x: np.ndarray, T0: Any) -> np.ndarray:
         """Mean effects by all models, members or not, whose errors at judged rows are averaged."""
-        x = self._encode(X)
         outcomes = self.fitted_.networks.by_model(x, resolve_device(self.device)).mean(axis=0)
         return self._contrast(outcomes, T0, None)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 
 from hypercate.answers.arguments import draw_seed, is_every_other_arm, require_treatment
 from hypercate.answers.outcomes import Outcomes
@@ -203,10 +204,12 @@ class Effects(Outcomes):
         return r_score(
             effects.reshape(n, -1)[used],
             x[used],
+            fitted.features.n_codes,
             target[used],
             fitted.conditions.positions(treatment, call="score(X, y, treatment)")[used],
-            weight[used] / weight[used].mean(),
+            weight[used],
             fitted.seed,
+            torch.get_num_threads(),
         )
 
     def _contrast(

@@ -1,4 +1,8 @@
-"""Generated networks evaluated on rows, a block of rows at a time."""
+"""Generated networks evaluated on rows, a block of rows at a time.
+
+Networks run in float32 on their device; outcomes are computed from their outputs in float64 on the
+CPU, for some devices have no float64.
+"""
 
 from __future__ import annotations
 
@@ -34,9 +38,9 @@ def potential_outcomes(
     view : ndarray of float32, shape (m, n, n_last), or None
         Inputs of the m networks' own.
     link : callable
-        From outputs of shape (m, n_arms, rows) to potential outcomes.
+        From outputs of shape (m, n_arms, rows), on the CPU, to potential outcomes.
     weight : Tensor, shape (m,), optional
-        Weights of an average over the m networks; by default each is returned.
+        On the CPU: weights of an average over the m networks; by default each is returned.
 
     Returns
     -------
@@ -55,10 +59,11 @@ def potential_outcomes(
         if view is not None:
             own = torch.as_tensor(view[:, rows], device=theta.device)
             own = own.repeat_interleave(n_arms, dim=0)
-        outcomes = link(net(flat, block, own).unflatten(0, (m, n_arms))).transpose(1, 2)
+        output = net(flat, block, own).cpu()
+        outcomes = link(output.unflatten(0, (m, n_arms))).transpose(1, 2)
         if weight is not None:
             outcomes = torch.einsum("m,mnk->nk", weight, outcomes)
-        result[..., rows, :] = outcomes.cpu().numpy()
+        result[..., rows, :] = outcomes.numpy()
     return result
 
 
@@ -80,7 +85,7 @@ def outcomes_at_own_rows(
         From rows of shape (m, b) to their inputs (m, b, n_inputs).
     rows : ndarray of int, shape (m, n)
     link : callable
-        From outputs of shape (m, n_arms, b) to potential outcomes.
+        From outputs of shape (m, n_arms, b), on the CPU, to potential outcomes.
 
     Returns
     -------
@@ -88,12 +93,9 @@ def outcomes_at_own_rows(
     """
     m, n_arms = theta.shape[:2]
     size = max(1, _BLOCK_ELEMENTS // (m * n_arms * max(*net.hidden, net.n_inputs)))
-    parts = [
-        link(
-            net(theta.flatten(0, 1), inputs(block).repeat_interleave(n_arms, dim=0)).unflatten(
-                0, (m, n_arms)
-            )
-        ).transpose(1, 2)
+    outputs = (
+        net(theta.flatten(0, 1), inputs(block).repeat_interleave(n_arms, dim=0)).cpu()
         for block in torch.as_tensor(rows, device=theta.device).split(size, dim=1)
-    ]
-    return torch.cat(parts, dim=1).cpu().numpy()
+    )
+    parts = [link(output.unflatten(0, (m, n_arms))).transpose(1, 2) for output in outputs]
+    return torch.cat(parts, dim=1).numpy()

@@ -21,12 +21,10 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from hypercate.evidence import Evidence
-from hypercate.inference.effects import check_alpha, inference_columns
+from hypercate.inference.effects import Inference, inference_columns
 from hypercate.inference.groups import (
-    LEAST_ROWS,
     Groups,
     difference,
     everyone_of,
@@ -34,12 +32,15 @@ from hypercate.inference.groups import (
     other_arms,
 )
 
+_ATE = "Average treatment effect (ATE)"
 _ATT = "Average treatment effect on the treated (ATT)"
+_OF_NEW_ROWS = " of new rows"
+_OF_SOME = " of some training rows"
 
 
-@dataclass(frozen=True)
-class AverageInference:
-    """Averages of effects, with their standard errors.
+@dataclass(frozen=True, repr=False, eq=False)
+class AverageInference(Inference):
+    """Averages of effects, with their standard errors; `print` shows them as a table.
 
     Attributes
     ----------
@@ -51,6 +52,8 @@ class AverageInference:
         What is averaged, for the title of the summary.
     n_rows : int
         Rows that entered the averages.
+    notes : tuple of str
+        What has to be known of them, shown below the table.
     """
 
     point_estimate: np.ndarray
@@ -59,26 +62,7 @@ class AverageInference:
     index: pd.Index
     estimand: str
     n_rows: int
-
-    def interval(self, alpha: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
-        """Confidence interval of level 1 - alpha.
-
-        Parameters
-        ----------
-        alpha : float in (0, 1)
-
-        Returns
-        -------
-        lower, upper : ndarray, shape (n_averages,)
-
-        Raises
-        ------
-        ValueError
-            If `alpha` is not strictly between 0 and 1.
-        """
-        check_alpha(alpha)
-        margin = stats.t.isf(alpha / 2, self.dof) * self.stderr
-        return self.point_estimate - margin, self.point_estimate + margin
+    notes: tuple[str, ...] = ()
 
     def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
         """Table of averages, with EconML's column names.
@@ -99,18 +83,9 @@ class AverageInference:
         )
         return pd.DataFrame(columns, index=self.index)
 
-    def summary(self, alpha: float = 0.05) -> str:
-        """The table as text, under what it is of, in the manner of a regression's."""
-        table = self.summary_frame(alpha).to_string(float_format="{:.4g}".format)
-        width = max(map(len, table.splitlines()))
-        facts = f"Cross-fitted AIPW, {self.n_rows} rows, intervals at {1 - alpha:.4g}"
-        width = max(width, len(facts), len(self.estimand))
-        rule = "=" * width
-        title = self.estimand.center(width).rstrip()
-        return "\n".join([title, facts.center(width).rstrip(), rule, table, rule])
-
-    def __str__(self) -> str:
-        return self.summary()
+    def _heading(self, alpha: float) -> tuple[str, str]:
+        rows = "1 row" if self.n_rows == 1 else f"{self.n_rows} rows"
+        return self.estimand, f"Cross-fitted AIPW, {rows}, intervals at {1 - alpha:.4g}"
 
 
 def average_effect(
@@ -140,9 +115,7 @@ def average_effect(
     estimate, influence = everyone.effects(control)
     stderr, dof = everyone.spread(influence)
     index = other_arms(fit, control, arms)
-    return AverageInference(
-        estimate[0], stderr[0], dof[0], index, "Average treatment effect (ATE)", len(fit.y)
-    )
+    return AverageInference(estimate[0], stderr[0], dof[0], index, _ATE, len(fit.y))
 
 
 def group_effects(
@@ -240,6 +213,7 @@ def effect_on_treated_at(
     arm: np.ndarray,
     control: int = 0,
     arms: Sequence[Any] | None = None,
+    too_few: str | None = None,
 ) -> AverageInference:
     """Average effect over other rows of the training population, of each arm on those that had it.
 
@@ -257,41 +231,67 @@ def effect_on_treated_at(
         Position of the arm compared against.
     arms : sequence, optional
         Labels of the arms; by default their positions.
+    too_few : str, optional
+        As in `average_effect_at`.
 
     Returns
     -------
     AverageInference
-        A row for each other arm.
+        A row for each other arm: without a standard error if one row had it, NaN if none had.
 
     Raises
     ------
     ValueError
-        If an arm has fewer than two rows, here or in training.
+        If no row had another arm than `control`, or an arm has fewer than two rows in training.
     """
     everyone = everyone_of(fit, arms)
     others = np.delete(np.arange(fit.n_arms), control)
     m = np.bincount(arm, minlength=fit.n_arms)[others]
-    if m.min() < LEAST_ROWS:
-        label = labels_of(fit, arms)[others[m.argmin()]]
+    if not m.any():
         raise ValueError(
-            f"an average effect on those that had arm {label!r} needs at least {LEAST_ROWS} rows "
-            f"that had it, not {m.min()}"
+            "an average effect on the treated needs rows that had another arm than "
+            f"{labels_of(fit, arms)[control]!r}, but none of the rows had"
         )
     had = arm[:, None] == others
     effects = np.asarray(effects, dtype=np.float64).reshape(len(arm), -1)
-    mean = np.sum(had * effects, axis=0) / m
-    variance = np.sum(had * (effects - mean) ** 2, axis=0) / (m - 1) / m
+    known = np.where(m > 0, m, np.nan)
+    several = np.where((m > 1) & (too_few is None), m, np.nan)
+    mean = np.sum(had * effects, axis=0) / known
+    variance = np.sum(had * (effects - mean) ** 2, axis=0) / (several - 1) / several
     own = fit.weight[:, None] * (fit.arm[:, None] == others)
     robust, of_robust = everyone.effects_on_treated(control)
     predicted, of_predicted = everyone.mean(own, difference(fit.mean_outcomes, control))
-    stderr, dof = everyone.spread(of_robust - of_predicted, variance, m)
+    stderr, dof = everyone.spread(of_robust - of_predicted, variance, several)
     index = other_arms(fit, control, arms)
     estimate = mean + (robust - predicted)[0]
-    return AverageInference(estimate, stderr[0], dof[0], index, f"{_ATT} of new rows", len(arm))
+    notes = _notes_at(too_few)
+    if too_few is None and (m < 2).any():
+        few = [
+            f"{label!r} ({count} rows)"
+            for label, count in zip(index, m.tolist(), strict=True)
+            if count < 2
+        ]
+        notes += (
+            "Standard error and interval: not available for too few rows that had arm "
+            f"{', '.join(few)}.",
+        )
+    return AverageInference(
+        estimate,
+        stderr[0],
+        dof[0],
+        index,
+        f"{_ATT}{_OF_NEW_ROWS if too_few is None else _OF_SOME}",
+        len(arm),
+        notes,
+    )
 
 
 def average_effect_at(
-    fit: Evidence, effects: np.ndarray, control: int = 0, arms: Sequence[Any] | None = None
+    fit: Evidence,
+    effects: np.ndarray,
+    control: int = 0,
+    arms: Sequence[Any] | None = None,
+    too_few: str | None = None,
 ) -> AverageInference:
     """Average effect over other rows of the training population.
 
@@ -309,27 +309,46 @@ def average_effect_at(
         Position of the arm compared against.
     arms : sequence, optional
         Labels of the arms; by default their positions.
+    too_few : str, optional
+        What training rows lack for an average of their own, as `shortage` says it; there is no
+        standard error then.
 
     Returns
     -------
     AverageInference
-        A row for each other arm.
+        A row for each other arm; without standard errors for one row, or if `too_few`.
 
     Raises
     ------
     ValueError
-        If `effects` has fewer than two rows, or an arm fewer than two training rows.
+        If there are no `effects`, or an arm has fewer than two training rows.
     """
     m = len(effects)
-    if m < 2:
-        raise ValueError(f"an average with a standard error needs at least 2 rows, not {m}")
+    if m == 0:
+        raise ValueError("an average needs at least 1 row, not 0")
     effects = np.asarray(effects, dtype=np.float64).reshape(m, fit.n_arms - 1)
     everyone = everyone_of(fit, arms)
     correction, influence = (difference(part, control) for part in everyone.correction())
-    of_effects = effects.var(axis=0, ddof=1) / m
-    stderr, dof = everyone.spread(influence, of_effects, m)
+    mean = effects.mean(axis=0)
+    several = m if m > 1 and too_few is None else np.nan
+    of_effects = np.sum((effects - mean) ** 2, axis=0) / (several - 1) / several
+    stderr, dof = everyone.spread(influence, of_effects, several)
     index = other_arms(fit, control, arms)
-    estimate = effects.mean(axis=0) + correction[0]
-    return AverageInference(
-        estimate, stderr[0], dof[0], index, "Average treatment effect (ATE) of new rows", m
+    title = _ATE + (_OF_NEW_ROWS if too_few is None else _OF_SOME)
+    notes = _notes_at(too_few)
+    if too_few is None and m == 1:
+        notes += ("Standard error and interval: not available for one row.",)
+    return AverageInference(mean + correction[0], stderr[0], dof[0], index, title, m, notes)
+
+
+def _notes_at(too_few: str | None) -> tuple[str, ...]:
+    if too_few is None:
+        return (
+            "New rows: their mean predicted effect, corrected by the mean error that predictions "
+            "have over the training population. The correction, and with it the interval, is valid "
+            "if the rows come from that population.",
+        )
+    return (
+        f"Standard error and interval: not available {too_few}. The number is the mean predicted "
+        "effect, corrected by the mean error that predictions have over the training population.",
     )

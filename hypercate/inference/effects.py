@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import html
+import textwrap
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
 from numbers import Real
 
 import numpy as np
 import pandas as pd
 from scipy import stats
+
+_FIRST_ROWS = 10
+_LEAST_WIDTH = 72
+_NOT_AVAILABLE = "-"
+_NUMBER = "{:.4g}".format
 
 
 def against(outcomes: np.ndarray, control: int = 0) -> np.ndarray:
@@ -42,9 +50,77 @@ def contrast(outcomes: np.ndarray, control: np.ndarray, treated: np.ndarray) -> 
     return outcomes[..., rows, treated] - outcomes[..., rows, control]
 
 
-@dataclass(frozen=True)
-class EffectInference:
-    """Effects with their standard errors.
+class Inference(ABC):
+    """Estimates with their standard errors: intervals, and a table as text or HTML.
+
+    A standard error that is not a number (NaN) says that none is available.
+    """
+
+    point_estimate: np.ndarray
+    stderr: np.ndarray
+    dof: float | np.ndarray
+    notes: tuple[str, ...] = ()
+
+    def interval(self, alpha: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
+        """Central interval of level 1 - alpha.
+
+        Parameters
+        ----------
+        alpha : float in (0, 1)
+
+        Returns
+        -------
+        lower, upper : ndarray
+            Of the shape of the estimates; NaN where no standard error is available.
+
+        Raises
+        ------
+        ValueError
+            If alpha is not a number strictly between 0 and 1.
+        """
+        check_alpha(alpha)
+        half = stats.t.isf(alpha / 2, self.dof) * self.stderr
+        return self.point_estimate - half, self.point_estimate + half
+
+    @abstractmethod
+    def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Table of the estimates, with EconML's column names."""
+
+    @abstractmethod
+    def _heading(self, alpha: float) -> tuple[str, str]:
+        """What the table is of, and how it came about."""
+
+    def _shown(self, alpha: float) -> pd.DataFrame:
+        """The part of the table that is printed."""
+        return self.summary_frame(alpha)
+
+    def summary(self, alpha: float = 0.05) -> str:
+        """The table as text, under what it is of, in the manner of a regression's."""
+        table = self._shown(alpha).to_string(float_format=_NUMBER, na_rep=_NOT_AVAILABLE)
+        heading = self._heading(alpha)
+        width = max(map(len, [*table.splitlines(), *heading]))
+        rule = "=" * width
+        notes = [textwrap.fill(note, max(width, _LEAST_WIDTH)) for note in self.notes]
+        centred = [line.center(width).rstrip() for line in heading]
+        return "\n".join([*centred, rule, table, rule, *notes])
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+    def _repr_html_(self) -> str:
+        """The table for a notebook."""
+        title, facts = map(html.escape, self._heading(0.05))
+        table = self._shown(0.05).to_html(float_format=_NUMBER, na_rep=_NOT_AVAILABLE, border=0)
+        notes = [f"<p>{html.escape(note)}</p>" for note in self.notes]
+        return "\n".join([f"<p><b>{title}</b><br>{facts}</p>", table, *notes])
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class EffectInference(Inference):
+    """Effects with their standard errors; `print` shows the first as a table.
 
     Attributes
     ----------
@@ -67,16 +143,7 @@ class EffectInference:
     arms: list
 
     def interval(self, alpha: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
-        """Central interval of level 1 - alpha.
-
-        Raises
-        ------
-        ValueError
-            If alpha is not a number strictly between 0 and 1.
-        """
-        check_alpha(alpha)
-        half = stats.t.ppf(1 - alpha / 2, self.dof) * self.stderr
-        lower, upper = self.point_estimate - half, self.point_estimate + half
+        lower, upper = super().interval(alpha)
         return np.maximum(lower, -self.bound), np.minimum(upper, self.bound)
 
     def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
@@ -109,6 +176,27 @@ class EffectInference:
                 names=[*rows.names, "arm"],
             )
         return pd.DataFrame({name: np.ravel(value) for name, value in columns.items()}, index=index)
+
+    def _shown(self, alpha: float) -> pd.DataFrame:
+        first = slice(_FIRST_ROWS)
+        part = replace(
+            self,
+            point_estimate=self.point_estimate[first],
+            stderr=self.stderr[first],
+            index=self.index[first],
+        )
+        return part.summary_frame(alpha)
+
+    def _heading(self, alpha: float) -> tuple[str, str]:
+        n = len(self.index)
+        means = np.atleast_1d(self.point_estimate.mean(axis=0)).tolist()
+        of_arms = [f" ({arm})" for arm in self.arms] if len(means) > 1 else [""]
+        mean = ", ".join(_NUMBER(value) + of for value, of in zip(means, of_arms, strict=True))
+        first = f"the first {_FIRST_ROWS} of " if n > _FIRST_ROWS else ""
+        return (
+            "Effects at the rows' covariates (CATE)",
+            f"{first}{n} rows, mean effect {mean}, intervals at {1 - alpha:.4g}",
+        )
 
 
 def check_alpha(alpha: float) -> None:

@@ -86,7 +86,7 @@ class Groups:
         self,
         influence: np.ndarray,
         other_variance: float | np.ndarray = 0.0,
-        n_other: int | np.ndarray = 2,
+        n_other: float | np.ndarray = 2,
     ) -> tuple[np.ndarray, np.ndarray]:
         """Standard errors and Welch's degrees of freedom (n_groups, n_arms - 1).
 
@@ -101,6 +101,23 @@ class Groups:
         certain = pooled == 0
         dof = np.where(certain, np.inf, total**2 / np.where(certain, 1.0, pooled))
         return np.sqrt(total), dof
+
+
+def shortage(fit: Evidence, arms: Sequence[Any] | None) -> str | None:
+    """Of which arm rows are too few for an average with a standard error, if of any."""
+    if len(fit.y) == 1:
+        return "for one row"
+    n_clusters = int(fit.cluster.max()) + 1 if len(fit.y) else 0
+    pairs = np.unique(fit.arm * n_clusters + fit.cluster)
+    n_of_arm = np.bincount(pairs // max(n_clusters, 1), minlength=fit.n_arms)
+    few = int(n_of_arm.argmin())
+    if n_of_arm[few] >= LEAST_ROWS:
+        return None
+    what = "rows" if n_clusters == len(fit.y) else "clusters"
+    return (
+        f"for fewer than {LEAST_ROWS} {what} of an arm, and these have {n_of_arm[few]} of arm "
+        f"{labels_of(fit, arms)[few]!r}"
+    )
 
 
 def everyone_of(fit: Evidence, arms: Sequence[Any] | None) -> Groups:

@@ -31,7 +31,7 @@ known: where all hold effects constant, they may differ by as much as the rule o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -60,7 +60,7 @@ class Calibration:
     """
 
     scale: float
-    level: np.ndarray
+    level: np.ndarray = field(repr=False)
     shrinkage: float
     dof: float
     start_share: float

@@ -8,10 +8,10 @@ part m alone. Both parts are interchangeable, so K parts need K (K + 1) / 2 fits
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 import numpy as np
-from sklearn.utils.parallel import Parallel, delayed
 
 from hypercate.folds import Folds
 
@@ -53,13 +53,15 @@ def cross_fit(
         for other in range(folds.n_parts)
     }
 
-    def fit_one(partition: int, part: int, other: int) -> tuple[N, np.ndarray, np.ndarray]:
+    def fit_one(pair: tuple[int, int, int]) -> tuple[N, np.ndarray, np.ndarray]:
+        partition, part, other = pair
         of_row = folds.part[partition]
         nuisance = fit(np.flatnonzero((of_row != part) & (of_row != other)))
         rows = np.flatnonzero((of_row == part) | (of_row == other))
         return nuisance, rows, nuisance.predict(x[rows])
 
-    fitted = Parallel(n_jobs=n_jobs, prefer="threads")(delayed(fit_one)(*pair) for pair in pairs)
+    with ThreadPoolExecutor(n_jobs) as pool:
+        fitted = list(pool.map(fit_one, pairs))
     by_pair = dict(zip(pairs, fitted, strict=True))
     n_outputs = fitted[0][2].shape[1]
     predicted = np.empty((folds.n_models, len(x), n_outputs))

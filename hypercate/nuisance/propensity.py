@@ -11,6 +11,9 @@ unless the pool's log loss is better by more than one standard error.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +23,11 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.utils.parallel import Parallel, delayed
 from threadpoolctl import threadpool_limits
 
 from hypercate.folds import Folds
 from hypercate.nuisance import lightgbm
+from hypercate.threads import Shared
 
 FLOOR = 0.02  # of an arm's share: no row weighs more than 50 times what it would at random
 MOST_ROWS = 20_000  # of an arm, to grow candidates on; they stand for the arm's other rows
@@ -143,11 +146,8 @@ def fit_propensity(
         return _grow(x[rows], n_codes, arm[rows], stands_for[rows], len(total))
 
     parts = range(folds.n_parts)
-    with warnings.catch_warnings(), threadpool_limits(1):
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        *apart, candidates = Parallel(n_jobs=n_jobs, prefer="threads")(
-            delayed(fit)(held) for held in (*parts, None)
-        )
+    with _GROWING, ThreadPoolExecutor(n_jobs) as pool:
+        *apart, candidates = pool.map(fit, (*parts, None))
     log_odds = np.empty((2, len(arm), len(total)))
     for held, models in zip(parts, apart, strict=True):
         rows = part == held
@@ -178,6 +178,16 @@ def _numbers_and_levels(x: np.ndarray, n_codes: np.ndarray) -> Any:
         size = np.full(len(x), LEVEL, dtype=np.float32)
         levels.append(sparse.csr_array((size, (rows, code)), shape=(len(x), n + 1))[:, :n])
     return sparse.hstack([x[:, n_codes == 0], *levels], format="csr")
+
+
+@contextmanager
+def _quietly_on_one_thread() -> Iterator[None]:
+    with warnings.catch_warnings(), threadpool_limits(1, "blas"):
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        yield
+
+
+_GROWING = Shared(_quietly_on_one_thread)
 
 
 def _grow(

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import torch
 
+from hypercate.threads import set_own_threads
+
 WORK_FOR_THREADS = 1_000_000
 
 
@@ -27,7 +29,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         resolved = torch.device(device)
-        torch.zeros(1, device=resolved).item()
+        torch.zeros(1, dtype=torch.float32, device=resolved).item()
     except (RuntimeError, AssertionError, ImportError) as error:
         raise ValueError(
             f"device={device!r} is not to be had on this machine ({error}); "
@@ -46,9 +48,11 @@ def threads_for(work: int) -> Iterator[None]:
         Elements of the largest tensor of a step.
     """
     n_threads = torch.get_num_threads()
-    if work < WORK_FOR_THREADS:
-        torch.set_num_threads(1)
+    if work >= WORK_FOR_THREADS or n_threads == 1:
+        yield
+        return
+    set_own_threads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(n_threads)
+        set_own_threads(n_threads)

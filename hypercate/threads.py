@@ -1,0 +1,54 @@
+"""Settings of the process and of its threads, put back as they were though fits overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
+from threading import Lock
+
+import torch
+
+_TORCH = Lock()
+
+
+class Shared:
+    """A setting of the whole process: the first that enters makes it, the last to leave undoes it.
+
+    Were each to save and restore it for itself, the second of two that overlap would save what the
+    first had set, and restore that in the end.
+
+    Parameters
+    ----------
+    setting : callable
+        Gives a context manager that makes the setting and undoes it.
+    """
+
+    def __init__(self, setting: Callable[[], AbstractContextManager]) -> None:
+        self._setting, self._lock = setting, Lock()
+        self._inside, self._made = 0, ExitStack()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._made.enter_context(self._setting())
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._made.close()
+
+
+def set_own_threads(n_threads: int) -> None:
+    """Set how many threads torch uses for this thread's work, and for no other thread's.
+
+    ``torch.set_num_threads`` sets the number of the calling thread and also that of every thread
+    which has not used torch before. The latter is put back by a thread that lives for it alone.
+    """
+    torch.get_num_threads()  # from here on this thread has a number of its own
+    with _TORCH, ThreadPoolExecutor(1) as fresh:
+        of_new_threads = fresh.submit(torch.get_num_threads).result()
+        torch.set_num_threads(n_threads)
+        fresh.submit(torch.set_num_threads, of_new_threads).result()
