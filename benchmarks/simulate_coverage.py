@@ -11,6 +11,8 @@ Nothing is simulated but the data. The studies are:
   the training data did not toss; their own effect.
 - ``clustered``: 500 rows in 40 clusters, whose outcomes have an intra-class correlation of 0.3 and
   whose treatment is more alike than chance, too. The same averages at 95 %, with ``groups=``.
+- ``sites``: 1000 rows at 50 sites, which shift the outcome by twice what they add to the log odds
+  of the treatment. The ATE at 95 %, and by how much its estimate is off.
 - ``null-randomised`` (500 rows, 5 columns), ``null-confounded`` (500, 20), ``null-wide`` (300, 50,
   confounded): effects are the same for everyone. How often `heterogeneity_test` rejects it at 5 %.
 - ``unbiased``: intervals of the effect at new rows at 50, 80, 90 and 95 %, where least squares
@@ -50,6 +52,7 @@ from hypercate.train.loop import Found
 
 N_CLUSTERS = 40
 INTRA_CLASS = 0.3
+N_SITES = 50
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 TEST_ROWS = 1000
 
@@ -77,6 +80,22 @@ def smooth(replication: int) -> Row:
         row[f"outcome, {name} (90 %)"] = holds(bounds, y[np.arange(len(y)), arm])
     bounds = est.individual_effect_interval(test.X, alpha=0.1)
     return row | {"own effect (90 %)": holds(bounds, y[:, 1] - y[:, 0])}
+
+
+def sites(replication: int) -> Row:
+    """The average where a column of fifty levels, as strings, confounds."""
+    rng = np.random.default_rng(replication)
+    site, shift = rng.integers(N_SITES, size=1000), rng.normal(size=N_SITES)
+    x = rng.normal(size=(1000, 3))
+    treated = rng.random(1000) < special.expit(shift[site] + 0.3 * x[:, 0])
+    effect = 1 + 0.5 * x[:, 1]
+    y = 2 * shift[site] + x[:, 0] + effect * treated + rng.normal(size=1000)
+    X = pd.DataFrame(x, columns=list("abc")).assign(site=[f"site {k}" for k in site])
+    est = fit(replication, X, y, treated)
+    return {
+        "ATE (95 %)": holds(est.ate_interval(), 1.0),
+        "error of the ATE": est.ate() - effect.mean(),
+    }
 
 
 def clustered(replication: int) -> Row:
@@ -172,6 +191,7 @@ STUDIES: dict[str, Callable[[int], Row]] = {
     "null-confounded": partial(constant_effect, rows=500, columns=20, confounded=True),
     "null-wide": partial(constant_effect, rows=300, columns=50, confounded=True),
     "unbiased": unbiased,
+    "sites": sites,
     "noise-raw": partial(noise, inputs="raw"),
     "noise-boosted": partial(noise, inputs="boosted"),
 }

@@ -430,3 +430,10 @@ class TestAblation:
             ablation.main([*arguments, "--out", str(tmp_path / "out")])
         assert message in capsys.readouterr().err
         assert not (tmp_path / "out").exists()
+
+
+class TestManyLevels:
+    def test_the_column_takes_away_what_confounds(self):
+        without, with_sites = table_rows(run("many_levels.py", "--rows", 800, "--levels", 40))[2:]
+        assert (without[0], with_sites[0]) == ("without", "with")
+        assert abs(float(with_sites[3]) - 1) < 0.4 < abs(float(without[3]) - 1)
