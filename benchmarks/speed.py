@@ -50,7 +50,7 @@ OURS = "HyperCATE"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 STAGES = {  # of our fit, by the function of hypercate.estimator that does it
     "propensity_seconds": "fit_propensity",
-    "trees_seconds": "boosted_views",
+    "trees_seconds": "model_views",
     "training_seconds": "fit_ensemble",
 }
 FIGURES = [
