@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 from hypercate.encoding.scaling import moments
 from hypercate.folds import Folds
 from hypercate.nuisance import lightgbm
+from hypercate.threads import mapped
 
 _FOLDS = 5
 _ROUNDS = 100
@@ -163,8 +163,7 @@ def _residuals(
             )
             return lightgbm.predict(trees, features[~rows])
 
-        with ThreadPoolExecutor(n_jobs) as pool:
-            by_fold = list(pool.map(held_out, range(part.max() + 1)))
+        by_fold = mapped(held_out, range(part.max() + 1), n_jobs)
         predicted = np.empty((len(part), *by_fold[0].shape[1:]))
         for fold, values in enumerate(by_fold):
             predicted[part == fold] = values

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from threading import Lock
+from typing import TypeVar
 
 import torch
 
 _TORCH = Lock()
+T, R = TypeVar("T"), TypeVar("R")
 
 
 class Shared:
@@ -41,13 +43,22 @@ class Shared:
                 self._made.close()
 
 
+def mapped(function: Callable[[T], R], items: Iterable[T], n_jobs: int) -> list[R]:
+    """What a function gives of each item, in several threads if there are to be more than one."""
+    if n_jobs == 1:
+        return [function(item) for item in items]
+    with ThreadPoolExecutor(n_jobs) as pool:
+        return list(pool.map(function, items))
+
+
 def set_own_threads(n_threads: int) -> None:
     """Set how many threads torch uses for this thread's work, and for no other thread's.
 
     ``torch.set_num_threads`` sets the number of the calling thread and also that of every thread
     which has not used torch before. The latter is put back by a thread that lives for it alone.
     """
-    torch.get_num_threads()  # from here on this thread has a number of its own
+    if torch.get_num_threads() == n_threads:  # from here on this thread has a number of its own
+        return
     with _TORCH, ThreadPoolExecutor(1) as fresh:
         of_new_threads = fresh.submit(torch.get_num_threads).result()
         torch.set_num_threads(n_threads)

@@ -126,7 +126,8 @@ class TestPanel:
             start(thread)
 
         monkeypatch.setattr(threading.Thread, "start", watched)
-        interval_panel.LEARNERS[name](small_sample(n=60), 0).interval(small_sample().X, 0.1)
+        with harness._one_thread():
+            interval_panel.LEARNERS[name](small_sample(n=60), 0).interval(small_sample().X, 0.1)
         assert set(started) <= {"TMonitor"}  # tqdm's, which sleeps
 
     def test_the_panel_is_ours_and_all_the_rest(self):

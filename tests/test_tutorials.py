@@ -220,7 +220,7 @@ class TestUncertainty:
         estimate, lower, upper = row(printed, "ATE without them")
         (true,) = row(printed, "true ATE: ")
         assert true < lower - 0.3
-        assert len(re.findall(r"^[01] +400 .* False$", printed, re.M)) == 2
+        assert len(re.findall(r"^[01] +400 .* False\s*$", printed, re.M)) == 2
         readme = " ".join((TUTORIALS.parent / "README.md").read_text().split())
         said = re.search(r"puts the ATE at (\S+) \(95 % interval (\S+) to (\S+)\)", readme)
         assert [float(number) for number in said.groups()] == pytest.approx(

@@ -8,12 +8,12 @@ part m alone. Both parts are interchangeable, so K parts need K (K + 1) / 2 fits
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol, TypeVar
 
 import numpy as np
 
 from hypercate.folds import Folds
+from hypercate.threads import mapped
 
 
 class Nuisance(Protocol):
@@ -60,8 +60,7 @@ def cross_fit(
         rows = np.flatnonzero((of_row == part) | (of_row == other))
         return nuisance, rows, nuisance.predict(x[rows])
 
-    with ThreadPoolExecutor(n_jobs) as pool:
-        fitted = list(pool.map(fit_one, pairs))
+    fitted = mapped(fit_one, pairs, n_jobs)
     by_pair = dict(zip(pairs, fitted, strict=True))
     n_outputs = fitted[0][2].shape[1]
     predicted = np.empty((folds.n_models, len(x), n_outputs))

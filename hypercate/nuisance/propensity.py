@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +26,7 @@ from threadpoolctl import threadpool_limits
 
 from hypercate.folds import Folds
 from hypercate.nuisance import lightgbm
-from hypercate.threads import Shared
+from hypercate.threads import Shared, mapped
 
 FLOOR = 0.02  # of an arm's share: no row weighs more than 50 times what it would at random
 MOST_ROWS = 20_000  # of an arm, to grow candidates on; they stand for the arm's other rows
@@ -146,8 +145,8 @@ def fit_propensity(
         return _grow(x[rows], n_codes, arm[rows], stands_for[rows], len(total))
 
     parts = range(folds.n_parts)
-    with _GROWING, ThreadPoolExecutor(n_jobs) as pool:
-        *apart, candidates = pool.map(fit, (*parts, None))
+    with _GROWING:
+        *apart, candidates = mapped(fit, (*parts, None), n_jobs)
     log_odds = np.empty((2, len(arm), len(total)))
     for held, models in zip(parts, apart, strict=True):
         rows = part == held

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from hypercate.encoding.checks import rows_where, warn
-from hypercate.encoding.scaling import CLIPPED_PERCENT, clipped
+from hypercate.encoding.scaling import CLIPPED_PERCENT, clipped, moments
 
 FURTHER = 10.0  # times as far from the median as every other outcome
 LEAST_ROWS = 30  # that show what is usual
@@ -42,9 +42,11 @@ def pulled_in(y: np.ndarray, used: np.ndarray) -> np.ndarray:
     bounds = clipped(y)
     if bounds is None or len(y) < LEAST_ROWS:
         return y
-    distance = np.abs(y - np.median(y))
-    tail = np.sort(distance)[-most - 1 :]
-    apart = tail[1:] > np.maximum(FURTHER * tail[:-1], LEAST_SDS * np.clip(y, *bounds).std())
+    with np.errstate(over="ignore"):
+        distance = np.abs(y - np.median(y))
+        tail = np.sort(distance)[-most - 1 :]
+        least = LEAST_SDS * moments(np.clip(y, *bounds))[1]
+        apart = tail[1:] > np.maximum(FURTHER * tail[:-1], least)
     if not apart.any():
         return y
     outlying = distance > tail[:-1][apart.argmax()]
