@@ -11,7 +11,8 @@ from typing import TypeVar
 import torch
 
 _TORCH = Lock()
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Shared:

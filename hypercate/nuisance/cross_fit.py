@@ -48,7 +48,7 @@ def cross_fit(
     """
     whole = [divmod(m, folds.n_parts) for m in range(folds.n_models)]
     pairs = {
-        (partition, *sorted((part, other))): None
+        (partition, min(part, other), max(part, other)): None
         for partition, part in whole
         for other in range(folds.n_parts)
     }
@@ -66,7 +66,7 @@ def cross_fit(
     predicted = np.empty((folds.n_models, len(x), n_outputs))
     for m, (partition, part) in enumerate(whole):
         for other in range(folds.n_parts):
-            _, rows, values = by_pair[partition, *sorted((part, other))]
+            _, rows, values = by_pair[partition, min(part, other), max(part, other)]
             there = folds.part[partition, rows] == other
             predicted[m, rows[there]] = values[there]
     return [by_pair[partition, part, part][0] for partition, part in whole], predicted
