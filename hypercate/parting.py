@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.tree import DecisionTreeClassifier
 
 from hypercate.encoding import FeatureEncoder
 from hypercate.encoding.columns import CategoryColumn, NumberColumn
+from hypercate.folds import Folds
 from hypercate.nuisance.levels import shrunken_means
 
 MOST_ROWS = 5000
@@ -56,7 +56,7 @@ def parting_columns(
     n_folds = min(3, received.sum(), (~received).sum())
     if n_folds < 2:
         return []
-    folds = StratifiedKFold(int(n_folds), shuffle=True, random_state=0)
+    part = Folds.of(received.astype(np.int64), int(n_folds), 1, seed=0).part[0]
     tree = DecisionTreeClassifier(
         max_depth=_DEPTH, min_samples_leaf=max(1, int(_LEAST_LEAF * len(x))), random_state=0
     )
@@ -67,14 +67,10 @@ def parting_columns(
             level = seen[:, 0].astype(np.int64)
             beyond = received - np.average(received, weights=weight)
             seen = shrunken_means(level, beyond, weight, column.n_codes + 1)[level][:, None]
-        probability = cross_val_predict(
-            tree,
-            seen,
-            received,
-            cv=folds,
-            method="predict_proba",
-            params={"sample_weight": weight},
-        )[:, 1]
+        probability = np.empty(len(x))
+        for held_out in (part == fold for fold in range(n_folds)):
+            tree.fit(seen[~held_out], received[~held_out], weight[~held_out])
+            probability[held_out] = tree.predict_proba(seen[held_out])[:, 1]
         outside = np.average(probability[~received] < limit, weights=weight[~received])
         if outside > most_outside:
             levels = _levels(column.output_names, seen, received, weight, limit)
