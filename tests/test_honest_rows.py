@@ -52,19 +52,27 @@ def wild(y, judged, more=100):
     return y
 
 
-def bits(value):
-    """What is compared of a part of a model: arrays to the bit, texts, and what holds them.
+def alike(value, other):
+    """Whether parts of two models are the same: arrays to the bit, texts, and what holds them.
 
     Torch's sigmoid and cross-entropy round by a value's place in a tensor, hence by which networks
-    train alongside, in the last bits: of weights, those are left out.
+    train alongside, in the last bits: weights may differ by those.
     """
+    if type(value) is not type(other):
+        return False
     if isinstance(value, np.ndarray):
-        if value.dtype == np.float32:
-            value = value.round(5)
-        return value.dtype.str, value.shape, (value + 0).tobytes()  # 0 and -0 are the same
+        within = 1e-6 if value.dtype == np.float32 else 0
+        return (
+            value.dtype == other.dtype
+            and value.shape == other.shape
+            and np.allclose(value, other, rtol=within, atol=within, equal_nan=True)
+        )
     if dataclasses.is_dataclass(value):
-        return [bits(getattr(value, field.name)) for field in dataclasses.fields(value)]
-    return [bits(item) for item in value] if isinstance(value, tuple) else value
+        names = [field.name for field in dataclasses.fields(value)]
+        return all(alike(getattr(value, name), getattr(other, name)) for name in names)
+    if isinstance(value, tuple):
+        return len(value) == len(other) and all(map(alike, value, other))
+    return value == other
 
 
 def of_model(est, m):
@@ -81,13 +89,13 @@ def of_model(est, m):
     }
     if not generator.buffers.get("apart", np.zeros(m + 1))[m].any():
         parts = {name: part for name, part in parts.items() if name not in _OF_OWN_WEIGHTS}
-    return {name: bits(part) for name, part in parts.items()}
+    return parts
 
 
 def told_apart(before, after, m):
     """Parts of a model by which two fits differ."""
     first, second = of_model(before, m), of_model(after, m)
-    return {name for name in first | second if first.get(name) != second.get(name)}
+    return {name for name in first | second if not alike(first.get(name), second.get(name))}
 
 
 def fare_alike(before, after, m):
