@@ -44,11 +44,11 @@ from hypercate.benchmark.harness import append
 from hypercate.datasets import draw_interval_study
 from hypercate.datasets.synthetic import NOISE_SD
 from hypercate.ensemble import Ensemble
+from hypercate.fitted import Choice, Generator
 from hypercate.generator.hypernetwork import HyperNet
 from hypercate.generator.outcome_net import OutcomeNet
 from hypercate.learners import TLearner
 from hypercate.metrics import coverage
-from hypercate.train.loop import Found
 
 N_CLUSTERS = 40
 INTRA_CLASS = 0.3
@@ -221,13 +221,13 @@ class LeastSquares(HyperCATE):
                 last = np.append(slopes, np.negative(slopes))
                 theta[model, arm] = np.concatenate([first, np.zeros(2 * p), last, [intercept]])
         weights = torch.as_tensor(theta)
-        nothing = np.zeros((m, len(candidates.sharing)))
-        first, none = nothing.astype(int) + 1, nothing.astype(bool)
-        found = Found(nothing, first, nothing, nothing[..., None], first, none, np.zeros((0, 4)))
+        generator = Generator(hypernet, {"own": theta}, {"apart": np.ones_like(theta[:, 0])})
+        choice = Choice(
+            ("least squares",), ("raw",), np.zeros((m, 1)), np.zeros(m, int), np.zeros((0, 4))
+        )
         return Ensemble(
-            hypernet, TLearner(encoded.family), candidates,
-            {"own": weights}, {"apart": torch.ones(m, theta.shape[2])}, weights, weights,
-            np.zeros(m), np.ones(m), found, np.zeros(m, int),
+            hypernet.net, TLearner(encoded.family), generator, weights, weights, None,
+            np.zeros(m), np.ones(m), choice,
         )  # fmt: skip
 
 

@@ -9,9 +9,8 @@ import torch
 
 from hypercate.ensemble import Ensemble
 from hypercate.evidence import Evidence
-from hypercate.fitted import Choice, Fitted, Generator
+from hypercate.fitted import Fitted
 from hypercate.folds import Folds
-from hypercate.generator.draws import draw_networks
 from hypercate.inference.jackknife import (
     Calibration,
     between_models,
@@ -35,7 +34,6 @@ def assemble(
     views: Views,
     *,
     n_members: int,
-    source: str,
     calibrated: bool,
     device: torch.device,
     seed: int,
@@ -55,17 +53,16 @@ def assemble(
     views : Views
     n_members : int
         Models, the first ones, whose mean is the prediction.
-    source : str
-        What draws differ by; a key of `SOURCES`.
     calibrated : bool
+        Scale draws to a jackknife; not those of networks that have no random start.
     device : torch.device
     seed : int
     """
     place = encoded.conditions.place
-    networks = _networks(ensemble, folds, views, place, n_members, source, seed)
+    networks = _networks(ensemble, folds, views, place, n_members)
     evidence = _evidence(encoded, folds, networks, views, cross_fitted[:, place], device)
     calibration = Calibration.none(len(place))
-    if calibrated:
+    if calibrated and ensemble.second is not None:
         rows = folds.first(_CALIBRATION_ROWS)
         x = encoded.study.x[rows]
         second = replace(
@@ -73,8 +70,9 @@ def assemble(
             theta=ensemble.second.numpy()[:, place],
             model=networks.model[: folds.n_models],
         )
-        sharing = np.array(ensemble.candidates.sharing)
-        all_constant = len(set(sharing)) > 1 and (sharing[ensemble.chosen] == "intercept").all()
+        choice = ensemble.choice
+        sharing = np.array(choice.sharing)
+        all_constant = len(set(sharing)) > 1 and (sharing[choice.chosen] == "intercept").all()
         canonical = np.argsort(place)
         calibration = calibrate(
             networks.deviations(x, device)[1][..., canonical],
@@ -91,38 +89,26 @@ def assemble(
         conditions=encoded.conditions,
         family=encoded.family,
         networks=networks,
-        generator=Generator(
-            ensemble.hypernet,
-            {name: tensor.numpy() for name, tensor in ensemble.params.items()},
-            {name: tensor.numpy() for name, tensor in ensemble.buffers.items()},
-        ),
+        generator=ensemble.generator,
         propensity=propensity,
         calibration=calibration,
-        choice=_choice(ensemble, n_members),
+        choice=ensemble.choice.of_first(n_members),
         seed=seed,
         evidence=evidence,
     )
 
 
 def _networks(
-    ensemble: Ensemble,
-    folds: Folds,
-    views: Views,
-    place: np.ndarray,
-    n_members: int,
-    source: str,
-    seed: int,
+    ensemble: Ensemble, folds: Folds, views: Views, place: np.ndarray, n_members: int
 ) -> Networks:
     theta, model = ensemble.theta, np.arange(folds.n_models)
     mixture = between_models(folds.partition)
-    if source != "members":
-        drawn, of, mixture = draw_networks(
-            ensemble.hypernet, ensemble.params, ensemble.buffers, source, seed
-        )
+    if ensemble.drawn is not None:
+        drawn, of, mixture = ensemble.drawn
         theta, model = torch.cat([theta, drawn]), np.append(model, of)
-    reads = np.array(ensemble.candidates.inputs)[ensemble.chosen] == "boosted"
+    reads = np.array(ensemble.choice.inputs)[ensemble.choice.chosen] == "boosted"
     return Networks(
-        net=ensemble.hypernet.net,
+        net=ensemble.net,
         learner=ensemble.learner,
         theta=np.ascontiguousarray(theta.numpy()[:, place]),
         model=model,
@@ -162,20 +148,4 @@ def _evidence(
         used=encoded.used,
         fingerprint=encoded.fingerprint,
         index_hash=encoded.index_hash,
-    )
-
-
-def _choice(ensemble: Ensemble, n_members: int) -> Choice:
-    found = ensemble.found
-    chosen = ensemble.chosen[:n_members]
-    n_candidates = found.loss.shape[1]
-    nets = np.arange(n_members) * n_candidates + chosen
-    history = found.history[np.isin(found.history[:, 0], nets)].astype(np.float64)
-    history[:, 0] //= n_candidates
-    return Choice(
-        sharing=tuple(ensemble.candidates.sharing),
-        inputs=tuple(ensemble.candidates.inputs),
-        loss=found.loss[:n_members].astype(np.float64),
-        chosen=chosen,
-        history=history[np.lexsort((history[:, 1], history[:, 0]))],
     )

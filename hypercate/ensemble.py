@@ -9,8 +9,11 @@ import torch
 from torch import Tensor
 
 from hypercate.evidence import overlap_weight
+from hypercate.fitted import Choice, Generator, Pretrained
 from hypercate.folds import Folds
-from hypercate.generator.hypernetwork import HyperNet, Tensors
+from hypercate.generator.draws import Drawn, draw_networks
+from hypercate.generator.hypernetwork import HyperNet
+from hypercate.generator.outcome_net import OutcomeNet
 from hypercate.learners import TLearner
 from hypercate.nuisance.views import Views
 from hypercate.select import Candidates
@@ -24,35 +27,35 @@ _LONGER = 2  # times as many epochs as its longest search, at most, until a mode
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Trained models, each with the candidate that it chose.
+    """The models' networks, and where they come from.
 
     Attributes
     ----------
-    hypernet : HyperNet
+    net : OutcomeNet
     learner : TLearner
-    candidates : Candidates
-    params, buffers : dict of Tensor
-        Models on the leading axis, on the CPU.
-    theta, second : Tensor, shape (n_models, n_conditions, n_weights)
-        Weights that they generate, and those of the same models from another random start.
+    generator : Generator or Pretrained
+    theta : Tensor, shape (n_models, n_conditions, n_weights)
+        Weights of the models.
+    second : Tensor, shape (n_models, n_conditions, n_weights), or None
+        Those of the same models from another random start; None where there is no start.
+    drawn : (Tensor, ndarray, ndarray), or None
+        Networks that draws differ by, as `draw_networks` gives them; None where these are the
+        models themselves.
     location, scale : ndarray of float64, shape (n_models,)
         Unit of each model's target.
-    found : Found
-        What their search said.
-    chosen : ndarray of int64, shape (n_models,)
+    choice : Choice
+        Of every model.
     """
 
-    hypernet: HyperNet
+    net: OutcomeNet
     learner: TLearner
-    candidates: Candidates
-    params: Tensors
-    buffers: Tensors
+    generator: Generator | Pretrained
     theta: Tensor
-    second: Tensor
+    second: Tensor | None
+    drawn: Drawn | None
     location: np.ndarray
     scale: np.ndarray
-    found: Found
-    chosen: np.ndarray
+    choice: Choice
 
 
 def fit_ensemble(
@@ -64,6 +67,7 @@ def fit_ensemble(
     schedule: Schedule,
     propensity: np.ndarray,
     views: Views,
+    source: str,
     device: torch.device,
     seed: int,
     verbose: bool,
@@ -82,6 +86,8 @@ def fit_ensemble(
         Cross-fitted.
     views : Views
         What the models read beside the covariates.
+    source : str
+        What draws differ by; a key of `SOURCES`.
     device : torch.device
     seed : int
     verbose : bool
@@ -135,16 +141,35 @@ def fit_ensemble(
     hypernet.advance_spectral(params, buffers, n_steps=100)
     with torch.no_grad():
         theta = hypernet.generate(params, buffers)
+    params, buffers = (
+        {name: tensor[:n_models] for name, tensor in part.items()} for part in (params, buffers)
+    )
     return Ensemble(
-        hypernet,
+        hypernet.net,
         learner,
-        candidates,
-        {name: tensor[:n_models] for name, tensor in params.items()},
-        {name: tensor[:n_models] for name, tensor in buffers.items()},
+        Generator(
+            hypernet,
+            {name: tensor.numpy() for name, tensor in params.items()},
+            {name: tensor.numpy() for name, tensor in buffers.items()},
+        ),
         theta[:n_models],
         theta[n_models:],
+        None if source == "members" else draw_networks(hypernet, params, buffers, source, seed),
         location,
         scale,
-        found,
-        chosen,
+        _choice(candidates, found, chosen),
+    )
+
+
+def _choice(candidates: Candidates, found: Found, chosen: np.ndarray) -> Choice:
+    n_models, n_candidates = found.loss.shape
+    nets = np.arange(n_models) * n_candidates + chosen
+    history = found.history[np.isin(found.history[:, 0], nets)].astype(np.float64)
+    history[:, 0] //= n_candidates
+    return Choice(
+        sharing=tuple(candidates.sharing),
+        inputs=tuple(candidates.inputs),
+        loss=found.loss.astype(np.float64),
+        chosen=chosen,
+        history=history[np.lexsort((history[:, 1], history[:, 0]))],
     )

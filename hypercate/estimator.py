@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from inspect import signature
 from numbers import Integral, Real
 from os import PathLike
 from typing import Any, ClassVar, Self
@@ -17,6 +18,7 @@ from hypercate.answers import Answers
 from hypercate.answers.arguments import draw_seed, require_treatment
 from hypercate.assemble import assemble
 from hypercate.compat import Interval, StrOptions
+from hypercate.encoding.checks import listed
 from hypercate.ensemble import Ensemble, fit_ensemble
 from hypercate.folds import Folds
 from hypercate.generator.draws import SOURCES
@@ -29,6 +31,7 @@ from hypercate.nuisance.propensity import fit_propensity
 from hypercate.nuisance.views import Views, model_views
 from hypercate.outcomes import OUTCOMES
 from hypercate.overlap import warn_of_poor_support
+from hypercate.pretraining.instant import emit_ensemble
 from hypercate.select import INPUTS, Candidates
 from hypercate.study import Encoded, read_study
 from hypercate.train.device import resolve_device
@@ -43,6 +46,27 @@ _INTEGERS = (
     "batch_size",
     "patience",
 )
+_OF_TRAINING = (
+    "generation",
+    "n_chunks",
+    "n_heads",
+    "embedding_dim",
+    "hypernet_hidden",
+    "hypernet_dropout",
+    "hypernet_noise",
+    "spectral_norm",
+    "sharing",
+    "inputs",
+    "outcome_hidden",
+    "activation",
+    "uncertainty",
+    "calibrate",
+    "max_epochs",
+    "batch_size",
+    "learning_rate",
+    "weight_decay",
+    "patience",
+)
 
 
 class HyperCATE(Answers, BaseEstimator):
@@ -52,6 +76,13 @@ class HyperCATE(Answers, BaseEstimator):
     ----------
     learner : {"t"}, default="t"
         What is generated: ``"t"`` is one potential-outcome network an arm.
+    effort : {"balanced", "instant"}, default="balanced"
+        ``"balanced"`` trains a hypernetwork on the rows. ``"instant"`` trains nothing: a generator
+        that was trained on simulated studies, where every effect is known, reads the rows and
+        emits every arm's network; see `hypercate.pretraining`. It is for studies of few rows, and
+        for first looks: the parameters of the hypernetwork and of its training have no effect and
+        must be left as they are. Draws of effects then differ by the posterior of the networks'
+        last layers.
     generation : {"chunk", "component", "once", "none"}, default="chunk"
         How weights are generated: in equal chunks, a layer at a time, or all at once. ``"none"``
         trains plain independent weights for each arm, as an ablation.
@@ -146,7 +177,9 @@ class HyperCATE(Answers, BaseEstimator):
         All that the fit left: what `save` writes and every method reads.
     sharing_, inputs_ : DataFrame, a row a member
         Least factual loss on the member's stop rows at each degree of sharing and with each way to
-        see the inputs, and the ``chosen`` one.
+        see the inputs, and the ``chosen`` one. With ``effort="instant"`` there is one of each:
+        mean squared error of rows left out of the last layers, one at a time, in units of the
+        outcome's variance (of a binary outcome: by a linear model of its probability).
     calibration_ : Calibration
         ``scale`` of the draws' deviations, ``dof`` of Student's t, and ``start_share``, the share
         of the models' variance that is only their random start.
@@ -177,6 +210,7 @@ class HyperCATE(Answers, BaseEstimator):
 
     _parameter_constraints: ClassVar[dict] = {
         "learner": [StrOptions(set(LEARNERS))],
+        "effort": [StrOptions({"balanced", "instant"})],
         "generation": [StrOptions(set(GENERATIONS))],
         "n_chunks": [Interval(Integral, 1, None, closed="left")],
         "n_heads": [Interval(Integral, 1, None, closed="left")],
@@ -209,6 +243,7 @@ class HyperCATE(Answers, BaseEstimator):
         self,
         *,
         learner="t",
+        effort="balanced",
         generation="chunk",
         n_chunks=8,
         n_heads=1,
@@ -237,6 +272,7 @@ class HyperCATE(Answers, BaseEstimator):
         verbose=False,
     ):
         self.learner = learner
+        self.effort = effort
         self.generation = generation
         self.n_chunks = n_chunks
         self.n_heads = n_heads
@@ -325,7 +361,8 @@ class HyperCATE(Answers, BaseEstimator):
             study.x, study.n_codes, study.weight, folds, threads
         )
         candidates = Candidates.of(self.generation, self.sharing, self.inputs, self.uncertainty)
-        views = model_views(study, folds, candidates.need_trees, seed, threads)
+        trees = candidates.need_trees and self.effort != "instant"
+        views = model_views(study, folds, trees, seed, threads)
         ensemble = self._ensemble(encoded, folds, candidates, cross_fitted, views, device, seed)
         fitted = assemble(
             encoded,
@@ -335,7 +372,6 @@ class HyperCATE(Answers, BaseEstimator):
             cross_fitted,
             views,
             n_members=int(self.n_members),
-            source=self.uncertainty,
             calibrated=self.calibrate,
             device=device,
             seed=seed,
@@ -441,6 +477,18 @@ class HyperCATE(Answers, BaseEstimator):
                     f"hypernetwork: set {' or '.join(rates)} above 0, with a generation other "
                     "than 'none' and a sharing other than 'independent'"
                 )
+        if self.effort == "instant":
+            defaults = signature(type(self)).parameters
+            changed = [
+                name
+                for name in _OF_TRAINING
+                if name in defaults and _plain(getattr(self, name)) != defaults[name].default
+            ]
+            if changed:
+                raise ValueError(
+                    f"effort='instant' trains nothing, so that {listed(changed)} would have no "
+                    "effect: leave out what was passed, or use effort='balanced'"
+                )
         if self.hypernet_hidden[-1] % self.n_heads:
             raise ValueError(
                 f"n_heads={self.n_heads} must divide the last width of hypernet_hidden, "
@@ -471,8 +519,11 @@ class HyperCATE(Answers, BaseEstimator):
         device: torch.device,
         seed: int,
     ) -> Ensemble:
-        """The trained models; a subclass may train others in their place."""
+        """The models; a subclass may train others in their place."""
         study = encoded.study
+        learner = LEARNERS[self.learner](encoded.family)
+        if self.effort == "instant":
+            return emit_ensemble(study, folds, learner, views, device, seed)
         n, n_inputs = study.x.shape
         hypernet = HyperNet(
             net=OutcomeNet(
@@ -494,11 +545,12 @@ class HyperCATE(Answers, BaseEstimator):
             study,
             folds,
             hypernet,
-            LEARNERS[self.learner](encoded.family),
+            learner,
             candidates,
             self._schedule(n),
             propensity,
             views,
+            self.uncertainty,
             device,
             seed,
             bool(self.verbose),
@@ -515,3 +567,8 @@ class HyperCATE(Answers, BaseEstimator):
             weight_decay=float(self.weight_decay),
             patience=int(self.patience),
         )
+
+
+def _plain(value: Any) -> Any:
+    """A parameter as its default is given: widths as a tuple."""
+    return tuple(value) if isinstance(value, list) else value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -33,6 +33,19 @@ class Generator:
     buffers: dict[str, np.ndarray]
 
 
+@dataclass(frozen=True)
+class Pretrained:
+    """The generator that emitted the weights, which is not a part of the model.
+
+    Attributes
+    ----------
+    sha256 : str
+        Of the file that it was read from.
+    """
+
+    sha256: str
+
+
 @dataclass(frozen=True, eq=False)
 class Choice:
     """What each member tried, how well it did on its stop rows, and what it took.
@@ -52,6 +65,15 @@ class Choice:
     chosen: np.ndarray
     history: np.ndarray
 
+    def of_first(self, n_members: int) -> Choice:
+        """What the first members tried and took."""
+        return replace(
+            self,
+            loss=self.loss[:n_members],
+            chosen=self.chosen[:n_members],
+            history=self.history[self.history[:, 0] < n_members],
+        )
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Fitted:
@@ -64,7 +86,7 @@ class Fitted:
     family : Family
         Of the outcome.
     networks : Networks
-    generator : Generator
+    generator : Generator or Pretrained
     propensity : Propensity
         Of the arms in their canonical order.
     calibration : Calibration
@@ -78,7 +100,7 @@ class Fitted:
     conditions: Conditions
     family: Family
     networks: Networks
-    generator: Generator
+    generator: Generator | Pretrained
     propensity: Propensity
     calibration: Calibration
     choice: Choice

@@ -32,7 +32,7 @@ from safetensors.numpy import save as write_tensors
 from hypercate.encoding import Conditions, FeatureEncoder
 from hypercate.encoding.columns import CategoryColumn, NumberColumn
 from hypercate.evidence import Evidence
-from hypercate.fitted import Choice, Fitted, Generator
+from hypercate.fitted import Choice, Fitted, Generator, Pretrained
 from hypercate.generator.hypernetwork import HyperNet
 from hypercate.generator.outcome_net import OutcomeNet
 from hypercate.inference.jackknife import Calibration
@@ -51,7 +51,7 @@ _CLASSES = {
     for kind in (
         Fitted, FeatureEncoder, NumberColumn, CategoryColumn, Conditions, Normal, Bernoulli,
         Networks, OutcomeNet, *LEARNERS.values(), View, LevelMeans, BoostedView, Trees, Generator,
-        HyperNet, Propensity, Views, Calibration, Choice, Evidence,
+        Pretrained, HyperNet, Propensity, Views, Calibration, Choice, Evidence,
     )
 }  # fmt: skip
 _TYPES = {

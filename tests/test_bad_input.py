@@ -268,7 +268,10 @@ class TestFit:
 
 
 INTEGERS = ("n_chunks", "n_heads", "embedding_dim", "n_members", "max_epochs", "patience")
-NAMES = ("learner", "generation", "sharing", "inputs", "activation", "outcome", "uncertainty")
+NAMES = (
+    *("learner", "effort", "generation", "sharing", "inputs", "activation", "outcome"),
+    "uncertainty",
+)
 WIDTHS = ("hypernet_hidden", "outcome_hidden")
 FLAGS = ("spectral_norm", "calibrate", "verbose")
 BAD_PARAMETERS = [

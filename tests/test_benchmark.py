@@ -224,7 +224,7 @@ class TestPanel:
             start(thread)
 
         monkeypatch.setattr(threading.Thread, "start", watched)
-        with harness._one_thread():
+        with harness.one_thread():
             panel.LEARNERS[name](small_sample(), 0)(small_sample(seed=1).X)
         assert set(started) <= {"TMonitor"}  # tqdm's, which sleeps
 

@@ -126,7 +126,7 @@ class TestPanel:
             start(thread)
 
         monkeypatch.setattr(threading.Thread, "start", watched)
-        with harness._one_thread():
+        with harness.one_thread():
             interval_panel.LEARNERS[name](small_sample(n=60), 0).interval(small_sample().X, 0.1)
         assert set(started) <= {"TMonitor"}  # tqdm's, which sleeps
 

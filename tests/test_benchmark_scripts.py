@@ -31,6 +31,13 @@ def speed():
 
 
 @pytest.fixture(scope="module")
+def few_rows():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPTS)
+        yield importlib.import_module("few_rows")
+
+
+@pytest.fixture(scope="module")
 def ablation():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(SCRIPTS)
@@ -437,3 +444,59 @@ class TestManyLevels:
         without, with_sites = table_rows(run("many_levels.py", "--rows", 800, "--levels", 40))[2:]
         assert (without[0], with_sites[0]) == ("without", "with")
         assert abs(float(with_sites[3]) - 1) < 0.4 < abs(float(without[3]) - 1)
+
+
+class TestFewRows:
+    def test_studies_are_as_documented_and_the_truth_is_known(self, few_rows):
+        split = few_rows.sine(50_000, 1)
+        x, people = split.train.X.to_numpy(), split.train
+        np.testing.assert_allclose(
+            people.effect.squeeze(), 1 + x[:, 0] + 0.5 * np.sin(2 * x[:, 1]), atol=1e-12
+        )
+        residual = people.y - people.mu[np.arange(len(x)), people.treatment]
+        assert residual.mean() == pytest.approx(0, abs=0.02)
+        assert residual.std() == pytest.approx(1, abs=0.02)
+        assert np.corrcoef(people.treatment, x[:, 0])[0, 1] > 0.35
+        people = few_rows.polynomial(50_000, 2).train
+        assert people.mu[:, 0].std() == pytest.approx(1, rel=0.1)
+        assert people.effect.std() == pytest.approx(0.5, rel=0.1)
+        one, other = (few_rows.polynomial(60, seed).train for seed in (2, 3))
+        assert len(one.X) == 60
+        assert not np.array_equal(one.mu, other.mu)
+
+    def test_statistics_by_hand(self, few_rows):
+        rows = [
+            ("null", 100, 1, "HyperCATE", 0.5), ("null", 100, 2, "HyperCATE", 0.3),
+            ("null", 100, 1, "T Lasso", 0.7), ("null", 100, 2, "T Lasso", 0.9),
+        ]  # fmt: skip
+        results = pd.DataFrame(rows, columns=[*few_rows.KEY, "pehe"]).assign(
+            seconds=1.0, coverage=np.nan, interval_score=np.nan
+        )
+        table = few_rows.summarise(results)
+        lasso = table.loc["null", 100, "T Lasso"]
+        assert lasso[["error", "median", "apart", "n"]].tolist() == pytest.approx(
+            [0.8, 0.8, 0.4, 2]
+        )
+        assert lasso["apart_se"] == pytest.approx(0.2)
+        assert (
+            "| null | 100 | T Lasso | 0.800 ± 0.100 | 0.800 | +0.400 ± 0.200 | none | none | 1.00 |"
+            in (few_rows.to_markdown(table))
+        )
+
+    def test_runs_end_to_end_and_resumes(self, tmp_path):
+        arguments = ["--studies", "null", "sine", "--rows", "60", "--out", tmp_path]
+        arguments += ["--learners", "HyperCATE instant", "T Lasso"]
+        run("few_rows.py", *arguments, "--replications", "1")
+        before = (tmp_path / "results.csv").read_text()
+        printed = run("few_rows.py", *arguments, "--replications", "1-2")
+        after = (tmp_path / "results.csv").read_text()
+        assert after.startswith(before)
+        assert len(after.splitlines()) == 1 + 2 * 2 * 2
+        rows = table_rows(printed)[2:]
+        assert [row[:3] for row in rows] == [
+            [study, "60", learner]
+            for study in ("null", "sine")
+            for learner in ("HyperCATE instant", "T Lasso")
+        ]
+        assert all(0 < float(row[4]) < 3 for row in rows)
+        assert [row[6] == "none" for row in rows] == [False, True] * 2

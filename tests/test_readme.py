@@ -28,7 +28,7 @@ PAGES = {
     for folder in (".", "benchmarks", "datasets", "docs", "tutorials")
     for page in sorted((ROOT / folder).glob("*.md"))
 }
-LONGEST = 260
+LONGEST = 270
 FILES = {
     "published": [f"ihdp/ihdp_npci_1-25.{part}.npz" for part in ("train", "test")],
     "acic": ["acic2016/x.csv", "acic2016/zymu_1.csv"],
@@ -458,7 +458,7 @@ class TestOtherCommands:
                 if program == "python":
                     options = {word for word in arguments if word.startswith("--")}
                     used.setdefault(script, set()).update(options)
-        assert len(used) == 5
+        assert len(used) == 6
         for script, options in used.items():
             help_text = subprocess.run(
                 [sys.executable, ROOT / script, "--help"],

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from hypercate.encoding import check_rows
 from hypercate.evidence import Evidence
-from hypercate.fitted import Fitted
+from hypercate.fitted import Fitted, Pretrained
 from hypercate.inference.jackknife import Calibration
 from hypercate.train.device import resolve_device
 
@@ -72,14 +72,15 @@ class Outcomes:
     @property
     def n_parameters_(self) -> dict[str, int]:
         fitted = self._known("n_parameters_")
-        hypernet, choice = fitted.generator.hypernet, fitted.choice
+        generator, choice = fitted.generator, fitted.choice
+        generated = len(fitted.conditions.labels) * fitted.networks.net.n_weights
+        if isinstance(generator, Pretrained):
+            return {"trained": 0, "generated": generated}
         names = np.array(choice.sharing)[choice.chosen]
-        owned = hypernet.generation == "none" or bool((names == "independent").all())
-        params = fitted.generator.params.items()
-        return {
-            "trained": sum(p[0].size for name, p in params if (name == "own") == owned),
-            "generated": hypernet.n_arms * hypernet.net.n_weights,
-        }
+        owned = generator.hypernet.generation == "none" or bool((names == "independent").all())
+        params = generator.params.items()
+        trained = sum(p[0].size for name, p in params if (name == "own") == owned)
+        return {"trained": trained, "generated": generated}
 
     def predict_outcomes(self, X: Any) -> np.ndarray:
         """Potential outcomes of every arm.

@@ -142,7 +142,7 @@ def run_task(task: Task, protocol: Protocol = EFFECTS) -> dict[str, object]:
     row: dict[str, object] = dict.fromkeys(protocol.columns, np.nan)
     row |= dict(zip(KEY, task.key, strict=True)) | {"error": ""}
     split = task.load()
-    with _one_thread():
+    with one_thread():
         try:
             row |= protocol.measure(task, split, protocol.learners[task.learner])
         except Exception as error:
@@ -250,7 +250,7 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -103,6 +103,7 @@ _GENERATION: dict[str, dict[str, Any]] = {
     NO_SHARING: {"generation": "none"},
 }
 _OPTIONS: dict[str, dict[str, Any]] = {
+    "HyperCATE instant": {"effort": "instant"},
     "HyperCATE spectral norm": {"spectral_norm": True},
     "HyperCATE dropout .05": {"hypernet_dropout": 0.05},
     "HyperCATE dropout .2": {"hypernet_dropout": 0.2},

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 import torch
 from torch import Tensor
 
 from hypercate.generator.hypernetwork import PERTURBATIONS, HyperNet, Tensors
+
+Drawn: TypeAlias = tuple[Tensor, np.ndarray, np.ndarray]
 
 SOURCES = ("members", *PERTURBATIONS, "both")
 _DRAWN_NETWORKS = 40
@@ -15,7 +19,7 @@ _DRAWN_NETWORKS = 40
 @torch.no_grad()
 def draw_networks(
     hypernet: HyperNet, params: Tensors, buffers: Tensors, source: str, seed: int
-) -> tuple[Tensor, np.ndarray, np.ndarray]:
+) -> Drawn:
     """Networks whose generator is perturbed, and which deviations they give.
 
     Parameters
@@ -52,5 +56,18 @@ def draw_networks(
         {name: drawn[name] for name in drawn if source in (name, "both")},
     )
     origin = np.full((len(model), n), 1 / n) if source == "both" else np.eye(n)[model]
-    mixture = np.hstack([-origin, np.eye(len(model))]) / len(model) ** 0.5
-    return theta, model, mixture
+    return as_deviations(theta, model, origin)
+
+
+def as_deviations(theta: Tensor, model: np.ndarray, origin: np.ndarray) -> Drawn:
+    """Networks as deviations from combinations of the models.
+
+    Parameters
+    ----------
+    theta : Tensor, shape (m, n_arms, n_weights)
+    model : ndarray of int, shape (m,)
+        That each was drawn from.
+    origin : ndarray, shape (m, n_models)
+        What each deviates from, as a combination of the models.
+    """
+    return theta, model, np.hstack([-origin, np.eye(len(model))]) / len(model) ** 0.5

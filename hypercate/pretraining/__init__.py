@@ -1,0 +1,1 @@
+"""Simulated causal worlds, and learning from them before any study is seen."""
