@@ -1,6 +1,8 @@
 """The pre-trained generator: what it solves, what it reads, and how it is trained."""
 
 import logging
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -198,6 +200,16 @@ class TestWeights:
         monkeypatch.setattr(weights, "PATH", damaged)
         with pytest.raises(ValueError, match="checksum is not that of this version"):
             pretrained.__wrapped__(CPU)
+
+    def test_reading_them_does_not_import_the_compiler(self):
+        code = (
+            "import sys, torch; from hypercate.pretraining.weights import pretrained; "
+            "before = set(sys.modules); pretrained(torch.device('cpu')); "
+            "print(sorted(set(sys.modules) - before))"
+        )
+        command = [sys.executable, "-c", code]
+        found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert "torch._dynamo" not in found
 
     def test_reading_them_draws_no_random_numbers(self):
         state = torch.get_rng_state()

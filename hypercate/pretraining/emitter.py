@@ -87,10 +87,8 @@ class Emitter(nn.Module):
         codes = torch.randn(_N_CODES, n_units, generator=generator, device="cpu")
         self.register_buffer("codes", codes)
         for layer, start in ((self.relevance, 0.0), (self.column_precision, 3.0)):
-            nn.init.normal_(layer.weight, std=0.02)
-            nn.init.constant_(layer.bias, start)
-        nn.init.normal_(self.level_precision.weight, std=0.02)
-        nn.init.zeros_(self.level_precision.bias)
+            _start(layer, 0.02, start)
+        _start(self.level_precision, 0.02)
 
     def forward(self, x: Tensor, weight: Tensor, y: Tensor) -> list[Emitted]:
         """Emit networks, one set a round.
@@ -195,8 +193,7 @@ class _Move(nn.Module):
         super().__init__()
         self.entry = nn.Linear(2, _PROJECTED)
         self.out = nn.Linear(_PROJECTED, 1)
-        nn.init.normal_(self.out.weight, std=0.05)
-        nn.init.zeros_(self.out.bias)
+        _start(self.out, 0.05)
         self.rate = nn.Parameter(torch.tensor(0.1))
 
     def forward(self, entry: Tensor, gradient: Tensor, column: Tensor, unit: Tensor) -> Tensor:
@@ -205,10 +202,16 @@ class _Move(nn.Module):
         return self.rate * gradient + self.out(F.silu(told)).squeeze(-1)
 
 
+def _start(layer: nn.Linear, sd: float, bias: float = 0.0) -> None:
+    """Normal weights, unless weights are to be read."""
+    if not layer.weight.is_meta:  # there torch would import its compiler, which takes seconds
+        nn.init.normal_(layer.weight, std=sd)
+        nn.init.constant_(layer.bias, bias)
+
+
 def _mlp(n_in: int, width: int, n_out: int | None = None) -> nn.Sequential:
     last = nn.Linear(width, n_out or width)
-    nn.init.normal_(last.weight, std=0.02 if n_out in (1, 3) else 1 / math.sqrt(width))
-    nn.init.zeros_(last.bias)
+    _start(last, 0.02 if n_out in (1, 3) else 1 / math.sqrt(width))
     return nn.Sequential(nn.Linear(n_in, width), nn.SiLU(), last)
 
 

@@ -23,6 +23,7 @@ from hypercate.pretraining.logistic import logistic
 from hypercate.pretraining.weights import SHA256, pretrained
 from hypercate.study import Study
 from hypercate.train.data import units
+from hypercate.train.device import threads_for
 
 _DRAWS = 100
 _BLOCK_ELEMENTS = 2**25  # of what last layers read, in all arms, or of their covariances
@@ -80,15 +81,11 @@ def emit_ensemble(
         if views.n_last:
             x = torch.cat([x, torch.as_tensor(views.inputs[models], device=device)], 2)
         in_arm = torch.as_tensor(weight, dtype=torch.float32, device=device)[..., None] * arm
-        emitted, widening = _emit(emitter, x, in_arm, study, weight, learner)
-        deviation = emitted.last.draw(n_draws, generator) * widening[:, None, None]
-        blocks.append(
-            (
-                emitted.weights(emitted.last.coef),
-                emitted.weights(emitted.last.coef + deviation),
-                emitted.noise,
-            )
-        )
+        with threads_for(elements // n_blocks):
+            emitted, widening = _emit(emitter, x, in_arm, study, weight, learner)
+            deviation = emitted.last.draw(n_draws, generator) * widening[:, None, None]
+            coefs = (emitted.last.coef, emitted.last.coef + deviation)
+            blocks.append((*map(emitted.weights, coefs), emitted.noise))
     mean, drawn, noise = (
         torch.cat([block[part].cpu() for block in blocks], dim)
         for part, dim in enumerate((0, 1, 0))
