@@ -189,7 +189,7 @@ class TestRobust:
         X = rng.standard_t(2, size=(n, p))
         X[:, rng.random(p) < 0.2] = 1.0
         arm = rng.permutation(np.arange(n) % n_arms)
-        y = X[:, 0] + rng.normal(size=n)
+        y = np.tanh(X[:, 0]) + rng.normal(size=n)
         est = instant().fit(X, y, arm)
         effects = est.predict(X)
         assert np.isfinite(effects).all()
