@@ -30,7 +30,7 @@ class Emitted:
     noise : Tensor, shape (b,)
         Mean squared error of rows left out, one at a time, of the last layers.
     spread : Tensor, shape (b,)
-        Factor of posterior standard deviations of effects.
+        Factor of posterior standard deviations of effects; 1 in all rounds but the last.
     """
 
     first: Tensor
@@ -141,7 +141,7 @@ def solve(
     of_bias = miss.sum(1) / (miss.square().sum(1) + 1e-6).sqrt()
     departing = last.coef - last.shared[:, None]
     of_all, of_own = last.shared, (departing.pow(2).mean(1) + 1e-8).sqrt()
-    read = Missed(
+    missed = Missed(
         torch.stack(
             [
                 (noise + 1e-3).log(),
@@ -171,9 +171,8 @@ def solve(
         ).clamp(-5, 5),
         gradient.clamp(-6, 6) / 2,
     )
-
     spread = torch.ones_like(noise)
-    return Emitted(first, bias, centre, scale, shared, own, last, noise, spread), read
+    return Emitted(first, bias, centre, scale, shared, own, last, noise, spread), missed
 
 
 def _features(x: Tensor, hidden: Tensor) -> Tensor:

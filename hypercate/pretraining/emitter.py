@@ -140,9 +140,9 @@ class Emitter(nn.Module):
                     self.move_unit[i](of_unit),
                 )
                 first = first + moved / p**0.5
-            told = torch.cat([study, missed.study], -1).detach()
-            spread = self.sure(told).squeeze(-1).exp()
-            rounds.append(replace(emitted, spread=spread))
+            rounds.append(emitted)
+        told = torch.cat([study, missed.study], -1).detach()
+        rounds[-1] = replace(emitted, spread=self.sure(told).squeeze(-1).exp())
         return rounds
 
     def _read(self, told: Summaries) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from hypercate.encoding.checks import warn
-from hypercate.encoding.scaling import moments
 from hypercate.ensemble import Ensemble
 from hypercate.fitted import Choice, Pretrained
 from hypercate.folds import Folds
@@ -16,7 +15,7 @@ from hypercate.generator.draws import as_deviations
 from hypercate.generator.outcome_net import OutcomeNet
 from hypercate.learners import TLearner
 from hypercate.nuisance.views import Views
-from hypercate.outcomes.normal import FURTHEST
+from hypercate.outcomes import Normal
 from hypercate.pretraining.emitted import Emitted
 from hypercate.pretraining.emitter import Emitter
 from hypercate.pretraining.logistic import logistic
@@ -25,6 +24,7 @@ from hypercate.study import Study
 from hypercate.train.data import units
 from hypercate.train.device import threads_for
 
+_STANDARD = Normal()  # the generator reads every outcome as a continuous one
 _DRAWS = 100
 _BLOCK_ELEMENTS = 2**25  # of what last layers read, in all arms, or of their covariances
 _MOST_ROWS, _MOST_INPUTS, _MOST_ARMS = 5_000, 100, 8
@@ -70,6 +70,10 @@ def emit_ensemble(
     arm = F.one_hot(torch.as_tensor(study.condition, device=device), n_arms)
     generator = torch.Generator("cpu").manual_seed(seed)
     n_draws = -(-_DRAWS // n_models)
+    location, scale = units(study, folds, _STANDARD)
+    target = torch.as_tensor(
+        _STANDARD.target(study.y, location[:, None], scale[:, None]), device=device
+    )
     n_features = 1 + len(read) + n_units
     elements = n_models * n_arms * n_features * max(len(study.y), 2 * n_features)
     n_blocks = min(n_models, -(-elements // _BLOCK_ELEMENTS))
@@ -82,7 +86,7 @@ def emit_ensemble(
             x = torch.cat([x, torch.as_tensor(views.inputs[models], device=device)], 2)
         in_arm = torch.as_tensor(weight, dtype=torch.float32, device=device)[..., None] * arm
         with threads_for(elements // n_blocks):
-            emitted, widening = _emit(emitter, x, in_arm, study, weight, learner)
+            emitted, widening = _emit(emitter, x, in_arm, target[models], study, learner)
             deviation = emitted.last.draw(n_draws, generator) * widening[:, None, None]
             coefs = (emitted.last.coef, emitted.last.coef + deviation)
             blocks.append((*map(emitted.weights, coefs), emitted.noise))
@@ -120,16 +124,11 @@ def _emit(
     emitter: Emitter,
     x: Tensor,
     in_arm: Tensor,
+    target: Tensor,
     study: Study,
-    weight: np.ndarray,
     learner: TLearner,
 ) -> tuple[Emitted, Tensor]:
     """Networks of some models, and factors (m,) of draws of their coefficients."""
-    location, spread = np.array([moments(study.y, row) for row in weight]).T[..., None]
-    standard = (study.y - location) / np.where(spread > 0, spread, 1.0)
-    target = torch.as_tensor(
-        np.clip(standard, -FURTHEST, FURTHEST), dtype=torch.float32, device=x.device
-    )
     emitted = emitter(x, in_arm, target)[-1]
     scores = in_arm * (target[..., None] - emitted.outcomes(x))
     widening = emitted.spread * _design_effect(scores.sum(2), study.cluster).sqrt()
