@@ -39,6 +39,7 @@ DEFAULTS = HyperCATE().get_params()
 CHOICES: dict[str, list[Any]] = {
     "inputs": ["auto", *INPUTS],
     "sharing": ["auto", *PROFILES],
+    "pretrained": ["auto", "none"],
     "generation": ["chunk", "component", "once", "none"],
     "n_heads": [1, 4],
     "activation": list(ACTIVATIONS),

@@ -1,4 +1,4 @@
-"""Effects where rows are few: trained and instant HyperCATE beside EconML's learners.
+"""Effects where rows are few: HyperCATE, the parts that it averages, and EconML's learners.
 
     python benchmarks/few_rows.py --rows 100 250 500 --jobs 2 --out results/few-rows
 
@@ -32,8 +32,8 @@ TEST_ROWS = 1000
 N_COLUMNS, N_TERMS = 10, 12  # of a random polynomial
 BASELINE = "HyperCATE"
 LEARNERS = (
-    BASELINE, "HyperCATE instant", "T Gaussian process", "X Gaussian process", "T boosting",
-    "X boosting", "DR boosting", "T Lasso", "X Lasso", "DR Lasso", "CausalForestDML",
+    BASELINE, "HyperCATE trained", "HyperCATE instant", "T Gaussian process", "X Gaussian process",
+    "T boosting", "X boosting", "DR boosting", "T Lasso", "X Lasso", "DR Lasso", "CausalForestDML",
 )  # fmt: skip
 KEY = ["study", "rows", "replication", "learner"]
 

@@ -223,11 +223,12 @@ class LeastSquares(HyperCATE):
         weights = torch.as_tensor(theta)
         generator = Generator(hypernet, {"own": theta}, {"apart": np.ones_like(theta[:, 0])})
         choice = Choice(
-            ("least squares",), ("raw",), np.zeros((m, 1)), np.zeros(m, int), np.zeros((0, 4))
-        )
+            ("least squares",), ("raw",), np.zeros((m, 1)), np.zeros(m, int), np.zeros((0, 4)),
+            emitted=np.zeros(m),
+        )  # fmt: skip
         return Ensemble(
             hypernet.net, TLearner(encoded.family), generator, weights, weights, None,
-            np.zeros(m), np.ones(m), choice,
+            np.zeros(m), np.ones(m), choice, emission=None,
         )  # fmt: skip
 
 

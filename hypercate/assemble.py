@@ -9,7 +9,7 @@ import torch
 
 from hypercate.ensemble import Ensemble
 from hypercate.evidence import Evidence
-from hypercate.fitted import Fitted
+from hypercate.fitted import Fitted, Pretrained
 from hypercate.folds import Folds
 from hypercate.inference.jackknife import (
     Calibration,
@@ -20,6 +20,7 @@ from hypercate.inference.jackknife import (
 from hypercate.networks import Networks
 from hypercate.nuisance.propensity import Propensity
 from hypercate.nuisance.views import Views
+from hypercate.pretraining.emission import Emission
 from hypercate.study import Encoded
 
 _CALIBRATION_ROWS = 512
@@ -72,8 +73,12 @@ def assemble(
         )
         choice = ensemble.choice
         sharing = np.array(choice.sharing)
-        all_constant = len(set(sharing)) > 1 and (sharing[choice.chosen] == "intercept").all()
+        may_vary = len(set(sharing)) > 1
+        constant = (sharing[choice.chosen] == "intercept").all() and not choice.emitted.any()
         canonical = np.argsort(place)
+        posterior = None
+        if ensemble.emission is not None:
+            posterior = _posterior(networks, ensemble.emission, place).deviations(x, device)[1]
         calibration = calibrate(
             networks.deviations(x, device)[1][..., canonical],
             networks.by_model(x, device)[..., canonical],
@@ -81,7 +86,9 @@ def assemble(
             folds.partition,
             folds.n_parts,
             n_members,
-            missed_heterogeneity(evidence)[canonical] if all_constant else None,
+            missed_heterogeneity(evidence)[canonical] if may_vary and constant else None,
+            None if posterior is None else posterior[..., canonical],
+            choice.emitted.mean(),
         )
         calibration = replace(calibration, level=calibration.level[:, place])
     return Fitted(
@@ -90,6 +97,7 @@ def assemble(
         family=encoded.family,
         networks=networks,
         generator=ensemble.generator,
+        pretrained=Pretrained(ensemble.emission.sha256) if ensemble.emission else None,
         propensity=propensity,
         calibration=calibration,
         choice=ensemble.choice.of_first(n_members),
@@ -119,6 +127,18 @@ def _networks(
             for view, read in zip(views.views, reads, strict=True)
         ),
         n_members=n_members,
+        mixture=mixture,
+    )
+
+
+def _posterior(networks: Networks, emission: Emission, place: np.ndarray) -> Networks:
+    """Emitted networks, whose deviations are draws from their posterior distribution."""
+    drawn, of, mixture = emission.deviations()
+    return replace(
+        networks,
+        net=emission.net,
+        theta=torch.cat([emission.theta, drawn]).numpy()[:, place],
+        model=np.append(networks.model[: networks.n_models], of),
         mixture=mixture,
     )
 

@@ -9,19 +9,23 @@ import torch
 from torch import Tensor
 
 from hypercate.evidence import overlap_weight
-from hypercate.fitted import Choice, Generator, Pretrained
+from hypercate.fitted import Choice, Generator
 from hypercate.folds import Folds
 from hypercate.generator.draws import Drawn, draw_networks
+from hypercate.generator.evaluate import outcomes_at_own_rows
 from hypercate.generator.hypernetwork import HyperNet
-from hypercate.generator.outcome_net import OutcomeNet
+from hypercate.generator.outcome_net import OutcomeNet, WeighedNets
 from hypercate.learners import TLearner
 from hypercate.nuisance.views import Views
+from hypercate.pretraining.emission import Emission, emit
 from hypercate.select import Candidates
 from hypercate.study import Study
 from hypercate.train.data import Data, units
 from hypercate.train.loop import Found, search, train
 from hypercate.train.run import Schedule
+from hypercate.weigh import emitted_share
 
+_DRAWS = 100  # of emitted networks
 _LONGER = 2  # times as many epochs as its longest search, at most, until a model fits as closely
 
 
@@ -31,9 +35,10 @@ class Ensemble:
 
     Attributes
     ----------
-    net : OutcomeNet
+    net : OutcomeNet or WeighedNets
     learner : TLearner
-    generator : Generator or Pretrained
+    generator : Generator or None
+        None where nothing was trained.
     theta : Tensor, shape (n_models, n_conditions, n_weights)
         Weights of the models.
     second : Tensor, shape (n_models, n_conditions, n_weights), or None
@@ -45,17 +50,20 @@ class Ensemble:
         Unit of each model's target.
     choice : Choice
         Of every model.
+    emission : Emission or None
+        The emitted networks, alone or averaged with those that were trained.
     """
 
-    net: OutcomeNet
+    net: OutcomeNet | WeighedNets
     learner: TLearner
-    generator: Generator | Pretrained
+    generator: Generator | None
     theta: Tensor
     second: Tensor | None
     drawn: Drawn | None
     location: np.ndarray
     scale: np.ndarray
     choice: Choice
+    emission: Emission | None
 
 
 def fit_ensemble(
@@ -68,11 +76,15 @@ def fit_ensemble(
     propensity: np.ndarray,
     views: Views,
     source: str,
+    pretrained: bool,
     device: torch.device,
     seed: int,
     verbose: bool,
 ) -> Ensemble:
     """Search and choose a candidate for every model, and train it from two random starts.
+
+    The networks that the pre-trained generator emits from the same rows count beside it, by how
+    well both predict the model's stop rows.
 
     Parameters
     ----------
@@ -88,6 +100,8 @@ def fit_ensemble(
         What the models read beside the covariates.
     source : str
         What draws differ by; a key of `SOURCES`.
+    pretrained : bool
+        Whether emitted networks count.
     device : torch.device
     seed : int
     verbose : bool
@@ -116,6 +130,9 @@ def fit_ensemble(
         verbose,
     )
     chosen = candidates.choose(found, study.cluster, overlap_weight(propensity))
+    emitted = None
+    if pretrained:
+        emitted = _emitted(study, folds, learner, views, data, found, chosen, seed)
     models = np.arange(n_models)
     nets = models * n_candidates + chosen
     starts = [
@@ -144,8 +161,13 @@ def fit_ensemble(
     params, buffers = (
         {name: tensor[:n_models] for name, tensor in part.items()} for part in (params, buffers)
     )
+    net: OutcomeNet | WeighedNets = hypernet.net
+    drawn = None if source == "members" else draw_networks(hypernet, params, buffers, source, seed)
+    emission, share = emitted or (None, np.zeros(n_models))
+    if emission is not None:
+        net, theta, drawn = _averaged(hypernet.net, theta, drawn, emission, share)
     return Ensemble(
-        hypernet.net,
+        net,
         learner,
         Generator(
             hypernet,
@@ -154,14 +176,15 @@ def fit_ensemble(
         ),
         theta[:n_models],
         theta[n_models:],
-        None if source == "members" else draw_networks(hypernet, params, buffers, source, seed),
+        drawn,
         location,
         scale,
-        _choice(candidates, found, chosen),
+        _choice(candidates, found, chosen, share),
+        emission,
     )
 
 
-def _choice(candidates: Candidates, found: Found, chosen: np.ndarray) -> Choice:
+def _choice(candidates: Candidates, found: Found, chosen: np.ndarray, share: np.ndarray) -> Choice:
     n_models, n_candidates = found.loss.shape
     nets = np.arange(n_models) * n_candidates + chosen
     history = found.history[np.isin(found.history[:, 0], nets)].astype(np.float64)
@@ -172,4 +195,54 @@ def _choice(candidates: Candidates, found: Found, chosen: np.ndarray) -> Choice:
         loss=found.loss.astype(np.float64),
         chosen=chosen,
         history=history[np.lexsort((history[:, 1], history[:, 0]))],
+        emitted=share,
     )
+
+
+def _emitted(
+    study: Study,
+    folds: Folds,
+    learner: TLearner,
+    views: Views,
+    data: Data,
+    found: Found,
+    chosen: np.ndarray,
+    seed: int,
+) -> tuple[Emission, np.ndarray]:
+    """Emitted networks, and how much each model's count, (n_models,)."""
+    device, rows = data.x.device, found.rows
+    models = torch.arange(folds.n_models, device=device)
+    at_stops = emit(study, folds, learner, views, ~folds.judges & ~folds.stops, device)
+    output = outcomes_at_own_rows(
+        at_stops.net,
+        at_stops.theta.to(device),
+        lambda block: data.inputs(models, block),
+        rows,
+        Tensor.double,
+    )
+    share = emitted_share(
+        found.row_output[np.arange(folds.n_models), chosen],
+        np.take_along_axis(output, study.condition[rows][..., None], axis=2)[..., 0],
+        np.take_along_axis(data.y.cpu().numpy(), rows, axis=1),
+        study.weight[rows] * found.real,
+        study.cluster[rows],
+        learner.loss,
+    )
+    n_draws = -(-_DRAWS // folds.n_models)
+    return emit(study, folds, learner, views, ~folds.judges, device, n_draws, seed), share
+
+
+def _averaged(
+    net: OutcomeNet, theta: Tensor, drawn: Drawn | None, emission: Emission, share: np.ndarray
+) -> tuple[WeighedNets, Tensor, Drawn | None]:
+    """Trained networks, from both starts and drawn, averaged with the emitted ones of the model."""
+    both = WeighedNets(net, emission.net)
+    by_arm = torch.as_tensor(share, dtype=torch.float32, device="cpu")[:, None]
+    by_arm = by_arm.expand(emission.theta.shape[:2])
+
+    def averaged(weights: Tensor, model: np.ndarray) -> Tensor:
+        return both.weighed(weights, emission.theta[model], by_arm[model])
+
+    if drawn is not None:
+        drawn = averaged(drawn[0], drawn[1]), *drawn[1:]
+    return both, averaged(theta, np.tile(np.arange(len(share)), 2)), drawn

@@ -31,6 +31,7 @@ from hypercate.nuisance.propensity import fit_propensity
 from hypercate.nuisance.views import Views, model_views
 from hypercate.outcomes import OUTCOMES
 from hypercate.overlap import warn_of_poor_support
+from hypercate.pretraining.emission import untried
 from hypercate.pretraining.instant import emit_ensemble
 from hypercate.select import INPUTS, Candidates
 from hypercate.study import Encoded, read_study
@@ -59,6 +60,7 @@ _OF_TRAINING = (
     "inputs",
     "outcome_hidden",
     "activation",
+    "pretrained",
     "uncertainty",
     "calibrate",
     "max_epochs",
@@ -133,6 +135,12 @@ class HyperCATE(Answers, BaseEstimator):
         Members of the ensemble, whose mean is the prediction. Whatever it is, as many models are
         trained as a partition has parts, so that every row is judged by a model that it did not
         touch; those beyond `n_members` serve averages and intervals alone.
+    pretrained : {"auto", "none"}, default="auto"
+        With ``"auto"``, the networks that ``effort="instant"`` emits are averaged with the trained
+        ones, by weights within each member that predict its stop rows best, held to the emitted
+        ones where these say little: see ``weights_``. Not with ``generation="none"`` or one degree
+        of sharing, which they do not keep to, nor where there are more than 5,000 rows, 100
+        encoded covariates or 8 arms, on which they have not been tried. ``"none"`` leaves them out.
     uncertainty : {"members", "dropout", "noise", "both"}, default="members"
         What draws of effects differ by: members of the ensemble; dropout or noise of the
         hypernetwork, which need ``hypernet_dropout`` or ``hypernet_noise`` above 0; or both,
@@ -180,6 +188,8 @@ class HyperCATE(Answers, BaseEstimator):
         see the inputs, and the ``chosen`` one. With ``effort="instant"`` there is one of each:
         mean squared error of rows left out of the last layers, one at a time, in units of the
         outcome's variance (of a binary outcome: by a linear model of its probability).
+    weights_ : DataFrame, a row a member
+        Weights of the ``trained`` networks and of those that were ``emitted``, of sum 1.
     calibration_ : Calibration
         ``scale`` of the draws' deviations, ``dof`` of Student's t, and ``start_share``, the share
         of the models' variance that is only their random start.
@@ -188,7 +198,8 @@ class HyperCATE(Answers, BaseEstimator):
         searched for, on the standardised outcome (cross-entropy for a binary one).
     n_parameters_ : dict
         ``trained``: parameters of one member's generator, or of its arms' own networks where no
-        member's arms share; ``generated``: weights of all arms' networks.
+        member's arms share; ``generated``: weights of all arms' networks. Emitted networks that
+        are averaged with these are not counted.
 
     References
     ----------
@@ -226,6 +237,7 @@ class HyperCATE(Answers, BaseEstimator):
         "outcome": [StrOptions(set(OUTCOMES))],
         "control": "no_validation",
         "n_members": [Interval(Integral, 1, None, closed="left")],
+        "pretrained": [StrOptions({"auto", "none"})],
         "uncertainty": [StrOptions(set(SOURCES))],
         "calibrate": ["boolean"],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
@@ -259,6 +271,7 @@ class HyperCATE(Answers, BaseEstimator):
         outcome="auto",
         control=None,
         n_members=5,
+        pretrained="auto",
         uncertainty="members",
         calibrate=True,
         max_epochs=400,
@@ -288,6 +301,7 @@ class HyperCATE(Answers, BaseEstimator):
         self.outcome = outcome
         self.control = control
         self.n_members = n_members
+        self.pretrained = pretrained
         self.uncertainty = uncertainty
         self.calibrate = calibrate
         self.max_epochs = max_epochs
@@ -551,10 +565,16 @@ class HyperCATE(Answers, BaseEstimator):
             propensity,
             views,
             self.uncertainty,
+            self._weighs_emitted and not untried(study, views),
             device,
             seed,
             bool(self.verbose),
         )
+
+    @property
+    def _weighs_emitted(self) -> bool:
+        """Whether emitted networks, whose arms share as they like, are what is asked for."""
+        return self.pretrained == "auto" and self.sharing == "auto" and self.generation != "none"
 
     def _schedule(self, n: int) -> Schedule:
         batch_size = self.batch_size

@@ -35,7 +35,7 @@ class Generator:
 
 @dataclass(frozen=True)
 class Pretrained:
-    """The generator that emitted the weights, which is not a part of the model.
+    """The generator that emitted networks, which is not a part of the model.
 
     Attributes
     ----------
@@ -57,6 +57,8 @@ class Choice:
     chosen : ndarray of int64, shape (n_members,)
     history : ndarray of float64, shape (records, 4)
         Member, epoch, training loss and loss on the stop rows of the chosen candidates.
+    emitted : ndarray of float64, shape (n_members,)
+        Share of the networks that the pre-trained generator emits.
     """
 
     sharing: tuple[str, ...]
@@ -64,6 +66,7 @@ class Choice:
     loss: np.ndarray
     chosen: np.ndarray
     history: np.ndarray
+    emitted: np.ndarray
 
     def of_first(self, n_members: int) -> Choice:
         """What the first members tried and took."""
@@ -72,6 +75,7 @@ class Choice:
             loss=self.loss[:n_members],
             chosen=self.chosen[:n_members],
             history=self.history[self.history[:, 0] < n_members],
+            emitted=self.emitted[:n_members],
         )
 
 
@@ -86,7 +90,10 @@ class Fitted:
     family : Family
         Of the outcome.
     networks : Networks
-    generator : Generator or Pretrained
+    generator : Generator or None
+        None where nothing was trained.
+    pretrained : Pretrained or None
+        None where no emitted networks count.
     propensity : Propensity
         Of the arms in their canonical order.
     calibration : Calibration
@@ -100,7 +107,8 @@ class Fitted:
     conditions: Conditions
     family: Family
     networks: Networks
-    generator: Generator | Pretrained
+    generator: Generator | None
+    pretrained: Pretrained | None
     propensity: Propensity
     calibration: Calibration
     choice: Choice

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from hypercate.generator.evaluate import outcomes_at_own_rows, potential_outcomes
-from hypercate.generator.outcome_net import OutcomeNet
+from hypercate.generator.outcome_net import OutcomeNet, WeighedNets
 from hypercate.learners import TLearner
 from hypercate.nuisance.views import View
 
@@ -22,7 +22,7 @@ class Networks:
 
     Attributes
     ----------
-    net : OutcomeNet
+    net : OutcomeNet or WeighedNets
         Their shape.
     learner : TLearner
     theta : ndarray of float32, shape (n_networks, n_arms, n_weights)
@@ -39,7 +39,7 @@ class Networks:
         Combinations of the networks that are deviations from the prediction.
     """
 
-    net: OutcomeNet
+    net: OutcomeNet | WeighedNets
     learner: TLearner
     theta: np.ndarray
     model: np.ndarray
@@ -48,6 +48,12 @@ class Networks:
     views: tuple[View, ...]
     n_members: int
     mixture: np.ndarray
+
+    @property
+    def n_generated(self) -> int:
+        """Weights of an arm's network, without an emitted one that is averaged with it."""
+        net = self.net
+        return net.first.n_weights if isinstance(net, WeighedNets) else net.n_weights
 
     @property
     def n_models(self) -> int:

@@ -34,7 +34,7 @@ from hypercate.encoding.columns import CategoryColumn, NumberColumn
 from hypercate.evidence import Evidence
 from hypercate.fitted import Choice, Fitted, Generator, Pretrained
 from hypercate.generator.hypernetwork import HyperNet
-from hypercate.generator.outcome_net import OutcomeNet
+from hypercate.generator.outcome_net import OutcomeNet, WeighedNets
 from hypercate.inference.jackknife import Calibration
 from hypercate.learners import LEARNERS
 from hypercate.networks import Networks
@@ -50,8 +50,8 @@ _CLASSES = {
     kind.__name__: kind
     for kind in (
         Fitted, FeatureEncoder, NumberColumn, CategoryColumn, Conditions, Normal, Bernoulli,
-        Networks, OutcomeNet, *LEARNERS.values(), View, LevelMeans, BoostedView, Trees, Generator,
-        Pretrained, HyperNet, Propensity, Views, Calibration, Choice, Evidence,
+        Networks, OutcomeNet, WeighedNets, *LEARNERS.values(), View, LevelMeans, BoostedView, Trees,
+        Generator, Pretrained, HyperNet, Propensity, Views, Calibration, Choice, Evidence,
     )
 }  # fmt: skip
 _TYPES = {

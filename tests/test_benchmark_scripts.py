@@ -17,6 +17,7 @@ pytest.importorskip("econml", reason="the benchmark needs its extra")
 from hypercate.datasets import CausalSample
 from hypercate.generator import initialization, profiles
 from hypercate.generator.outcome_net import OutcomeNet
+from hypercate.pretraining import emitter as emitter_module
 
 SCRIPTS = Path(__file__).parents[1] / "benchmarks"
 FAST = {"n_members": 2, "max_epochs": 3, "inputs": "raw"}
@@ -35,6 +36,13 @@ def few_rows():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(SCRIPTS)
         yield importlib.import_module("few_rows")
+
+
+@pytest.fixture(scope="module")
+def pretraining_study():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPTS)
+        yield importlib.import_module("pretraining")
 
 
 @pytest.fixture(scope="module")
@@ -500,3 +508,59 @@ class TestFewRows:
         ]
         assert all(0 < float(row[4]) < 3 for row in rows)
         assert [row[6] == "none" for row in rows] == [False, True] * 2
+
+
+class TestPretraining:
+    def test_runs_end_to_end_and_resumes(self, tmp_path):
+        arguments = ["--steps", "2", "--replications", "1", "--out", tmp_path, "--variants"]
+        run("pretraining.py", *arguments, "all of it")
+        before = (tmp_path / "results.csv").read_text()
+        others = ["1 round", "not told of pairs of columns", "no confounding"]
+        printed = run("pretraining.py", *arguments, "all of it", *others)
+        after = (tmp_path / "results.csv").read_text()
+        assert after.startswith(before)
+        rows = table_rows(printed)[2:]
+        assert [row[0] for row in rows] == ["all of it", *others]
+        errors = np.array([[float(cell) for cell in row[1:4]] for row in rows])
+        assert ((errors > 0.1) & (errors < 2)).all()
+        assert (errors[1:] != errors[0]).any(axis=1).all()
+
+    def test_statistics_by_hand(self, pretraining_study):
+        rows = [
+            ("all of it", "worlds", 0, 0, 0.3), ("1 round", "worlds", 0, 0, 0.4),
+            *(("all of it", "null", n, r, 0.2 * r) for n in (100, 500) for r in (1, 2)),
+            *(("1 round", "null", n, r, 0.3 * r) for n in (100, 500) for r in (1, 2)),
+        ]  # fmt: skip
+        table = pretraining_study.summarise(
+            pd.DataFrame(rows, columns=[*pretraining_study.KEY, "error"])
+        )
+        assert table.loc["1 round"].tolist() == pytest.approx([0.4, 0.45, 0.45, 1.5, 0])
+        assert table.loc["all of it", "ratio"] == pytest.approx(1)
+
+    def test_variants_are_trained_as_they_say(self, pretraining_study, monkeypatch):
+        """Each with its own recipe, worlds and summaries; nothing stays patched."""
+        seen = {}
+
+        def noted(recipe, path, device, every, held_out, without):
+            told = emitter_module.summarise(*study)
+            seen["last"] = recipe, without, told
+            raise KeyboardInterrupt
+
+        rng = torch.Generator().manual_seed(0)
+        weight = torch.ones(1, 30, 2) * (torch.arange(30) % 2 == torch.arange(2)[:, None]).T
+        study = torch.randn(1, 30, 3, generator=rng), weight, torch.randn(1, 30, generator=rng)
+        whole = emitter_module.summarise(*study)
+        monkeypatch.setattr(pretraining_study, "train", noted)
+        for name, variant in pretraining_study.VARIANTS.items():
+            if not variant.steps:
+                continue
+            with pytest.raises(KeyboardInterrupt):
+                pretraining_study.measure(name, 100, [1])
+            recipe, without, told = seen["last"]
+            assert recipe.steps == 100 * variant.steps
+            assert without == set(variant.without)
+            assert all(getattr(recipe, key) == value for key, value in variant.recipe.items())
+            assert torch.equal(told.arms, whole.arms)
+            assert torch.equal(told.pairs, whole.pairs) == ("pairs" not in name)
+            assert torch.equal(told.columns, whole.columns) == ("residuals" not in name)
+        assert torch.equal(emitter_module.summarise(*study).pairs, whole.pairs)

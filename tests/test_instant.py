@@ -18,7 +18,7 @@ from test_sklearn_contract import EXPECTED_FAILURES, ArmsByRow, name_of
 
 from hypercate import HyperCATE
 from hypercate.datasets import draw_interval_study
-from hypercate.pretraining import instant as module
+from hypercate.pretraining import emission as module
 from hypercate.pretraining.weights import SHA256
 
 CHECKS = [check for _, check in estimator_checks_generator(ArmsByRow(effort="instant"), mark=None)]
@@ -253,7 +253,7 @@ class TestModel:
         ):
             assert np.array_equal(other.predict(X), fitted.predict(X))
             assert np.array_equal(other.effect_interval(X), fitted.effect_interval(X))
-            assert other.fitted_.generator.sha256 == SHA256
+            assert other.fitted_.pretrained.sha256 == SHA256
         assert not hasattr(clone(fitted), "fitted_")
 
     def test_says_what_it_is(self, fitted):

@@ -355,6 +355,37 @@ def with_residuals(residual, arm, weight=None, cluster=None):
     return judged_once(arm, y, outcomes, propensity, weight, cluster)
 
 
+class TestPosterior:
+    """Of emitted networks, as far as the prediction is theirs."""
+
+    @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+    def test_takes_the_place_of_the_jackknife_at_a_typical_row(self, share):
+        outcomes, drawn = some_outcomes(5), some_outcomes(40, seed=1)
+        deviations = deviations_of(outcomes)
+        given = deviations, outcomes, outcomes, np.zeros(5, int), 5, 5
+        alone, both = (calibrate(*given, None, *more) for more in ((), (drawn, share)))
+        of_jackknife = alone.scale * stderr(deviations).mean()
+        of_posterior = stderr(drawn).mean()
+        expected = (1 - share) * of_jackknife + share * of_posterior
+        assert both.scale * stderr(deviations).mean() == pytest.approx(expected)
+        np.testing.assert_allclose(both.level / both.scale, alone.level / alone.scale)
+        assert (both.dof, both.shrinkage) == (alone.dof, alone.shrinkage)
+
+    def test_through_fit_it_is_that_of_the_instant_effort(self):
+        X, y, arm = rows(60, 3, noise=2)
+        est = fit(X, y, arm, sharing="auto", n_members=5)
+        instant = HyperCATE(effort="instant", device="cpu", random_state=est.random_state)
+        instant.fit(X, y, arm)
+        alone = fit(X, y, arm, sharing="auto", n_members=5, pretrained="none")
+        share = est.weights_["emitted"].mean()
+        assert share > 0.3
+        width = {}
+        for name, model in (("both", est), ("emitted", instant), ("trained", alone)):
+            width[name] = model.effect_inference(X).stderr.mean()
+        assert width["both"] > 0.5 * share * width["emitted"]
+        assert width["both"] < 1.5 * max(width["emitted"], width["trained"])
+
+
 class TestMissedHeterogeneity:
     arm = np.repeat([0, 1], [100, 25])
 
@@ -714,7 +745,8 @@ class TestFits:
     def test_a_constant_outcome_is_no_trouble(self, source, generation):
         X, _, arm = rows(80, 3)
         settings = PERTURBED | {"uncertainty": source, "generation": generation}
-        est = fit(X, np.full(80, 7.0), arm, sharing="auto", max_epochs=30, **settings)
+        settings |= {"sharing": "auto", "pretrained": "none"}  # those emitted are quite sure
+        est = fit(X, np.full(80, 7.0), arm, max_epochs=30, **settings)
         lower, upper = est.effect_interval(X)
         assert np.isfinite(est.sample_effects(X, 9)).all()
         assert ((lower <= 0.5) & (upper >= -0.5)).all()
@@ -731,7 +763,7 @@ class TestFits:
         X, y, arm = rows(400, effect=0, seed=13)
         arm = np.where(arm == 1, np.where(np.arange(400) % 8, 2, 1), arm)[::-1]
         found, said = (
-            fit(X, y, arm, sharing=sharing, n_members=5, max_epochs=60)
+            fit(X, y, arm, sharing=sharing, n_members=5, max_epochs=60, pretrained="none")
             for sharing in ("auto", "intercept")
         )
         assert (found.sharing_["chosen"] == "intercept").all()

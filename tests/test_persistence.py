@@ -22,6 +22,7 @@ from sklearn.exceptions import NotFittedError
 
 from hypercate import HyperCATE, persistence
 from hypercate.evidence import Evidence
+from hypercate.fitted import Generator, Pretrained
 
 SMALL = {"n_members": 2, "max_epochs": 3, "outcome_hidden": (8, 8), "hypernet_hidden": [8]}
 SMALL |= {"device": "cpu", "random_state": 3}
@@ -470,7 +471,8 @@ def alike(value, other):
     if isinstance(value, int | float) and isinstance(other, int | float):
         return isinstance(value, bool) == isinstance(other, bool)
     kind, expected = (v if isinstance(v, type) else type(v) for v in (value, other))
-    may_lack = {np.ndarray, Evidence, tuple}  # a model may be slim, its columns without names
+    # a model may be slim, its columns without names, and nothing trained or nothing emitted
+    may_lack = {np.ndarray, Evidence, tuple, Generator, Pretrained}
     return kind is expected or (type(None) in (kind, expected) and {kind, expected} & may_lack)
 
 

@@ -156,7 +156,7 @@ class TestFirstScreen:
                 else:
                     row = summary.loc[name]
                     assert cell == f"{row['out mean']:.3f} ± {row['out s.e.']:.3f}"
-        anchors = ["HyperCATE", "HyperCATE none", "true ATE", "zero effect"]
+        anchors = ["HyperCATE", "HyperCATE none", "HyperCATE trained", "true ATE", "zero effect"]
         shown = {row[0] for row in rows}
         for summary in (ihdp, acic):
             assert summary.drop(anchors, errors="ignore")["out mean"].idxmin() in shown
@@ -458,7 +458,7 @@ class TestOtherCommands:
                 if program == "python":
                     options = {word for word in arguments if word.startswith("--")}
                     used.setdefault(script, set()).update(options)
-        assert len(used) == 6
+        assert len(used) == 7
         for script, options in used.items():
             help_text = subprocess.run(
                 [sys.executable, ROOT / script, "--help"],

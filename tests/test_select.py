@@ -43,6 +43,7 @@ def found(loss, row_loss, rows, real=None, dtype=np.float32):
         loss=loss,
         n_epochs=np.ones(loss.shape, dtype=int),
         target=np.zeros(loss.shape),
+        row_output=np.zeros(np.shape(row_loss), np.float32),
         row_loss=np.asarray(row_loss, np.float32),
         rows=rows,
         real=np.ones(rows.shape, dtype=bool) if real is None else np.asarray(real),
@@ -460,7 +461,7 @@ def data():
 class TestInTheEstimator:
     def fit(self, x, y, arm, **changed):
         small = {"n_members": 3, "max_epochs": 40, "outcome_hidden": (8, 8), "inputs": "raw"}
-        small |= {"learning_rate": 0.02, "device": "cpu", "random_state": 0}
+        small |= {"learning_rate": 0.02, "device": "cpu", "random_state": 0, "pretrained": "none"}
         return HyperCATE(**small | changed).fit(x, y, arm)
 
     def test_effects_hardly_vary_unless_the_data_speak_for_it(self):

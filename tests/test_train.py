@@ -25,7 +25,7 @@ from hypercate.train.batching import lay_out
 from hypercate.train.data import Data, units
 from hypercate.train.device import resolve_device
 from hypercate.train.loop import search, train
-from hypercate.train.run import Run, Schedule, minibatches, row_losses
+from hypercate.train.run import Run, Schedule, minibatches, row_outputs
 
 quick = settings(max_examples=25, deadline=None, derandomize=True)
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
@@ -408,15 +408,12 @@ class TestRowLosses:
         sorted_rows = np.stack([np.lexsort((rng.random(sum(counts)), given.arm)) for _ in model])
         for slots in layout.slots.cpu().numpy():
             rows = np.ascontiguousarray(sorted_rows[:, slots])
-            losses = row_losses(
-                shape.net,
-                shape.generate(params, buffers),
-                given.data(),
-                loss,
-                torch.as_tensor(model, device=device),
-                torch.as_tensor(rows, device=device),
-                layout,
+            data = given.data()
+            of_model, index = (torch.as_tensor(part, device=device) for part in (model, rows))
+            output = row_outputs(
+                shape.net, shape.generate(params, buffers), data, of_model, index, layout
             )
+            losses = loss(output, data.y[of_model[:, None], index])
             theta = shape.generate(slow_params, double(buffers))
             slow = torch.stack(
                 [
@@ -795,10 +792,16 @@ class TestRowsSeen:
 
     def test_blocks_are_bounded(self, monkeypatch):
         monkeypatch.setattr(race_module, "_BLOCK_ELEMENTS", 500)
-        recorder = Recorder(trial((40, 24), n_models=3))
-        searched(trial((40, 24), n_models=3), n_models=3, loss=recorder, max_epochs=1)
-        assert len(recorder.held) > 1
-        assert max(rows.size for rows in recorder.held) * 6 <= 2 * 500
+        sizes = []
+
+        def noted(net, theta, data, model, rows, layout):
+            sizes.append(rows.numel())
+            return row_outputs(net, theta, data, model, rows, layout)
+
+        monkeypatch.setattr(race_module, "row_outputs", noted)
+        searched(trial((40, 24), n_models=3), n_models=3, max_epochs=1)
+        assert len(sizes) > 1
+        assert max(sizes) * 6 <= 2 * 500
 
     def test_losses_of_the_rows_are_those_of_the_best_epoch(self):
         weight = np.random.default_rng(1).exponential(size=64).astype(np.float32)
@@ -819,6 +822,10 @@ class TestRowsSeen:
             slow = slow_losses(shape, of_arms, given, model, found.rows[model][real], SQUARED)
             mine = found.row_loss[model, candidate][real]
             np.testing.assert_allclose(mine, slow, rtol=2e-3, atol=2e-4)
+            rows = found.rows[model][real]
+            output = found.row_output[model, candidate][real]
+            squared = weight[rows] * (output - given.data().y[model].numpy()[rows]) ** 2
+            np.testing.assert_allclose(mine, squared, rtol=1e-5)
 
     def test_an_epoch_is_at_most_32_minibatches(self):
         given = trial((80, 20), n_models=1)

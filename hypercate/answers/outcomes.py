@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from hypercate.encoding import check_rows
 from hypercate.evidence import Evidence
-from hypercate.fitted import Fitted, Pretrained
+from hypercate.fitted import Fitted
 from hypercate.inference.jackknife import Calibration
 from hypercate.train.device import resolve_device
 
@@ -64,6 +64,13 @@ class Outcomes:
         return _choice_table(choice.inputs, choice.loss, choice.chosen)
 
     @property
+    def weights_(self) -> pd.DataFrame:
+        emitted = self._known("weights_").choice.emitted
+        table = pd.DataFrame({"trained": 1 - emitted, "emitted": emitted})
+        table.index.name = "member"
+        return table
+
+    @property
     def history_(self) -> pd.DataFrame:
         history = self._known("history_").choice.history
         table = pd.DataFrame(history, columns=["member", "epoch", "train_loss", "validation_loss"])
@@ -73,8 +80,8 @@ class Outcomes:
     def n_parameters_(self) -> dict[str, int]:
         fitted = self._known("n_parameters_")
         generator, choice = fitted.generator, fitted.choice
-        generated = len(fitted.conditions.labels) * fitted.networks.net.n_weights
-        if isinstance(generator, Pretrained):
+        generated = len(fitted.conditions.labels) * fitted.networks.n_generated
+        if generator is None:
             return {"trained": 0, "generated": generated}
         names = np.array(choice.sharing)[choice.chosen]
         owned = generator.hypernet.generation == "none" or bool((names == "independent").all())

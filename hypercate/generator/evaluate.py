@@ -12,14 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hypercate.generator.outcome_net import OutcomeNet
+from hypercate.generator.outcome_net import OutcomeNet, WeighedNets
 
 _BLOCK_ELEMENTS = 2**18  # of the widest hidden layer: small enough to stay in a core's cache
 
 
 @torch.no_grad()
 def potential_outcomes(
-    net: OutcomeNet,
+    net: OutcomeNet | WeighedNets,
     theta: Tensor,
     x: np.ndarray,
     view: np.ndarray | None,
@@ -30,7 +30,7 @@ def potential_outcomes(
 
     Parameters
     ----------
-    net : OutcomeNet
+    net : OutcomeNet or WeighedNets
     theta : Tensor, shape (m, n_arms, n_weights)
         Weights of m networks for each arm.
     x : ndarray of float32, shape (n, n_first)
@@ -48,8 +48,7 @@ def potential_outcomes(
     """
     m, n_arms = theta.shape[:2]
     flat = theta.flatten(0, 1)
-    widest = max(*net.hidden, net.n_inputs)
-    n_rows = max(1, _BLOCK_ELEMENTS // (m * n_arms * widest))
+    n_rows = max(1, _BLOCK_ELEMENTS // (m * n_arms * net.width))
     shape = (len(x), n_arms) if weight is not None else (m, len(x), n_arms)
     result = np.empty(shape)
     for start in range(0, len(x), n_rows):
@@ -69,7 +68,7 @@ def potential_outcomes(
 
 @torch.no_grad()
 def outcomes_at_own_rows(
-    net: OutcomeNet,
+    net: OutcomeNet | WeighedNets,
     theta: Tensor,
     inputs: Callable[[Tensor], Tensor],
     rows: np.ndarray,
@@ -79,7 +78,7 @@ def outcomes_at_own_rows(
 
     Parameters
     ----------
-    net : OutcomeNet
+    net : OutcomeNet or WeighedNets
     theta : Tensor, shape (m, n_arms, n_weights)
     inputs : callable
         From rows of shape (m, b) to their inputs (m, b, n_inputs).
@@ -92,7 +91,7 @@ def outcomes_at_own_rows(
     ndarray of float64, shape (m, n, n_arms)
     """
     m, n_arms = theta.shape[:2]
-    size = max(1, _BLOCK_ELEMENTS // (m * n_arms * max(*net.hidden, net.n_inputs)))
+    size = max(1, _BLOCK_ELEMENTS // (m * n_arms * net.width))
     outputs = (
         net(theta.flatten(0, 1), inputs(block).repeat_interleave(n_arms, dim=0)).cpu()
         for block in torch.as_tensor(rows, device=theta.device).split(size, dim=1)

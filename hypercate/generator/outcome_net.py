@@ -1,4 +1,7 @@
-"""The potential-outcome network: an MLP that owns no weights and is evaluated with given ones."""
+"""The potential-outcome network: an MLP that owns no weights and is evaluated with given ones.
+
+Or two of them side by side, whose outputs are added.
+"""
 
 from __future__ import annotations
 
@@ -89,6 +92,16 @@ class OutcomeNet:
     def n_weights(self) -> int:
         return self.layers[-1].stop
 
+    @property
+    def width(self) -> int:
+        """Of the widest layer, inputs included."""
+        return max(self.n_inputs, *self.hidden)
+
+    def scaled(self, theta: Tensor, factor: Tensor) -> Tensor:
+        """Weights (..., n_weights) of networks whose output is multiplied by a factor (...)."""
+        last = self.layers[-1].start
+        return torch.cat([theta[..., :last], theta[..., last:] * factor[..., None]], dim=-1)
+
     def __call__(self, theta: Tensor, x: Tensor, view: Tensor | None = None) -> Tensor:
         """Evaluate a batch of networks, each on its own rows.
 
@@ -134,3 +147,40 @@ class OutcomeNet:
             if not is_last:
                 h = activation.function(h)
         return h.squeeze(-1)
+
+
+@dataclass(frozen=True)
+class WeighedNets:
+    """Two networks of the same inputs, whose outputs are averaged by weights within their own.
+
+    Parameters
+    ----------
+    first, second : OutcomeNet
+    """
+
+    first: OutcomeNet
+    second: OutcomeNet
+
+    @property
+    def n_inputs(self) -> int:
+        return self.first.n_inputs
+
+    @property
+    def n_weights(self) -> int:
+        return self.first.n_weights + self.second.n_weights
+
+    @property
+    def width(self) -> int:
+        """Of the widest layer of either, inputs included."""
+        return max(self.first.width, self.second.width)
+
+    def weighed(self, first: Tensor, second: Tensor, share: Tensor) -> Tensor:
+        """Weights (..., n_weights) of both, the second's output counting by a share (...)."""
+        return torch.cat(
+            [self.first.scaled(first, 1 - share), self.second.scaled(second, share)], dim=-1
+        )
+
+    def __call__(self, theta: Tensor, x: Tensor, view: Tensor | None = None) -> Tensor:
+        """Evaluate a batch of pairs, as `OutcomeNet` does of networks."""
+        first, second = theta.split([self.first.n_weights, self.second.n_weights], dim=1)
+        return self.first(first, x, view) + self.second(second, x, view)

@@ -23,6 +23,10 @@ variance and gives that variance twice, and the mean of the two is multiplied by
 with M members, of which q, the remainder of M by K, are of a partition whose other models are no
 members: the mean of some of its replicates varies more than the whole sample's.
 
+Where a share of the prediction is that of emitted networks, their posterior's standard error takes
+the place of the jackknife's by as much: how far an emitted network shrinks does not vary between
+samples, and the generator has learned how far off it is from worlds where the truth is known.
+
 The assumption is that models differ as fits to other samples would. What is wrong alike in all of
 them, such as a step that each smooths, is not seen. One thing that can be wrong alike in all is
 known: where all hold effects constant, they may differ by as much as the rule of choice misses; see
@@ -101,6 +105,8 @@ def calibrate(
     n_parts: int,
     n_members: int,
     missed: np.ndarray | None = None,
+    posterior: np.ndarray | None = None,
+    posterior_share: float = 0.0,
 ) -> Calibration:
     """Scale deviations to the standard error that the models' jackknife gives a typical row.
 
@@ -118,6 +124,10 @@ def calibrate(
         Models whose mean is the prediction.
     missed : ndarray, shape (n_arms,), optional
         Standard deviation of what the models' constant effects may have missed, an arm.
+    posterior : ndarray, shape (c, n, n_arms), optional
+        Deviations of emitted networks by the posterior distribution of their last layers.
+    posterior_share : float
+        Of the prediction that is theirs.
 
     Returns
     -------
@@ -138,6 +148,8 @@ def calibrate(
     jackknife = (n_parts - 1) ** 2 / n_parts * (1 + more)
     factor = (jackknife * (1 - share) + share / n_members) ** 0.5
     needed, given = factor * between.mean(), _size(deviations).mean()
+    if posterior is not None:
+        needed += posterior_share * (_size(posterior).mean() - needed)
     scale = float(needed / given) if given > 0 else 1.0
     dof = _dof(partition)
     shrinkage = PRIOR_DOF / (PRIOR_DOF + dof)

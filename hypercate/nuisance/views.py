@@ -59,6 +59,11 @@ class Views:
         """Inputs beside the covariates."""
         return self.inputs.shape[2]
 
+    @property
+    def n_levels(self) -> int:
+        """How many of them are means of levels."""
+        return self.n_last - self.n_boosted
+
 
 def model_views(study: Study, folds: Folds, need_trees: bool, seed: int, n_jobs: int) -> Views:
     """Fit what each model of the ensemble reads, inside that model.

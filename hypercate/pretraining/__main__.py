@@ -15,6 +15,9 @@ _HELP = {
     "steps": "batches of worlds, each seen once",
     "batch": "worlds of a step",
     "learning_rate": "the greatest, soon after the start",
+    "width": "of the layers that read",
+    "n_units": "hidden units of an emitted network",
+    "n_rounds": "of emitting",
     "seed": "of the worlds and of the first weights",
 }
 

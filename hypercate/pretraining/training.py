@@ -35,6 +35,8 @@ class Recipe:
     learning_rate : float
     rows, columns, arms : (int, int)
         Least and most of a world; log-uniform, but for arms, of which most worlds have two.
+    width, n_units, n_rounds : int
+        Of the `Emitter`.
     seed : int
     """
 
@@ -44,6 +46,9 @@ class Recipe:
     rows: tuple[int, int] = (50, 700)
     columns: tuple[int, int] = (1, 40)
     arms: tuple[int, int] = (2, 8)
+    width: int = 64
+    n_units: int = 64
+    n_rounds: int = 3
     seed: int = 0
 
     def sizes(self, generator: torch.Generator) -> tuple[int, int, int]:
@@ -134,7 +139,8 @@ def train(
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
-        emitter, average = Emitter(), Emitter()
+        shape = recipe.width, recipe.n_units, recipe.n_rounds
+        emitter, average = Emitter(*shape), Emitter(*shape)
     average.load_state_dict(emitter.state_dict())
     emitter.to(device, torch.float32)
     average.to(device, torch.float32)
@@ -143,7 +149,7 @@ def train(
         optimiser, recipe.learning_rate, recipe.steps, pct_start=0.05, cycle_momentum=False
     )
     checkpoint = path.with_suffix(".checkpoint")
-    run = {**asdict(recipe), **emitter.shape, "without": sorted(without)}
+    run = {**asdict(recipe), "without": sorted(without)}
     done = 0
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=device, weights_only=True)

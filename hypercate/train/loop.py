@@ -39,8 +39,8 @@ class Found:
     target : ndarray, shape (n_models, n_candidates)
         Training loss that was reached a quarter of those epochs earlier, from where `train`, whose
         learning rate falls over half as many, comes to as close a fit.
-    row_loss : ndarray of float32, shape (n_models, n_candidates, n_places)
-        Weighted loss of each stop row at that epoch.
+    row_output, row_loss : ndarray of float32, shape (n_models, n_candidates, n_places)
+        Output and weighted loss at each stop row at that epoch.
     rows : ndarray of int64, shape (n_models, n_places)
         Which row that is.
     real : ndarray of bool, shape (n_models, n_places)
@@ -52,6 +52,7 @@ class Found:
     loss: np.ndarray
     n_epochs: np.ndarray
     target: np.ndarray
+    row_output: np.ndarray
     row_loss: np.ndarray
     rows: np.ndarray
     real: np.ndarray
@@ -117,14 +118,16 @@ def search(
     with threads_for(run.work):
         for epoch in epochs:
             train_loss = run.epoch()
-            row_loss = judge(run.theta(), run.nets)
+            row_output, row_loss = judge(run.theta(), run.nets)
             stop_loss = row_loss.sum(1) / judge.total[run.nets]
             history.append(
                 torch.stack(
                     [run.nets, torch.full_like(train_loss, epoch), train_loss, stop_loss], 1
                 )
             )
-            going = best.update(epoch, run, train_loss, stop_loss, row_loss, schedule.patience)
+            going = best.update(
+                epoch, run, train_loss, stop_loss, row_output, row_loss, schedule.patience
+            )
             epochs.set_postfix(networks=int(going.sum()), loss=f"{best.loss.mean().item():.4f}")
             run.keep(going)
             if not len(run.nets):
@@ -137,6 +140,7 @@ def search(
         found,
         1 + best.epoch.view(n_models, -1).cpu().numpy(),
         _target(history, best.epoch).view(n_models, -1).cpu().numpy(),
+        best.row_output.view(n_models, -1, judge.n_places).cpu().numpy(),
         best.row_loss.view(n_models, -1, judge.n_places).cpu().numpy(),
         judge.rows.cpu().numpy(),
         judge.real.cpu().numpy() > 0,

@@ -12,7 +12,7 @@ from hypercate.generator.outcome_net import OutcomeNet
 from hypercate.generator.profiles import Profile
 from hypercate.train.batching import lay_out
 from hypercate.train.data import Data
-from hypercate.train.run import Loss, Run, row_losses, sound
+from hypercate.train.run import Loss, Run, row_outputs, sound
 
 _MOST_VALIDATED = 8192
 _BLOCK_ELEMENTS = 2**23  # of the inputs of the networks in a block of validation
@@ -21,7 +21,7 @@ _LEAST_GAIN = 0.01
 
 
 class Judge:
-    """Losses of networks at the stop rows of their models, a block of rows at a time."""
+    """Outputs and losses of networks at the stop rows of their models."""
 
     def __init__(
         self, net: OutcomeNet, data: Data, stop: Rows, loss: Loss, n_candidates: int
@@ -38,35 +38,29 @@ class Judge:
         slots, filled = self.layout.slots[:n_blocks], self.layout.filled[:n_blocks]
         self.rows = index[:, slots.flatten()]
         self.real = real[:, slots.flatten()] * filled.flatten()
-        weight = data.weight[self.rows] * self.real
-        self._weight = weight.unflatten(1, slots.shape)
+        self._weight = data.weight[self.rows] * self.real
+        self._target = data.y.gather(1, self.rows)
         self._blocks = self.rows.unflatten(1, slots.shape)
-        self.total = weight.sum(1).repeat_interleave(n_candidates)
+        self.total = self._weight.sum(1).repeat_interleave(n_candidates)
 
     @property
     def n_places(self) -> int:
         return self.rows.shape[1]
 
     @torch.no_grad()
-    def __call__(self, theta: Tensor, nets: Tensor) -> Tensor:
-        """Weighted losses (nets, n_places)."""
+    def __call__(self, theta: Tensor, nets: Tensor) -> tuple[Tensor, Tensor]:
+        """Outputs and weighted losses (nets, n_places), evaluated a block of rows at a time."""
         model = self.model[nets]
-        return torch.cat(
+        output = torch.cat(
             [
-                row_losses(
-                    self.net,
-                    theta,
-                    self.data,
-                    self.loss,
-                    model,
-                    self._blocks[model, block],
-                    self.layout,
+                row_outputs(
+                    self.net, theta, self.data, model, self._blocks[model, block], self.layout
                 )
-                * self._weight[model, block]
                 for block in range(self._blocks.shape[1])
             ],
             dim=1,
         )
+        return output, self.loss(output, self._target[model]) * self._weight[model]
 
 
 class Best:
@@ -79,6 +73,7 @@ class Best:
         self.loss = torch.full((n_nets,), torch.inf, dtype=torch.float32, device=device)
         self.epoch = torch.zeros(n_nets, dtype=torch.int64, device=device)
         self.row_loss = torch.zeros((n_nets, n_places), dtype=torch.float32, device=device)
+        self.row_output = self.row_loss.clone()
         self.gain_loss, self.gain_epoch = self.loss.clone(), self.epoch.clone()
         self.n_models = n_models
         owned = torch.tensor([profile.owned for profile in sharing], device=device)
@@ -91,6 +86,7 @@ class Best:
         run: Run,
         train_loss: Tensor,
         stop_loss: Tensor,
+        row_output: Tensor,
         row_loss: Tensor,
         patience: int,
     ) -> Tensor:
@@ -101,7 +97,7 @@ class Best:
         improved = alive & (stop_loss < self.loss[nets])
         where = nets[improved]
         self.loss[where] = stop_loss[improved]
-        self.row_loss[where] = row_loss[improved]
+        self.row_output[where], self.row_loss[where] = row_output[improved], row_loss[improved]
         self.epoch[where] = epoch
         gained = alive & (stop_loss < (1 - _LEAST_GAIN) * self.gain_loss[nets])
         where = nets[gained]

@@ -110,7 +110,8 @@ class Run:
         theta = torch.cat(
             [family.weights(family.params, self.perturber) for family in self.families]
         )
-        losses = row_losses(self.net, theta, self.data, self.loss, model, rows, self.layout)
+        output = row_outputs(self.net, theta, self.data, model, rows, self.layout)
+        losses = self.loss(output, self.data.y[model[:, None], rows])
         weight = self.data.weight[rows] * real
         mean = (losses * weight).sum(1) / weight.sum(1).clamp(min=torch.finfo(weight.dtype).tiny)
         mean.sum().backward()
@@ -124,24 +125,21 @@ class Run:
         return mean.detach()
 
 
-def row_losses(
+def row_outputs(
     net: OutcomeNet,
     theta: Tensor,
     data: Data,
-    loss: Loss,
     model: Tensor,
     rows: Tensor,
     layout: Layout,
 ) -> Tensor:
-    """Loss of each network at its own rows.
+    """Output of each network at its own rows, of the row's arm.
 
     Parameters
     ----------
     net : OutcomeNet
     theta : Tensor, shape (nets, n_arms, n_weights)
     data : Data
-    loss : callable
-        Elementwise, of the networks' output and the target.
     model : Tensor of int64, shape (nets,)
     rows : Tensor of int64, shape (nets, n_slots)
     layout : Layout
@@ -161,7 +159,7 @@ def row_losses(
         )
         for weights, part, (_, width) in zip(by_group, parts, layout.groups, strict=True)
     ]
-    return loss(torch.cat(outputs, 1), data.y[model[:, None], rows])
+    return torch.cat(outputs, 1)
 
 
 def sound(train_loss: Tensor, first_loss: Tensor) -> Tensor:
