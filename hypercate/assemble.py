@@ -78,7 +78,8 @@ def assemble(
         canonical = np.argsort(place)
         posterior = None
         if ensemble.emission is not None:
-            posterior = _posterior(networks, ensemble.emission, place).deviations(x, device)[1]
+            emitted = _posterior(networks, ensemble.emission, place)
+            posterior = emitted.deviations(x, device)[1][..., canonical]
         calibration = calibrate(
             networks.deviations(x, device)[1][..., canonical],
             networks.by_model(x, device)[..., canonical],
@@ -87,7 +88,7 @@ def assemble(
             folds.n_parts,
             n_members,
             missed_heterogeneity(evidence)[canonical] if may_vary and constant else None,
-            None if posterior is None else posterior[..., canonical],
+            posterior,
             choice.emitted.mean(),
         )
         calibration = replace(calibration, level=calibration.level[:, place])

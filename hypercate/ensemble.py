@@ -25,7 +25,6 @@ from hypercate.train.loop import Found, search, train
 from hypercate.train.run import Schedule
 from hypercate.weigh import emitted_share
 
-_DRAWS = 100  # of emitted networks
 _LONGER = 2  # times as many epochs as its longest search, at most, until a model fits as closely
 
 
@@ -228,8 +227,7 @@ def _emitted(
         study.cluster[rows],
         learner.loss,
     )
-    n_draws = -(-_DRAWS // folds.n_models)
-    return emit(study, folds, learner, views, ~folds.judges, device, n_draws, seed), share
+    return emit(study, folds, learner, views, ~folds.judges, device, seed), share
 
 
 def _averaged(

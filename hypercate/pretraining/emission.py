@@ -24,6 +24,7 @@ from hypercate.train.data import units
 from hypercate.train.device import threads_for
 
 _STANDARD = Normal()  # the generator reads every outcome as a continuous one
+_DRAWS = 100
 _BLOCK_ELEMENTS = 2**25  # of what last layers read, in all arms, or of their covariances
 _MOST_ROWS, _MOST_INPUTS, _MOST_ARMS = 5_000, 100, 8
 
@@ -82,8 +83,7 @@ def emit(
     views: Views,
     seen: np.ndarray,
     device: torch.device,
-    n_draws: int = 0,
-    seed: int = 0,
+    seed: int | None = None,
 ) -> Emission:
     """Emit the networks of every model.
 
@@ -97,18 +97,19 @@ def emit(
     seen : ndarray of bool, shape (n_models, n)
         Rows that a model's networks are emitted from.
     device : torch.device
-    n_draws, seed : int
-        Networks to draw for each model.
+    seed : int, optional
+        Of draws from the posterior distribution, a hundred over all models; none without.
     """
     emitter = pretrained(device)
     n_units = emitter.shape["n_units"]
     n_models, n_arms = folds.n_models, study.n_conditions
+    n_draws = -(-_DRAWS // n_models) if seed is not None else 0
     n_inputs = study.x.shape[1] + views.n_last
     read = _read(study, views)
     numbers = torch.as_tensor(study.x[:, study.n_codes == 0], device=device)
     levels = torch.as_tensor(views.inputs[..., : views.n_levels], device=device)
     arm = F.one_hot(torch.as_tensor(study.condition, device=device), n_arms)
-    generator = torch.Generator("cpu").manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed or 0)
     location, scale = units(study, folds, _STANDARD)
     target = torch.as_tensor(
         _STANDARD.target(study.y, location[:, None], scale[:, None]), device=device

@@ -15,8 +15,6 @@ from hypercate.pretraining.emission import emit, untried
 from hypercate.study import Study
 from hypercate.train.data import units
 
-_DRAWS = 100
-
 
 def emit_ensemble(
     study: Study,
@@ -53,8 +51,7 @@ def emit_ensemble(
             "networks on the rows"
         )
     n_models = folds.n_models
-    n_draws = -(-_DRAWS // n_models)
-    emission = emit(study, folds, learner, views, ~folds.judges, device, n_draws, seed)
+    emission = emit(study, folds, learner, views, ~folds.judges, device, seed)
     location, scale = units(study, folds, learner.family)
     return Ensemble(
         emission.net,
