@@ -203,10 +203,8 @@ class _Move(nn.Module):
 
 
 def _start(layer: nn.Linear, sd: float, bias: float = 0.0) -> None:
-    """Normal weights, unless weights are to be read."""
-    if not layer.weight.is_meta:  # there torch would import its compiler, which takes seconds
-        nn.init.normal_(layer.weight, std=sd)
-        nn.init.constant_(layer.bias, bias)
+    nn.init.normal_(layer.weight, std=sd)
+    nn.init.constant_(layer.bias, bias)
 
 
 def _mlp(n_in: int, width: int, n_out: int | None = None) -> nn.Sequential:
