@@ -350,6 +350,7 @@ MAY_DRAW = {
     ("train/run.py", "minibatches"): "the order in which a model meets its own rows",
     ("pretraining/emitter.py", "__init__"): "weights, and random directions",
     ("pretraining/last_layers.py", "normal"): "networks, by their posterior",
+    ("pretraining/weights.py", "read"): "a random start, in whose place weights are read",
     ("pretraining/training.py", "sizes"): "sizes of simulated studies",
     ("pretraining/training.py", "train"): "simulated studies",
     ("plots.py", "_draw_categories"): "how far points are moved to be seen apart",
