@@ -40,6 +40,7 @@ CHOICES: dict[str, list[Any]] = {
     "inputs": ["auto", *INPUTS],
     "sharing": ["auto", *PROFILES],
     "pretrained": ["auto", "none"],
+    "second_stage": ["auto", "none"],
     "generation": ["chunk", "component", "once", "none"],
     "n_heads": [1, 4],
     "activation": list(ACTIVATIONS),

@@ -49,6 +49,7 @@ from hypercate.generator.hypernetwork import HyperNet
 from hypercate.generator.outcome_net import OutcomeNet
 from hypercate.learners import TLearner
 from hypercate.metrics import coverage
+from hypercate.second_stage import networks_alone
 
 N_CLUSTERS = 40
 INTRA_CLASS = 0.3
@@ -224,11 +225,11 @@ class LeastSquares(HyperCATE):
         generator = Generator(hypernet, {"own": theta}, {"apart": np.ones_like(theta[:, 0])})
         choice = Choice(
             ("least squares",), ("raw",), np.zeros((m, 1)), np.zeros(m, int), np.zeros((0, 4)),
-            emitted=np.zeros(m),
+            emitted=np.zeros(m), effects=networks_alone(m),
         )  # fmt: skip
         return Ensemble(
             hypernet.net, TLearner(encoded.family), generator, weights, weights, None,
-            np.zeros(m), np.ones(m), choice, emission=None,
+            np.zeros(m), np.ones(m), choice, emission=None, stages=(),
         )  # fmt: skip
 
 

@@ -74,7 +74,9 @@ def assemble(
         choice = ensemble.choice
         sharing = np.array(choice.sharing)
         may_vary = len(set(sharing)) > 1
-        constant = (sharing[choice.chosen] == "intercept").all() and not choice.emitted.any()
+        alike = (sharing[choice.chosen] == "intercept").all() and not choice.emitted.any()
+        kept, constant = choice.effects[:, :2].mean(axis=0)
+        held = constant + kept * alike  # weight of effects that are the same for all rows
         canonical = np.argsort(place)
         posterior = None
         if ensemble.emission is not None:
@@ -87,9 +89,9 @@ def assemble(
             folds.partition,
             folds.n_parts,
             n_members,
-            missed_heterogeneity(evidence)[canonical] if may_vary and constant else None,
+            held * missed_heterogeneity(evidence)[canonical] if may_vary and held else None,
             posterior,
-            choice.emitted.mean(),
+            (choice.effects[:, 0] * choice.emitted).mean(),
         )
         calibration = replace(calibration, level=calibration.level[:, place])
     return Fitted(
@@ -127,6 +129,7 @@ def _networks(
             view if read else replace(view, boosted=None)
             for view, read in zip(views.views, reads, strict=True)
         ),
+        stages=tuple(stage.with_arms(place) for stage in ensemble.stages),
         n_members=n_members,
         mixture=mixture,
     )
@@ -140,6 +143,7 @@ def _posterior(networks: Networks, emission: Emission, place: np.ndarray) -> Net
         net=emission.net,
         theta=torch.cat([emission.theta, drawn]).numpy()[:, place],
         model=np.append(networks.model[: networks.n_models], of),
+        stages=(),
         mixture=mixture,
     )
 

@@ -18,6 +18,7 @@ from hypercate.generator.outcome_net import OutcomeNet, WeighedNets
 from hypercate.learners import TLearner
 from hypercate.nuisance.views import Views
 from hypercate.pretraining.emission import Emission, emit
+from hypercate.second_stage import SecondStage, fit_second_stages, networks_alone
 from hypercate.select import Candidates
 from hypercate.study import Study
 from hypercate.train.data import Data, units
@@ -51,6 +52,8 @@ class Ensemble:
         Of every model.
     emission : Emission or None
         The emitted networks, alone or averaged with those that were trained.
+    stages : tuple of SecondStage, length n_models, or empty
+        What becomes of the models' outcomes.
     """
 
     net: OutcomeNet | WeighedNets
@@ -63,6 +66,7 @@ class Ensemble:
     scale: np.ndarray
     choice: Choice
     emission: Emission | None
+    stages: tuple[SecondStage, ...]
 
 
 def fit_ensemble(
@@ -76,14 +80,16 @@ def fit_ensemble(
     views: Views,
     source: str,
     pretrained: bool,
+    second_stage: bool,
     device: torch.device,
     seed: int,
+    n_jobs: int,
     verbose: bool,
 ) -> Ensemble:
     """Search and choose a candidate for every model, and train it from two random starts.
 
     The networks that the pre-trained generator emits from the same rows count beside it, by how
-    well both predict the model's stop rows.
+    well both predict the model's stop rows, and so do effects of a second stage beside theirs.
 
     Parameters
     ----------
@@ -101,8 +107,12 @@ def fit_ensemble(
         What draws differ by; a key of `SOURCES`.
     pretrained : bool
         Whether emitted networks count.
+    second_stage : bool
+        Whether a second stage does; it needs trees.
     device : torch.device
     seed : int
+    n_jobs : int
+        Threads of the second stage.
     verbose : bool
     """
     location, scale = units(study, folds, learner.family)
@@ -129,10 +139,34 @@ def fit_ensemble(
         verbose,
     )
     chosen = candidates.choose(found, study.cluster, overlap_weight(propensity))
-    emitted = None
-    if pretrained:
-        emitted = _emitted(study, folds, learner, views, data, found, chosen, seed)
     models = np.arange(n_models)
+    share, emission = np.zeros(n_models), None
+    stages: tuple[SecondStage, ...] = ()
+    effects = networks_alone(n_models)
+    if pretrained or second_stage:
+        outputs = _outputs(hypernet.net, found.theta[models, chosen], data, found)
+        if pretrained:
+            at_stops = emit(study, folds, learner, views, ~folds.judges & ~folds.stops, device)
+            emitted = _outputs(at_stops.net, at_stops.theta.to(device), data, found)
+            share = _share(study, learner, data, found, outputs, emitted)
+            emission = emit(study, folds, learner, views, ~folds.judges, device, seed)
+            outputs += share[:, None, None] * (emitted - outputs)
+        if second_stage:
+            outcomes = learner.potential_outcome(
+                torch.as_tensor(outputs),
+                *(torch.as_tensor(u)[:, None, None] for u in (location, scale)),
+            )
+            stages, effects = fit_second_stages(
+                study,
+                folds,
+                views,
+                propensity,
+                found.rows,
+                found.real,
+                outcomes.numpy(),
+                seed,
+                n_jobs,
+            )
     nets = models * n_candidates + chosen
     starts = [
         hypernet.init(sharing * n_models, input_scale, torch.Generator("cpu").manual_seed(start))
@@ -162,7 +196,6 @@ def fit_ensemble(
     )
     net: OutcomeNet | WeighedNets = hypernet.net
     drawn = None if source == "members" else draw_networks(hypernet, params, buffers, source, seed)
-    emission, share = emitted or (None, np.zeros(n_models))
     if emission is not None:
         net, theta, drawn = _averaged(hypernet.net, theta, drawn, emission, share)
     return Ensemble(
@@ -178,12 +211,19 @@ def fit_ensemble(
         drawn,
         location,
         scale,
-        _choice(candidates, found, chosen, share),
+        _choice(candidates, found, chosen, share, effects),
         emission,
+        stages,
     )
 
 
-def _choice(candidates: Candidates, found: Found, chosen: np.ndarray, share: np.ndarray) -> Choice:
+def _choice(
+    candidates: Candidates,
+    found: Found,
+    chosen: np.ndarray,
+    share: np.ndarray,
+    effects: np.ndarray,
+) -> Choice:
     n_models, n_candidates = found.loss.shape
     nets = np.arange(n_models) * n_candidates + chosen
     history = found.history[np.isin(found.history[:, 0], nets)].astype(np.float64)
@@ -195,39 +235,41 @@ def _choice(candidates: Candidates, found: Found, chosen: np.ndarray, share: np.
         chosen=chosen,
         history=history[np.lexsort((history[:, 1], history[:, 0]))],
         emitted=share,
+        effects=effects,
     )
 
 
-def _emitted(
+def _outputs(net: OutcomeNet, theta: Tensor, data: Data, found: Found) -> np.ndarray:
+    """Outputs at the models' stop rows, (n_models, b, n_arms), of networks with some weights."""
+    models = torch.arange(len(theta), device=theta.device)
+    return outcomes_at_own_rows(
+        net,
+        theta,
+        lambda block: data.inputs(models, block),
+        found.rows,
+        lambda output, _: output.double(),
+    )
+
+
+def _share(
     study: Study,
-    folds: Folds,
     learner: TLearner,
-    views: Views,
     data: Data,
     found: Found,
-    chosen: np.ndarray,
-    seed: int,
-) -> tuple[Emission, np.ndarray]:
-    """Emitted networks, and how much each model's count, (n_models,)."""
-    device, rows = data.x.device, found.rows
-    models = torch.arange(folds.n_models, device=device)
-    at_stops = emit(study, folds, learner, views, ~folds.judges & ~folds.stops, device)
-    output = outcomes_at_own_rows(
-        at_stops.net,
-        at_stops.theta.to(device),
-        lambda block: data.inputs(models, block),
-        rows,
-        Tensor.double,
-    )
-    share = emitted_share(
-        found.row_output[np.arange(folds.n_models), chosen],
-        np.take_along_axis(output, study.condition[rows][..., None], axis=2)[..., 0],
+    trained: np.ndarray,
+    emitted: np.ndarray,
+) -> np.ndarray:
+    """How much emitted networks count beside the trained ones of each model, (n_models,)."""
+    rows = found.rows
+    own = study.condition[rows][..., None]
+    return emitted_share(
+        np.take_along_axis(trained, own, axis=2)[..., 0],
+        np.take_along_axis(emitted, own, axis=2)[..., 0],
         np.take_along_axis(data.y.cpu().numpy(), rows, axis=1),
         study.weight[rows] * found.real,
         study.cluster[rows],
         learner.loss,
     )
-    return emit(study, folds, learner, views, ~folds.judges, device, seed), share
 
 
 def _averaged(

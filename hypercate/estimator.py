@@ -61,6 +61,7 @@ _OF_TRAINING = (
     "outcome_hidden",
     "activation",
     "pretrained",
+    "second_stage",
     "uncertainty",
     "calibrate",
     "max_epochs",
@@ -141,6 +142,12 @@ class HyperCATE(Answers, BaseEstimator):
         ones where these say little: see ``weights_``. Not with ``generation="none"`` or one degree
         of sharing, which they do not keep to, nor where there are more than 5,000 rows, 100
         encoded covariates or 8 arms, on which they have not been tried. ``"none"`` leaves them out.
+    second_stage : {"auto", "none"}, default="auto"
+        With ``"auto"``, every member also fits effects alone, after the outcome's mean and the
+        propensities are taken out (the R-learner): a constant, and boosted trees. Its effects are
+        weighed with these, by weights that explain its stop rows best, held to the networks' where
+        these say little: see ``weights_`` and `hypercate.second_stage`. Not with ``inputs="raw"``,
+        for no trees are grown, nor with ``generation="none"`` or one degree of sharing.
     uncertainty : {"members", "dropout", "noise", "both"}, default="members"
         What draws of effects differ by: members of the ensemble; dropout or noise of the
         hypernetwork, which need ``hypernet_dropout`` or ``hypernet_noise`` above 0; or both,
@@ -189,7 +196,8 @@ class HyperCATE(Answers, BaseEstimator):
         mean squared error of rows left out of the last layers, one at a time, in units of the
         outcome's variance (of a binary outcome: by a linear model of its probability).
     weights_ : DataFrame, a row a member
-        Weights of the ``trained`` networks and of those that were ``emitted``, of sum 1.
+        Weights by which effects are averaged: those of the ``trained`` and of the ``emitted``
+        networks, a ``constant`` effect, and those of ``boosted`` trees; of sum 1.
     calibration_ : Calibration
         ``scale`` of the draws' deviations, ``dof`` of Student's t, and ``start_share``, the share
         of the models' variance that is only their random start.
@@ -238,6 +246,7 @@ class HyperCATE(Answers, BaseEstimator):
         "control": "no_validation",
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "pretrained": [StrOptions({"auto", "none"})],
+        "second_stage": [StrOptions({"auto", "none"})],
         "uncertainty": [StrOptions(set(SOURCES))],
         "calibrate": ["boolean"],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
@@ -272,6 +281,7 @@ class HyperCATE(Answers, BaseEstimator):
         control=None,
         n_members=5,
         pretrained="auto",
+        second_stage="auto",
         uncertainty="members",
         calibrate=True,
         max_epochs=400,
@@ -302,6 +312,7 @@ class HyperCATE(Answers, BaseEstimator):
         self.control = control
         self.n_members = n_members
         self.pretrained = pretrained
+        self.second_stage = second_stage
         self.uncertainty = uncertainty
         self.calibrate = calibrate
         self.max_epochs = max_epochs
@@ -539,6 +550,7 @@ class HyperCATE(Answers, BaseEstimator):
         if self.effort == "instant":
             return emit_ensemble(study, folds, learner, views, device, seed)
         n, n_inputs = study.x.shape
+        weighs = self.sharing == "auto" and self.generation != "none"
         hypernet = HyperNet(
             net=OutcomeNet(
                 n_inputs + views.n_last,
@@ -565,16 +577,13 @@ class HyperCATE(Answers, BaseEstimator):
             propensity,
             views,
             self.uncertainty,
-            self._weighs_emitted and not untried(study, views),
+            weighs and self.pretrained == "auto" and not untried(study, views),
+            weighs and self.second_stage == "auto" and candidates.need_trees,
             device,
             seed,
+            torch.get_num_threads(),
             bool(self.verbose),
         )
-
-    @property
-    def _weighs_emitted(self) -> bool:
-        """Whether emitted networks, whose arms share as they like, are what is asked for."""
-        return self.pretrained == "auto" and self.sharing == "auto" and self.generation != "none"
 
     def _schedule(self, n: int) -> Schedule:
         batch_size = self.batch_size

@@ -59,6 +59,9 @@ class Choice:
         Member, epoch, training loss and loss on the stop rows of the chosen candidates.
     emitted : ndarray of float64, shape (n_members,)
         Share of the networks that the pre-trained generator emits.
+    effects : ndarray of float64, shape (n_members, 4)
+        Weights of the networks' effects and of those of a second stage, of sum 1: see
+        `hypercate.second_stage.COMPONENTS`.
     """
 
     sharing: tuple[str, ...]
@@ -67,6 +70,7 @@ class Choice:
     chosen: np.ndarray
     history: np.ndarray
     emitted: np.ndarray
+    effects: np.ndarray
 
     def of_first(self, n_members: int) -> Choice:
         """What the first members tried and took."""
@@ -76,6 +80,7 @@ class Choice:
             chosen=self.chosen[:n_members],
             history=self.history[self.history[:, 0] < n_members],
             emitted=self.emitted[:n_members],
+            effects=self.effects[:n_members],
         )
 
 

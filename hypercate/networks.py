@@ -12,8 +12,9 @@ from hypercate.generator.evaluate import outcomes_at_own_rows, potential_outcome
 from hypercate.generator.outcome_net import OutcomeNet, WeighedNets
 from hypercate.learners import TLearner
 from hypercate.nuisance.views import View
+from hypercate.second_stage import SecondStage
 
-Link = Callable[[torch.Tensor], torch.Tensor]
+Finish = Callable[[torch.Tensor, slice], torch.Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +34,8 @@ class Networks:
         Unit of each model's target.
     views : tuple of View, length n_models
         What each model reads beside the covariates.
+    stages : tuple of SecondStage, length n_models, or empty
+        What becomes of each model's outcomes; empty if they are the networks'.
     n_members : int
         Models, the first ones, whose mean is the prediction.
     mixture : ndarray of float64, shape (n_deviations, n_networks)
@@ -46,6 +49,7 @@ class Networks:
     location: np.ndarray
     scale: np.ndarray
     views: tuple[View, ...]
+    stages: tuple[SecondStage, ...]
     n_members: int
     mixture: np.ndarray
 
@@ -108,16 +112,45 @@ class Networks:
             torch.as_tensor(self.theta[: self.n_models], device=device),
             inputs,
             rows,
-            self._link(np.arange(self.n_models)),
+            self._finish(np.arange(self.n_models), list(x[rows]) if self.stages else []),
         )
 
-    def _link(self, model: np.ndarray) -> Link:
-        """From outputs (m, n_arms, rows) of networks of some models to potential outcomes."""
+    def _finish(self, model: np.ndarray, x: list[np.ndarray]) -> Finish:
+        """From outputs (m, n_arms, rows) of networks of some models to potential outcomes.
+
+        Parameters
+        ----------
+        model : ndarray of int, shape (m,)
+        x : list of ndarray, length n_models
+            Covariates of each model's rows; read if there is a second stage.
+        """
+        learner = self.learner
         location, scale = (
             torch.as_tensor(part[model], device="cpu")[:, None, None]
             for part in (self.location, self.scale)
         )
-        return lambda output: self.learner.potential_outcome(output, location, scale)
+        if not self.stages:
+            return lambda output, _: learner.potential_outcome(output, location, scale)
+        kept, share = (
+            torch.tensor(
+                np.array([getattr(stage, name) for stage in self.stages])[model], device="cpu"
+            )
+            for name in ("kept", "share")
+        )
+        which = np.unique(model)
+        shift = np.stack([self.stages[m].shift(x[m]).T for m in which])
+        place = np.searchsorted(which, model)
+        support = learner.family.support
+
+        def finish(output: torch.Tensor, rows: slice) -> torch.Tensor:
+            outcomes = learner.potential_outcome(output, location, scale)
+            by_share = (share[..., None] * outcomes).sort(1).values  # as in `SecondStage.shift`
+            mean = by_share.sum(1, keepdim=True)
+            moved = mean + kept[:, None, None] * (outcomes - mean)
+            moved += torch.as_tensor(shift[..., rows][place], device="cpu")
+            return moved.clamp(*support)
+
+        return finish
 
     def _evaluate(
         self,
@@ -132,7 +165,7 @@ class Networks:
             torch.as_tensor(self.theta[which], device=device),
             x,
             self._view(x, model),
-            self._link(model),
+            self._finish(model, [x] * self.n_models),
             weight,
         )
 

@@ -43,6 +43,7 @@ from hypercate.nuisance.levels import LevelMeans
 from hypercate.nuisance.propensity import Propensity, Views
 from hypercate.nuisance.views import View
 from hypercate.outcomes import Bernoulli, Family, Normal
+from hypercate.second_stage import Effects, SecondStage
 
 FORMAT = 1
 _LONGEST_TEXT = 1000  # in JSON; longer ones are tensors
@@ -51,7 +52,8 @@ _CLASSES = {
     for kind in (
         Fitted, FeatureEncoder, NumberColumn, CategoryColumn, Conditions, Normal, Bernoulli,
         Networks, OutcomeNet, WeighedNets, *LEARNERS.values(), View, LevelMeans, BoostedView, Trees,
-        Generator, Pretrained, HyperNet, Propensity, Views, Calibration, Choice, Evidence,
+        SecondStage, Effects, Generator, Pretrained, HyperNet, Propensity, Views, Calibration,
+        Choice, Evidence,
     )
 }  # fmt: skip
 _TYPES = {

@@ -272,6 +272,7 @@ NAMES = (
     *("learner", "effort", "generation", "sharing", "inputs", "activation", "outcome"),
     "uncertainty",
     "pretrained",
+    "second_stage",
 )
 WIDTHS = ("hypernet_hidden", "outcome_hidden")
 FLAGS = ("spectral_norm", "calibrate", "verbose")

@@ -16,13 +16,13 @@ NET = OutcomeNet(3, (6, 5), "blunt_silu")
 LOCATION, SCALE = np.array([5.0, -1.0, 0.0, 2.0]), np.array([2.0, 1.0, 0.5, 3.0])
 
 
-def continuous(output):
+def continuous(output, _=None):
     """In the unit of each network's own outcome."""
     units = (torch.as_tensor(u, device=output.device)[:, None, None] for u in (LOCATION, SCALE))
     return Normal().mean(output, *units)
 
 
-def binary(output):
+def binary(output, _=None):
     return Bernoulli(np.array([0, 1])).mean(output, *torch.tensor([0.0, 1.0]))
 
 
@@ -103,7 +103,7 @@ class TestPotentialOutcomes:
         monkeypatch.setattr(evaluate, "_BLOCK_ELEMENTS", rows_a_block * 4 * 3 * 6)
         seen = []
 
-        def link(output):
+        def link(output, _):
             seen.append(output.shape[2])
             return continuous(output)
 
@@ -113,13 +113,15 @@ class TestPotentialOutcomes:
         assert sum(seen) == 10
 
     def test_many_rows_are_taken_in_bounded_blocks(self):
-        sizes = []
+        sizes, told = [], []
 
-        def link(output):
+        def link(output, which):
             sizes.append(output.numel() * 6)
+            told.extend(range(20_000)[which])
             return continuous(output)
 
         potential_outcomes(NET, weights(), rows(20_000, 3), None, link)
+        assert told == list(range(20_000))
         assert len(sizes) > 1
         assert max(sizes) <= 2**20
 
@@ -159,14 +161,14 @@ class TestOutcomesAtOwnRows:
         monkeypatch.setattr(evaluate, "_BLOCK_ELEMENTS", rows_a_block * 4 * 3 * 6)
         seen = []
 
-        def link(output):
-            seen.append(output.shape[2])
+        def link(output, which):
+            assert len(range(9)[which]) == output.shape[2] <= rows_a_block
+            seen.extend(range(9)[which])
             return continuous(output)
 
         found = outcomes_at_own_rows(NET, theta, read, self.own, link)
         np.testing.assert_allclose(found, whole, **near)
-        assert max(seen) <= rows_a_block
-        assert sum(seen) == 9
+        assert seen == list(range(9))
 
     def test_no_rows_and_weights_in_training(self):
         theta, (_, read) = weights().requires_grad_(), self.inputs()

@@ -84,6 +84,7 @@ def of_model(est, m):
         "location": networks.location[m],
         "scale": networks.scale[m],
         "view": networks.views[m],
+        "stage": networks.stages[m] if networks.stages else None,
         **{f"params {name}": values[m] for name, values in generator.params.items()},
         **{f"buffers {name}": values[m] for name, values in generator.buffers.items()},
     }

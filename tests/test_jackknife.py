@@ -547,7 +547,7 @@ def effects_of(est, theta, model, X):
         theta[:, fitted.conditions.place],
         fitted.features.transform(X),
         None,
-        lambda output: fitted.networks.learner.potential_outcome(output, location, scale),
+        lambda output, _: fitted.networks.learner.potential_outcome(output, location, scale),
     )
     return outcomes[..., 1:] - outcomes[..., :1]
 

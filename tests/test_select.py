@@ -43,7 +43,7 @@ def found(loss, row_loss, rows, real=None, dtype=np.float32):
         loss=loss,
         n_epochs=np.ones(loss.shape, dtype=int),
         target=np.zeros(loss.shape),
-        row_output=np.zeros(np.shape(row_loss), np.float32),
+        theta=torch.zeros(*loss.shape, 1, 1),
         row_loss=np.asarray(row_loss, np.float32),
         rows=rows,
         real=np.ones(rows.shape, dtype=bool) if real is None else np.asarray(real),

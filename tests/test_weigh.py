@@ -161,7 +161,7 @@ class TestThroughFit:
 
     def test_weights_add_up_to_one(self, study):
         weights = fitted(study, n_members=7).weights_
-        assert list(weights.columns) == ["trained", "emitted"]
+        assert list(weights.columns)[:2] == ["trained", "emitted"]
         assert weights.index.tolist() == list(range(7))
         np.testing.assert_allclose(weights.sum(axis=1), 1)
         assert fitted(study).fitted_.pretrained.sha256 == SHA256

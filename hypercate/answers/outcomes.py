@@ -65,8 +65,16 @@ class Outcomes:
 
     @property
     def weights_(self) -> pd.DataFrame:
-        emitted = self._known("weights_").choice.emitted
-        table = pd.DataFrame({"trained": 1 - emitted, "emitted": emitted})
+        choice = self._known("weights_").choice
+        kept, constant, *boosted = choice.effects.T
+        table = pd.DataFrame(
+            {
+                "trained": kept * (1 - choice.emitted),
+                "emitted": kept * choice.emitted,
+                "constant": constant,
+                "boosted": sum(boosted),
+            }
+        )
         table.index.name = "member"
         return table
 

@@ -74,7 +74,7 @@ _DROPOUT = {"hypernet_dropout": 0.05}
 _NOISE = {"hypernet_noise": 0.03}
 _SOURCES: dict[str, dict[str, Any]] = {
     "HyperCATE instant": {"effort": "instant"},
-    "HyperCATE trained": {"pretrained": "none"},
+    "HyperCATE trained": {"pretrained": "none", "second_stage": "none"},
     "HyperCATE uncalibrated": {"calibrate": False},
     "HyperCATE dropout": {**_DROPOUT, "uncertainty": "dropout"},
     "HyperCATE dropout uncalibrated": {**_DROPOUT, "uncertainty": "dropout", "calibrate": False},

@@ -104,7 +104,7 @@ _GENERATION: dict[str, dict[str, Any]] = {
 }
 _OPTIONS: dict[str, dict[str, Any]] = {
     "HyperCATE instant": {"effort": "instant"},
-    "HyperCATE trained": {"pretrained": "none"},
+    "HyperCATE trained": {"pretrained": "none", "second_stage": "none"},
     "HyperCATE spectral norm": {"spectral_norm": True},
     "HyperCATE dropout .05": {"hypernet_dropout": 0.05},
     "HyperCATE dropout .2": {"hypernet_dropout": 0.2},

@@ -23,7 +23,7 @@ def potential_outcomes(
     theta: Tensor,
     x: np.ndarray,
     view: np.ndarray | None,
-    link: Callable[[Tensor], Tensor],
+    finish: Callable[[Tensor, slice], Tensor],
     weight: Tensor | None = None,
 ) -> np.ndarray:
     """Evaluate every network on every row.
@@ -37,8 +37,9 @@ def potential_outcomes(
         Inputs that all networks share.
     view : ndarray of float32, shape (m, n, n_last), or None
         Inputs of the m networks' own.
-    link : callable
-        From outputs of shape (m, n_arms, rows), on the CPU, to potential outcomes.
+    finish : callable
+        From outputs of shape (m, n_arms, rows), on the CPU, and which rows these are, to potential
+        outcomes.
     weight : Tensor, shape (m,), optional
         On the CPU: weights of an average over the m networks; by default each is returned.
 
@@ -59,7 +60,7 @@ def potential_outcomes(
             own = torch.as_tensor(view[:, rows], device=theta.device)
             own = own.repeat_interleave(n_arms, dim=0)
         output = net(flat, block, own).cpu()
-        outcomes = link(output.unflatten(0, (m, n_arms))).transpose(1, 2)
+        outcomes = finish(output.unflatten(0, (m, n_arms)), rows).transpose(1, 2)
         if weight is not None:
             outcomes = torch.einsum("m,mnk->nk", weight, outcomes)
         result[..., rows, :] = outcomes.numpy()
@@ -72,7 +73,7 @@ def outcomes_at_own_rows(
     theta: Tensor,
     inputs: Callable[[Tensor], Tensor],
     rows: np.ndarray,
-    link: Callable[[Tensor], Tensor],
+    finish: Callable[[Tensor, slice], Tensor],
 ) -> np.ndarray:
     """Evaluate each network on rows of its own.
 
@@ -83,8 +84,9 @@ def outcomes_at_own_rows(
     inputs : callable
         From rows of shape (m, b) to their inputs (m, b, n_inputs).
     rows : ndarray of int, shape (m, n)
-    link : callable
-        From outputs of shape (m, n_arms, b), on the CPU, to potential outcomes.
+    finish : callable
+        From outputs of shape (m, n_arms, b), on the CPU, and which of the rows these are, to
+        potential outcomes.
 
     Returns
     -------
@@ -92,9 +94,10 @@ def outcomes_at_own_rows(
     """
     m, n_arms = theta.shape[:2]
     size = max(1, _BLOCK_ELEMENTS // (m * n_arms * net.width))
-    outputs = (
-        net(theta.flatten(0, 1), inputs(block).repeat_interleave(n_arms, dim=0)).cpu()
-        for block in torch.as_tensor(rows, device=theta.device).split(size, dim=1)
-    )
-    parts = [link(output.unflatten(0, (m, n_arms))).transpose(1, 2) for output in outputs]
+    parts = []
+    for start in range(0, max(rows.shape[1], 1), size):
+        which = slice(start, start + size)
+        block = torch.as_tensor(rows[:, which], device=theta.device)
+        output = net(theta.flatten(0, 1), inputs(block).repeat_interleave(n_arms, dim=0)).cpu()
+        parts.append(finish(output.unflatten(0, (m, n_arms)), which).transpose(1, 2))
     return torch.cat(parts, dim=1).numpy()

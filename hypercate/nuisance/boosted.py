@@ -75,6 +75,10 @@ class BoostedView:
     def standardise(self, outcomes: np.ndarray) -> np.ndarray:
         return ((outcomes - self.location) / self.scale).astype(np.float32)
 
+    def mean_outcomes(self, inputs: np.ndarray) -> np.ndarray:
+        """What was standardised, in float32's precision."""
+        return inputs * np.where(np.isfinite(self.scale), self.scale, 0.0) + self.location
+
 
 def boosted_views(
     study: Study, folds: Folds, seed: int, n_jobs: int

@@ -12,6 +12,7 @@ from hypercate.folds import Folds
 from hypercate.learners import TLearner
 from hypercate.nuisance.views import Views
 from hypercate.pretraining.emission import emit, untried
+from hypercate.second_stage import networks_alone
 from hypercate.study import Study
 from hypercate.train.data import units
 
@@ -69,6 +70,8 @@ def emit_ensemble(
             chosen=np.zeros(n_models, dtype=np.int64),
             history=np.empty((0, 4)),
             emitted=np.ones(n_models),
+            effects=networks_alone(n_models),
         ),
         emission,
+        (),
     )

@@ -21,7 +21,7 @@ _LEAST_GAIN = 0.01
 
 
 class Judge:
-    """Outputs and losses of networks at the stop rows of their models."""
+    """Losses of networks at the stop rows of their models."""
 
     def __init__(
         self, net: OutcomeNet, data: Data, stop: Rows, loss: Loss, n_candidates: int
@@ -48,8 +48,8 @@ class Judge:
         return self.rows.shape[1]
 
     @torch.no_grad()
-    def __call__(self, theta: Tensor, nets: Tensor) -> tuple[Tensor, Tensor]:
-        """Outputs and weighted losses (nets, n_places), evaluated a block of rows at a time."""
+    def __call__(self, theta: Tensor, nets: Tensor) -> Tensor:
+        """Weighted losses (nets, n_places), evaluated a block of rows at a time."""
         model = self.model[nets]
         output = torch.cat(
             [
@@ -60,20 +60,25 @@ class Judge:
             ],
             dim=1,
         )
-        return output, self.loss(output, self._target[model]) * self._weight[model]
+        return self.loss(output, self._target[model]) * self._weight[model]
 
 
 class Best:
     """The least loss of every network so far, and which of them gained or lost the race."""
 
     def __init__(
-        self, sharing: Sequence[Profile], n_models: int, n_places: int, device: torch.device
+        self,
+        sharing: Sequence[Profile],
+        n_models: int,
+        n_places: int,
+        weights: tuple[int, int],
+        device: torch.device,
     ) -> None:
         n_nets = len(sharing)
         self.loss = torch.full((n_nets,), torch.inf, dtype=torch.float32, device=device)
         self.epoch = torch.zeros(n_nets, dtype=torch.int64, device=device)
         self.row_loss = torch.zeros((n_nets, n_places), dtype=torch.float32, device=device)
-        self.row_output = self.row_loss.clone()
+        self.theta = torch.zeros((n_nets, *weights), dtype=torch.float32, device=device)
         self.gain_loss, self.gain_epoch = self.loss.clone(), self.epoch.clone()
         self.n_models = n_models
         owned = torch.tensor([profile.owned for profile in sharing], device=device)
@@ -86,7 +91,7 @@ class Best:
         run: Run,
         train_loss: Tensor,
         stop_loss: Tensor,
-        row_output: Tensor,
+        theta: Tensor,
         row_loss: Tensor,
         patience: int,
     ) -> Tensor:
@@ -97,7 +102,7 @@ class Best:
         improved = alive & (stop_loss < self.loss[nets])
         where = nets[improved]
         self.loss[where] = stop_loss[improved]
-        self.row_output[where], self.row_loss[where] = row_output[improved], row_loss[improved]
+        self.theta[where], self.row_loss[where] = theta[improved], row_loss[improved]
         self.epoch[where] = epoch
         gained = alive & (stop_loss < (1 - _LEAST_GAIN) * self.gain_loss[nets])
         where = nets[gained]

@@ -1,0 +1,259 @@
+"""A second stage: effects seen by trees and a constant effect, weighed with the networks' own.
+
+Networks learn outcomes, and an effect is the difference of two of them. Steps of an effect are
+smoothed by that, and where effects do not vary, errors of both outcomes are taken for variation.
+So each model also fits effects alone, by the R-learner (Nie & Wager, 2021, "Quasi-oracle estimation
+of heterogeneous treatment effects", Biometrika 108:299-319, equation 4): what is left of the
+outcome, less its mean given the covariates, is regressed on what is left of the treatment. One such
+fit holds the effect constant (Robinson, 1988, Econometrica 56:931-954), the others are boosted
+trees. How far a model's effects are moved to them is decided by the same loss on its stop rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from hypercate.evidence import overlap_weight
+from hypercate.folds import Folds
+from hypercate.nuisance import lightgbm
+from hypercate.nuisance.boosted import MOST_ROWS
+from hypercate.nuisance.views import Views
+from hypercate.study import Study
+from hypercate.threads import mapped
+from hypercate.weigh import effect_weights
+
+COMPONENTS = ("networks", "constant", "additive", "pairs")
+N_TREES = 80
+DEPTHS = (1, 2)  # of trees: effects of single inputs add up, or of pairs of them
+
+
+@dataclass(frozen=True, eq=False)
+class Effects:
+    """Effects of each arm against a reference.
+
+    Attributes
+    ----------
+    level : ndarray of float64, shape (n_arms,)
+        The same for all rows.
+    models : tuple of str, length n_arms
+        LightGBM's text of what is added to it; empty for nothing.
+    factor : float
+        By which both are multiplied.
+    """
+
+    level: np.ndarray
+    models: tuple[str, ...]
+    factor: float
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Effects at encoded covariates: float64, shape (n, n_arms)."""
+        effects = np.tile(self.level, (len(x), 1))
+        for k, model in enumerate(self.models):
+            if model:
+                effects[:, k] += lightgbm.predict(model, x)
+        return self.factor * effects
+
+
+@dataclass(frozen=True, eq=False)
+class SecondStage:
+    """What becomes of a model's potential outcomes: their effects are weighed with others.
+
+    The mean of a row's outcomes over the arms, each by its share, stays.
+
+    Attributes
+    ----------
+    kept : float
+        Weight of the networks' own effects.
+    share : ndarray of float64, shape (n_arms,)
+        Of each arm among the rows that the model learns from.
+    parts : tuple of Effects
+        The others, each times its weight.
+    """
+
+    kept: float
+    share: np.ndarray
+    parts: tuple[Effects, ...]
+
+    def shift(self, x: np.ndarray) -> np.ndarray:
+        """What is added to the outcomes at encoded covariates: float64, shape (n, n_arms)."""
+        effects = np.zeros((len(x), len(self.share)))
+        for part in self.parts:
+            effects += part.predict(x)
+        by_share = np.sort(effects * self.share, axis=1)  # sums in any order of the arms alike
+        return effects - by_share.sum(axis=1, keepdims=True)
+
+    def with_arms(self, place: np.ndarray) -> SecondStage:
+        """With the arms in another order."""
+        parts = tuple(
+            replace(part, level=part.level[place], models=tuple(part.models[k] for k in place))
+            for part in self.parts
+        )
+        return replace(self, share=self.share[place], parts=parts)
+
+
+def networks_alone(n_models: int) -> np.ndarray:
+    """Weights (n_models, len(COMPONENTS)) of models without a second stage."""
+    return np.eye(1, len(COMPONENTS)).repeat(n_models, axis=0)
+
+
+def fit_second_stages(
+    study: Study,
+    folds: Folds,
+    views: Views,
+    propensity: np.ndarray,
+    rows: np.ndarray,
+    real: np.ndarray,
+    outcomes: np.ndarray,
+    seed: int,
+    n_jobs: int,
+) -> tuple[tuple[SecondStage, ...], np.ndarray]:
+    """Fit the second stage of every model, on the rows that it is not judged on.
+
+    The means that are taken from the outcome are those of the boosted trees that the model reads,
+    grown without the row's part. What the stop rows weigh was fitted without them.
+
+    Parameters
+    ----------
+    study : Study
+    folds : Folds
+    views : Views
+        With trees.
+    propensity : ndarray, shape (n, n_arms)
+        Cross-fitted.
+    rows : ndarray of int64, shape (n_models, b)
+        Stop rows of each model.
+    real : ndarray of bool, shape (n_models, b)
+        Places that hold a row.
+    outcomes : ndarray of float64, shape (n_models, b, n_arms)
+        Potential outcomes there, by networks of the model that these rows did not fit.
+    seed : int
+        Of the rows that each tree is grown on.
+    n_jobs : int
+        Threads.
+
+    Returns
+    -------
+    stages : tuple of SecondStage, length n_models
+    weights : ndarray of float64, shape (n_models, len(COMPONENTS))
+    """
+    by_arm = np.eye(study.n_conditions)[study.condition]
+    apart = by_arm - propensity
+    learned = ~folds.judges
+    fitted = learned & ~folds.stops
+
+    def fit(m: int) -> tuple[list[Effects], list[Effects]]:
+        problem = _Problem(study, folds, apart, propensity, *views.mean_outcomes(m), seed)
+        return problem.effects(fitted[m]), problem.effects(learned[m])
+
+    tried, last = zip(*mapped(fit, range(folds.n_models), n_jobs), strict=True)
+    weights = effect_weights(
+        np.stack(
+            [
+                [(apart[own] * values).sum(axis=1) for values in
+                 (networks, *(part.predict(study.x[own]) for part in parts))]
+                for own, networks, parts in zip(rows, outcomes, tried, strict=True)
+            ]
+        ),
+        study.y[rows] - (propensity[rows] * outcomes).sum(axis=2),
+        study.weight[rows] * real * _may_weigh(study, folds)[:, None],
+        study.cluster[rows],
+        overlap_weight(propensity)[rows],
+    )  # fmt: skip
+    stages = []
+    for m, (kept, *others) in enumerate(weights):
+        total = study.weight[learned[m]] @ by_arm[learned[m]]
+        parts = tuple(
+            replace(part, factor=float(part.factor * weight))
+            for part, weight in zip(last[m], others, strict=True)
+            if weight > 0
+        )
+        stages.append(SecondStage(float(kept), total / total.sum(), parts))
+    return tuple(stages), weights
+
+
+def _may_weigh(study: Study, folds: Folds) -> np.ndarray:
+    """Models that have stop rows and, beside them, every arm: bool, shape (n_models,)."""
+    fitted = ~folds.judges & ~folds.stops
+    arms = [len(np.unique(study.condition[rows])) for rows in fitted]
+    return folds.stops.any(axis=1) & (np.array(arms) == study.n_conditions)
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """What one model's effects are regressed from.
+
+    Attributes
+    ----------
+    study : Study
+    folds : Folds
+    apart : ndarray, shape (n, n_arms)
+        What is left of the treatment: its indicators less the propensities.
+    propensity : ndarray, shape (n, n_arms)
+    mean : ndarray, shape (n, n_arms)
+        Mean outcomes given the covariates.
+    scale : float
+        Of the outcome.
+    seed : int
+    """
+
+    study: Study
+    folds: Folds
+    apart: np.ndarray
+    propensity: np.ndarray
+    mean: np.ndarray
+    scale: float
+    seed: int
+
+    def effects(self, some: np.ndarray) -> list[Effects]:
+        """All but the networks' own, from some rows: bool, shape (n,)."""
+        folds = self.folds
+        rows = folds.sample(np.flatnonzero(some), MOST_ROWS)
+        boosted = [self._boosted(rows, depth) for depth in DEPTHS]
+        return [self._constant(rows), *boosted]
+
+    def _left(self, rows: np.ndarray, propensity: np.ndarray, arms: np.ndarray) -> np.ndarray:
+        """What is left of the standardised outcome among rows of some arms."""
+        mean = (propensity * self.mean[np.ix_(rows, arms)]).sum(axis=1)
+        return (self.study.y[rows] - mean) / self.scale
+
+    def _constant(self, rows: np.ndarray) -> Effects:
+        arms = np.arange(self.apart.shape[1])
+        root = np.sqrt(self.study.weight[rows])
+        left = self._left(rows, self.propensity[rows], arms)
+        level = np.linalg.lstsq(root[:, None] * self.apart[rows], root * left, rcond=None)[0]
+        return Effects(level, ("",) * len(arms), self.scale)
+
+    def _boosted(self, rows: np.ndarray, depth: int) -> Effects:
+        """Arm by arm, among its rows and those of the arm that has most."""
+        condition = self.study.condition[rows]
+        counts = np.bincount(condition, minlength=self.apart.shape[1])
+        reference = int(counts.argmax())
+        models = [""] * len(counts)
+        for k in np.delete(np.arange(len(counts)), reference):
+            pair = np.array([reference, k])
+            models[k] = self._grow(rows[np.isin(condition, pair)], pair, depth)
+        return Effects(np.zeros(len(counts)), tuple(models), self.scale)
+
+    def _grow(self, rows: np.ndarray, pair: np.ndarray, depth: int) -> str:
+        of_pair = self.propensity[np.ix_(rows, pair)]
+        of_pair = of_pair / of_pair.sum(axis=1, keepdims=True)
+        apart = (self.study.condition[rows] == pair[1]) - of_pair[:, 1]
+        return lightgbm.grow(
+            self.study.x[rows],
+            self._left(rows, of_pair, pair) / apart,
+            self.study.weight[rows] * apart**2,
+            N_TREES,
+            self.study.n_codes,
+            objective="regression",
+            learning_rate=0.05,
+            max_depth=depth,
+            num_leaves=2**depth,
+            min_data_in_leaf=10,
+            min_sum_hessian_in_leaf=2.0,
+            lambda_l2=5.0,
+            bagging_fraction=0.7,
+            bagging_freq=1,
+            seed=self.seed,
+        )[0]
