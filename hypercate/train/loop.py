@@ -20,8 +20,8 @@ from hypercate.generator.hypernetwork import HyperNet, Tensors
 from hypercate.generator.profiles import Profile
 from hypercate.train.data import Data
 from hypercate.train.device import threads_for
-from hypercate.train.race import Best, Judge
 from hypercate.train.run import Loss, Run, Schedule, diverged, sound, steps_an_epoch
+from hypercate.train.stopping import Best, Judge
 
 _COOLING, _LEAST_COOLING = 0.5, 20  # epochs, over those of the training before and at least
 
@@ -80,10 +80,8 @@ def search(
     A candidate is a profile of sharing and a factor for each input, as in `HyperNet.init`. All
     candidates of a model see the same rows and minibatches. What is judged of a network is the
     moving average of its weights. It leaves once its loss has not fallen by 1 % for
-    `schedule.patience` epochs, or is after so many epochs more than 1 + 30 / epochs times that of
-    its model's best candidate. Arms that differ by a constant do not race: they are slow to start,
-    and what the others have to beat. Nor do others race against arms that share nothing, which are
-    quick to start. An epoch is a pass over the rows, or 32 minibatches where the pass is longer;
+    `schedule.patience` epochs, however others fare: the best are often slow to start. An epoch is a
+    pass over the rows, or 32 minibatches where the pass is longer;
     more than 8192 stop rows are represented by so many of them, of every arm its share.
 
     Parameters
@@ -113,7 +111,7 @@ def search(
     run = Run(hypernet, data, model, start, fit, n_steps, loss, schedule, seed)
     judge = Judge(hypernet.net, data, stop, loss, len(sharing) // n_models)
     shape = hypernet.n_arms, hypernet.net.n_weights
-    best = Best(sharing, n_models, judge.n_places, shape, data.x.device)
+    best = Best(len(sharing), judge.n_places, shape, data.x.device)
     history = []
     epochs = tqdm(
         range(schedule.max_epochs), "HyperCATE: search", unit="epoch", disable=not verbose

@@ -1,22 +1,18 @@
-"""The race of the candidates: their losses at the stop rows, and which of them go on."""
+"""When networks stop: their losses at the stop rows, and which of them go on."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from hypercate.folds import Rows
 from hypercate.generator.outcome_net import OutcomeNet
-from hypercate.generator.profiles import Profile
 from hypercate.train.batching import lay_out
 from hypercate.train.data import Data
 from hypercate.train.run import Loss, Run, row_outputs, sound
 
 _MOST_VALIDATED = 8192
 _BLOCK_ELEMENTS = 2**23  # of the inputs of the networks in a block of validation
-_HEAD_START = 30.0
 _LEAST_GAIN = 0.01
 
 
@@ -64,26 +60,16 @@ class Judge:
 
 
 class Best:
-    """The least loss of every network so far, and which of them gained or lost the race."""
+    """The least loss of every network so far, and which of them still gain."""
 
     def __init__(
-        self,
-        sharing: Sequence[Profile],
-        n_models: int,
-        n_places: int,
-        weights: tuple[int, int],
-        device: torch.device,
+        self, n_nets: int, n_places: int, weights: tuple[int, int], device: torch.device
     ) -> None:
-        n_nets = len(sharing)
         self.loss = torch.full((n_nets,), torch.inf, dtype=torch.float32, device=device)
         self.epoch = torch.zeros(n_nets, dtype=torch.int64, device=device)
         self.row_loss = torch.zeros((n_nets, n_places), dtype=torch.float32, device=device)
         self.theta = torch.zeros((n_nets, *weights), dtype=torch.float32, device=device)
         self.gain_loss, self.gain_epoch = self.loss.clone(), self.epoch.clone()
-        self.n_models = n_models
-        owned = torch.tensor([profile.owned for profile in sharing], device=device)
-        self.owned = owned.view(n_models, -1)
-        self.constant = torch.tensor([profile.constant for profile in sharing], device=device)
 
     def update(
         self,
@@ -108,9 +94,4 @@ class Best:
         where = nets[gained]
         self.gain_loss[where] = stop_loss[gained]
         self.gain_epoch[where] = epoch
-        going = alive & (epoch - self.gain_epoch[nets] < patience)
-        by_model = self.loss.view(self.n_models, -1)
-        shared = by_model.masked_fill(self.owned, torch.inf).amin(1, keepdim=True)
-        least = torch.where(self.owned, by_model.amin(1, keepdim=True), shared).flatten()
-        in_race = self.loss <= (1 + _HEAD_START / (epoch + 1)) * least
-        return going & (in_race | self.constant)[nets]
+        return alive & (epoch - self.gain_epoch[nets] < patience)
