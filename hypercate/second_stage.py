@@ -207,43 +207,54 @@ class _Problem:
     seed: int
 
     def effects(self, some: np.ndarray) -> list[Effects]:
-        """All but the networks' own, from some rows: bool, shape (n,)."""
-        folds = self.folds
-        rows = folds.sample(np.flatnonzero(some), MOST_ROWS)
-        boosted = [self._boosted(rows, depth) for depth in DEPTHS]
-        return [self._constant(rows), *boosted]
+        """All but the networks' own, from some rows: bool, shape (n,).
+
+        Where an arm has more than `MOST_ROWS`, so many stand for the others.
+        """
+        study, folds = self.study, self.folds
+        rows = np.flatnonzero(some)
+        sampled = folds.sample(rows, MOST_ROWS)
+        total, seen = (
+            np.bincount(study.condition[of], study.weight[of], minlength=study.n_conditions)
+            for of in (rows, sampled)
+        )
+        stands_for = total / np.where(seen > 0, seen, 1.0)
+        weight = study.weight[sampled] * stands_for[study.condition[sampled]]
+        boosted = [self._boosted(sampled, weight, depth) for depth in DEPTHS]
+        return [self._constant(sampled, weight), *boosted]
 
     def _left(self, rows: np.ndarray, propensity: np.ndarray, arms: np.ndarray) -> np.ndarray:
         """What is left of the standardised outcome among rows of some arms."""
         mean = (propensity * self.mean[np.ix_(rows, arms)]).sum(axis=1)
         return (self.study.y[rows] - mean) / self.scale
 
-    def _constant(self, rows: np.ndarray) -> Effects:
-        arms = np.arange(self.apart.shape[1])
-        root = np.sqrt(self.study.weight[rows])
+    def _constant(self, rows: np.ndarray, weight: np.ndarray) -> Effects:
+        arms = np.arange(self.study.n_conditions)
+        root = np.sqrt(weight)
         left = self._left(rows, self.propensity[rows], arms)
         level = np.linalg.lstsq(root[:, None] * self.apart[rows], root * left, rcond=None)[0]
         return Effects(level, ("",) * len(arms), self.scale)
 
-    def _boosted(self, rows: np.ndarray, depth: int) -> Effects:
+    def _boosted(self, rows: np.ndarray, weight: np.ndarray, depth: int) -> Effects:
         """Arm by arm, among its rows and those of the arm that has most."""
         condition = self.study.condition[rows]
-        counts = np.bincount(condition, minlength=self.apart.shape[1])
+        counts = np.bincount(condition, minlength=self.study.n_conditions)
         reference = int(counts.argmax())
         models = [""] * len(counts)
         for k in np.delete(np.arange(len(counts)), reference):
             pair = np.array([reference, k])
-            models[k] = self._grow(rows[np.isin(condition, pair)], pair, depth)
+            in_pair = np.isin(condition, pair)
+            models[k] = self._grow(rows[in_pair], weight[in_pair], pair, depth)
         return Effects(np.zeros(len(counts)), tuple(models), self.scale)
 
-    def _grow(self, rows: np.ndarray, pair: np.ndarray, depth: int) -> str:
+    def _grow(self, rows: np.ndarray, weight: np.ndarray, pair: np.ndarray, depth: int) -> str:
         of_pair = self.propensity[np.ix_(rows, pair)]
         of_pair = of_pair / of_pair.sum(axis=1, keepdims=True)
         apart = (self.study.condition[rows] == pair[1]) - of_pair[:, 1]
         return lightgbm.grow(
             self.study.x[rows],
             self._left(rows, of_pair, pair) / apart,
-            self.study.weight[rows] * apart**2,
+            weight * apart**2,
             N_TREES,
             self.study.n_codes,
             objective="regression",

@@ -9,9 +9,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hypercate import HyperCATE
+from hypercate import HyperCATE, second_stage
+from hypercate.folds import Folds
 from hypercate.nuisance import lightgbm
-from hypercate.second_stage import COMPONENTS, Effects, SecondStage, networks_alone
+from hypercate.second_stage import (
+    COMPONENTS,
+    Effects,
+    SecondStage,
+    _Problem,
+    networks_alone,
+)
+from hypercate.study import Study
 from hypercate.weigh import HELD_EFFECTS, effect_weights
 
 quick = settings(derandomize=True, deadline=None, max_examples=40)
@@ -128,6 +136,50 @@ class TestShift:
     def test_without_parts_nothing_is_added(self, stage):
         x, own = stage
         assert (replace(own, parts=()).shift(x) == 0).all()
+
+
+@pytest.fixture(scope="module")
+def problem():
+    """Of two arms whose effect jumps from 1 to 3, confounded, with the nuisances known."""
+    rng = np.random.default_rng(13)
+    n = 6000
+    x = rng.normal(size=(n, 3)).astype(np.float32)
+    e = 0.15 + 0.3 * (x[:, 1] > 0)
+    arm = (rng.random(n) < e).astype(int)
+    effect = 2.0 + np.sign(x[:, 0])
+    y = 3 * x[:, 1] + arm * effect + 0.5 * rng.normal(size=n)
+    study = Study(x, y, np.ones(n), arm, np.arange(n), np.zeros(3, dtype=np.int64))
+    propensity = np.column_stack([1 - e, e])
+    mean = 3 * x[:, [1]] + np.column_stack([np.zeros(n), effect])
+    folds = Folds.of(arm, 5, 5, seed=0)
+    apart = np.eye(2)[arm] - propensity
+    return _Problem(study, folds, apart, propensity, mean, scale=4.0, seed=0), effect
+
+
+class TestEffects:
+    @pytest.mark.parametrize("most", [20_000, 400])
+    def test_are_those_of_the_rows_however_many_stand_for_them(self, problem, most, monkeypatch):
+        """Controls are three in four: 400 rows of each arm have other odds."""
+        monkeypatch.setattr(second_stage, "MOST_ROWS", most)
+        own, effect = problem
+        constant, additive, pairs = own.effects(np.ones(6000, dtype=bool))
+        x = own.study.x
+        found = [np.diff(part.predict(x), axis=1)[:, 0] for part in (constant, additive, pairs)]
+        overlap = own.propensity.prod(axis=1)
+        assert np.ptp(found[0]) == 0
+        assert found[0][0] == pytest.approx(overlap @ effect / overlap.sum(), abs=0.2)
+        for of_trees in found[1:]:
+            assert of_trees[x[:, 0] > 0.2].mean() == pytest.approx(3, abs=0.25)
+            assert of_trees[x[:, 0] < -0.2].mean() == pytest.approx(1, abs=0.25)
+
+    def test_only_rows_that_are_meant_count(self, problem):
+        own, _ = problem
+        some = np.arange(6000) % 2 == 0
+        wild = np.where(some, own.study.y, 1e6)
+        other = replace(own, study=replace(own.study, y=wild))
+        for first, second in zip(own.effects(some), other.effects(some), strict=True):
+            assert first.models == second.models
+            assert (first.level == second.level).all()
 
 
 def steps(n, seed, n_arms=2):
