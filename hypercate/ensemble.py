@@ -153,8 +153,10 @@ def fit_ensemble(
             outputs += share[:, None, None] * (emitted - outputs)
         if second_stage:
             outcomes = learner.potential_outcome(
-                torch.as_tensor(outputs),
-                *(torch.as_tensor(u)[:, None, None] for u in (location, scale)),
+                *(
+                    torch.as_tensor(part, device="cpu")
+                    for part in (outputs, location[:, None, None], scale[:, None, None])
+                )
             )
             stages, effects = fit_second_stages(
                 study,
