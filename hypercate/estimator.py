@@ -140,14 +140,16 @@ class HyperCATE(Answers, BaseEstimator):
         With ``"auto"``, the networks that ``effort="instant"`` emits are averaged with the trained
         ones, by weights within each member that predict its stop rows best, held to the emitted
         ones where these say little: see ``weights_``. Not with ``generation="none"`` or one degree
-        of sharing, which they do not keep to, nor where there are more than 5,000 rows, 100
+        of sharing, which they do not keep to, nor where draws differ by ``"dropout"`` or
+        ``"noise"`` alone, which do not reach them, nor where there are more than 5,000 rows, 100
         encoded covariates or 8 arms, on which they have not been tried. ``"none"`` leaves them out.
     second_stage : {"auto", "none"}, default="auto"
         With ``"auto"``, every member also fits effects alone, after the outcome's mean and the
         propensities are taken out (the R-learner): a constant, and boosted trees. Its effects are
         weighed with these, by weights that explain its stop rows best, held to the networks' where
         these say little: see ``weights_`` and `hypercate.second_stage`. Not with ``inputs="raw"``,
-        for no trees are grown, nor with ``generation="none"`` or one degree of sharing.
+        for no trees are grown, nor with ``generation="none"`` or one degree of sharing, nor where
+        draws differ by ``"dropout"`` or ``"noise"`` alone, which do not reach it.
     uncertainty : {"members", "dropout", "noise", "both"}, default="members"
         What draws of effects differ by: members of the ensemble; dropout or noise of the
         hypernetwork, which need ``hypernet_dropout`` or ``hypernet_noise`` above 0; or both,
@@ -550,7 +552,11 @@ class HyperCATE(Answers, BaseEstimator):
         if self.effort == "instant":
             return emit_ensemble(study, folds, learner, views, device, seed)
         n, n_inputs = study.x.shape
-        weighs = self.sharing == "auto" and self.generation != "none"
+        weighs = (
+            self.sharing == "auto"
+            and self.generation != "none"
+            and self.uncertainty not in PERTURBATIONS
+        )
         hypernet = HyperNet(
             net=OutcomeNet(
                 n_inputs + views.n_last,

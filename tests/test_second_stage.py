@@ -284,6 +284,8 @@ class TestThroughFit:
             {"inputs": "raw"},
             {"sharing": "weak"},
             {"generation": "none"},
+            {"uncertainty": "dropout", "hypernet_dropout": 0.1},
+            {"uncertainty": "noise", "hypernet_noise": 0.1},
         ],
     )
     def test_only_networks_count_where_that_is_asked_for(self, three, parameters):
