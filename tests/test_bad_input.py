@@ -693,6 +693,7 @@ class TestAnything:
             fits.append(groups)
 
         attempt()
-        assert len(fits) > 25
-        assert sum(groups is not None for groups in fits) > 5
+        # hypothesis draws constants of the modules that are loaded, so that counts vary
+        assert len(fits) > 20
+        assert any(groups is not None for groups in fits)
         assert len(messages) > 60
