@@ -146,10 +146,10 @@ def fit_ensemble(
     if pretrained or second_stage:
         outputs = _outputs(hypernet.net, found.theta[models, chosen], data, found)
         if pretrained:
-            at_stops = emit(study, folds, learner, views, ~folds.judges & ~folds.stops, device)
+            at_stops = emit(study, folds, learner, views, folds.fits, device)
             emitted = _outputs(at_stops.net, at_stops.theta.to(device), data, found)
             share = _share(study, learner, data, found, outputs, emitted)
-            emission = emit(study, folds, learner, views, ~folds.judges, device, seed)
+            emission = emit(study, folds, learner, views, folds.learns, device, seed)
             outputs += share[:, None, None] * (emitted - outputs)
         if second_stage:
             outcomes = learner.potential_outcome(

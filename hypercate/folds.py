@@ -122,21 +122,31 @@ class Folds:
         of_model = np.arange(self.n_models) % self.n_parts
         return self.part[self.partition] == of_model[:, None]
 
+    @property
+    def learns(self) -> np.ndarray:
+        """Whether a model is not judged on a row: bool, shape (n_models, n)."""
+        return ~self.judges
+
+    @property
+    def fits(self) -> np.ndarray:
+        """Whether a row fits a model while others stop it: bool, shape (n_models, n)."""
+        return self.learns & ~self.stops
+
     @cached_property
     def fit(self) -> Rows:
         """Rows that fit a model while others stop it."""
-        return self._rows(~self.judges & ~self.stops)
+        return self._rows(self.fits)
 
     @cached_property
     def stop(self) -> Rows:
         """Rows that stop a model; those that fit it where none could be set aside."""
         some = self.stops.any(axis=1, keepdims=True)
-        return self._rows(np.where(some, self.stops, ~self.judges))
+        return self._rows(np.where(some, self.stops, self.learns))
 
     @cached_property
     def train(self) -> Rows:
         """All rows that a model is not judged on."""
-        return self._rows(~self.judges)
+        return self._rows(self.learns)
 
     @cached_property
     def judge(self) -> Rows:
@@ -161,6 +171,18 @@ class Folds:
         first = np.concatenate(([0], np.cumsum(counts)[:-1]))
         kept = np.arange(len(rows)) - first[self.condition[by_rank]] < most
         return np.sort(by_rank[kept])
+
+    def standing(
+        self, rows: np.ndarray, most: int, weight: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Sampled rows, and weights by which they stand for the others of their condition."""
+        sampled = self.sample(rows, most)
+        total, kept = (
+            np.bincount(self.condition[some], weight[some], minlength=self.n_conditions)
+            for some in (rows, sampled)
+        )
+        stands_for = (total / np.where(kept > 0, kept, 1.0))[self.condition[sampled]]
+        return sampled, weight[sampled] * stands_for
 
     def first(self, most: int) -> np.ndarray:
         """So many rows, of each condition its share."""
@@ -244,8 +266,8 @@ def _stops(folds: Folds, stratum: np.ndarray, rng: np.random.Generator) -> np.nd
     np.put_along_axis(stops, order, ~first & known & (turn % ONE_IN == 0), axis=1)
     by_row = stops[:, folds.cluster]
     for m in range(n_models):
-        fitted = np.bincount(folds.condition[~by_row[m] & ~folds.judges[m]], minlength=1)
-        present = np.bincount(folds.condition[~folds.judges[m]])
+        fitted = np.bincount(folds.condition[~by_row[m] & folds.learns[m]], minlength=1)
+        present = np.bincount(folds.condition[folds.learns[m]])
         fitted = np.pad(fitted, (0, len(present) - len(fitted)))
         short = (fitted == 0) & (present > 0)
         if short.any():  # only where clusters hold several conditions

@@ -140,12 +140,10 @@ def fit_second_stages(
     """
     by_arm = np.eye(study.n_conditions)[study.condition]
     apart = by_arm - propensity
-    learned = ~folds.judges
-    fitted = learned & ~folds.stops
 
     def fit(m: int) -> tuple[list[Effects], list[Effects]]:
-        problem = _Problem(study, folds, apart, propensity, *views.mean_outcomes(m), seed)
-        return problem.effects(fitted[m]), problem.effects(learned[m])
+        problem = _Problem(study, folds, propensity, *views.mean_outcomes(m), seed)
+        return problem.effects(folds.fits[m]), problem.effects(folds.learns[m])
 
     tried, last = zip(*mapped(fit, range(folds.n_models), n_jobs), strict=True)
     weights = effect_weights(
@@ -163,7 +161,8 @@ def fit_second_stages(
     )  # fmt: skip
     stages = []
     for m, (kept, *others) in enumerate(weights):
-        total = study.weight[learned[m]] @ by_arm[learned[m]]
+        learned = folds.learns[m]
+        total = study.weight[learned] @ by_arm[learned]
         parts = tuple(
             replace(part, factor=float(part.factor * weight))
             for part, weight in zip(last[m], others, strict=True)
@@ -175,8 +174,7 @@ def fit_second_stages(
 
 def _may_weigh(study: Study, folds: Folds) -> np.ndarray:
     """Models that have stop rows and, beside them, every arm: bool, shape (n_models,)."""
-    fitted = ~folds.judges & ~folds.stops
-    arms = [len(np.unique(study.condition[rows])) for rows in fitted]
+    arms = [len(np.unique(study.condition[rows])) for rows in folds.fits]
     return folds.stops.any(axis=1) & (np.array(arms) == study.n_conditions)
 
 
@@ -188,8 +186,6 @@ class _Problem:
     ----------
     study : Study
     folds : Folds
-    apart : ndarray, shape (n, n_arms)
-        What is left of the treatment: its indicators less the propensities.
     propensity : ndarray, shape (n, n_arms)
     mean : ndarray, shape (n, n_arms)
         Mean outcomes given the covariates.
@@ -200,7 +196,6 @@ class _Problem:
 
     study: Study
     folds: Folds
-    apart: np.ndarray
     propensity: np.ndarray
     mean: np.ndarray
     scale: float
@@ -211,17 +206,9 @@ class _Problem:
 
         Where an arm has more than `MOST_ROWS`, so many stand for the others.
         """
-        study, folds = self.study, self.folds
-        rows = np.flatnonzero(some)
-        sampled = folds.sample(rows, MOST_ROWS)
-        total, seen = (
-            np.bincount(study.condition[of], study.weight[of], minlength=study.n_conditions)
-            for of in (rows, sampled)
-        )
-        stands_for = total / np.where(seen > 0, seen, 1.0)
-        weight = study.weight[sampled] * stands_for[study.condition[sampled]]
-        boosted = [self._boosted(sampled, weight, depth) for depth in DEPTHS]
-        return [self._constant(sampled, weight), *boosted]
+        rows, weight = self.folds.standing(np.flatnonzero(some), MOST_ROWS, self.study.weight)
+        boosted = [self._boosted(rows, weight, depth) for depth in DEPTHS]
+        return [self._constant(rows, weight), *boosted]
 
     def _left(self, rows: np.ndarray, propensity: np.ndarray, arms: np.ndarray) -> np.ndarray:
         """What is left of the standardised outcome among rows of some arms."""
@@ -229,10 +216,10 @@ class _Problem:
         return (self.study.y[rows] - mean) / self.scale
 
     def _constant(self, rows: np.ndarray, weight: np.ndarray) -> Effects:
-        arms = np.arange(self.study.n_conditions)
-        root = np.sqrt(weight)
-        left = self._left(rows, self.propensity[rows], arms)
-        level = np.linalg.lstsq(root[:, None] * self.apart[rows], root * left, rcond=None)[0]
+        arms, of_arm = np.arange(self.study.n_conditions), self.propensity[rows]
+        apart = np.eye(len(arms))[self.study.condition[rows]] - of_arm
+        root, left = np.sqrt(weight), self._left(rows, of_arm, arms)
+        level = np.linalg.lstsq(root[:, None] * apart, root * left, rcond=None)[0]
         return Effects(level, ("",) * len(arms), self.scale)
 
     def _boosted(self, rows: np.ndarray, weight: np.ndarray, depth: int) -> Effects:

@@ -70,8 +70,8 @@ def effect_weights(
     Causal Q-aggregation (Lan & Syrgkanis, 2024, "Causal Q-aggregation for CATE model selection",
     AISTATS, with nu = 1/2), by the loss of the R-learner (Nie & Wager, 2021, Biometrika, equation
     4) where theirs is doubly robust, and held to the first effects, the networks': few rows say
-    little. With L(w) the mean loss of the effects weighed by w, and
-    information I, the sum of the rows' overlap weights ``1 / sum_k(1 / e_k)``, the weights minimise
+    little. With L(w) the mean loss of the effects weighed by w, and information I, the sum of the
+    rows' overlap weights ``1 / sum_k(1 / e_k)``, the weights minimise
 
         Q(w) / Q* + (HELD_EFFECTS / I)^2 (1 - w_1)^2     Q(w) = L(w) / 2 + sum_c w_c L_c / 2
 

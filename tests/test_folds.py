@@ -216,6 +216,21 @@ class TestModels:
             first = own[np.argsort(folds.rank[own])][:most]
             assert sorted(first) == sample[folds.condition[sample] == arm].tolist()
 
+    @quick
+    @given(any_folds(), st.integers(1, 20), seeds)
+    def test_sampled_rows_weigh_as_much_as_those_of_their_arm(self, folds, most, seed):
+        rng = np.random.default_rng(seed)
+        n = len(folds.condition)
+        rows, weight = np.flatnonzero(rng.random(n) < 0.7), rng.exponential(size=n)
+        sampled, standing = folds.standing(rows, most, weight)
+        assert sampled.tolist() == folds.sample(rows, most).tolist()
+        for arm in range(folds.n_conditions):
+            own = folds.condition[sampled] == arm
+            total = weight[rows[folds.condition[rows] == arm]].sum()
+            assert standing[own].sum() == pytest.approx(total)
+            ratio = standing[own] / weight[sampled][own]
+            assert np.allclose(ratio, ratio[:1])
+
 
 class TestClusters:
     @quick

@@ -152,14 +152,13 @@ def problem():
     propensity = np.column_stack([1 - e, e])
     mean = 2 + np.column_stack([np.zeros(n), effect])  # misses what confounds, and the level
     folds = Folds.of(arm, 5, 5, seed=0)
-    apart = np.eye(2)[arm] - propensity
-    return _Problem(study, folds, apart, propensity, mean, scale=4.0, seed=0), effect
+    return _Problem(study, folds, propensity, mean, scale=4.0, seed=0), effect
 
 
 class TestEffects:
     @pytest.mark.parametrize("most", [20_000, 1000])
     def test_are_those_of_the_rows_however_many_stand_for_them(self, problem, most, monkeypatch):
-        """Controls are three in four: 400 rows of each arm have other odds."""
+        """Controls are three in four: 1000 rows of each arm have other odds."""
         monkeypatch.setattr(second_stage, "MOST_ROWS", most)
         own, effect = problem
         constant, additive, pairs = own.effects(np.ones(6000, dtype=bool))

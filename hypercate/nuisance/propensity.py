@@ -136,13 +136,13 @@ def fit_propensity(
     arm, part = folds.condition, folds.part[0]
     total = np.bincount(arm, weights=weight)
     share = total / total.sum()
-    grown = folds.sample(np.arange(len(arm)), MOST_ROWS)
-    stands_for = weight * (total / np.bincount(arm[grown], weights=weight[grown]))[arm]
-    stands_for /= stands_for[grown].mean()
+    grown, stands_for = folds.standing(np.arange(len(arm)), MOST_ROWS, weight)
+    stands_for /= stands_for.mean()
 
     def fit(held: int | None) -> Views:
-        rows = grown if held is None else grown[part[grown] != held]
-        return _grow(x[rows], n_codes, arm[rows], stands_for[rows], len(total))
+        some = part[grown] != held
+        rows = grown[some]
+        return _grow(x[rows], n_codes, arm[rows], stands_for[some], len(total))
 
     parts = range(folds.n_parts)
     with _GROWING:
@@ -151,7 +151,7 @@ def fit_propensity(
     for held, models in zip(parts, apart, strict=True):
         rows = part == held
         log_odds[:, rows] = models.log_odds(x[rows], share)
-    intercepts, slopes = _pool(log_odds[:, grown], arm[grown], stands_for[grown], share)
+    intercepts, slopes = _pool(log_odds[:, grown], arm[grown], stands_for, share)
     cross_fitted = _floored(_pooled(log_odds, intercepts, slopes), share)
     own = cross_fitted[np.arange(len(arm)), arm]
     gain = np.bincount(folds.cluster, weight / weight.sum() * np.log(own / share[arm]))

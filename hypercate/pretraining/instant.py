@@ -52,7 +52,7 @@ def emit_ensemble(
             "networks on the rows"
         )
     n_models = folds.n_models
-    emission = emit(study, folds, learner, views, ~folds.judges, device, seed)
+    emission = emit(study, folds, learner, views, folds.learns, device, seed)
     location, scale = units(study, folds, learner.family)
     return Ensemble(
         emission.net,
