@@ -228,8 +228,8 @@ class LeastSquares(HyperCATE):
             emitted=np.zeros(m), effects=networks_alone(m),
         )  # fmt: skip
         return Ensemble(
-            hypernet.net, TLearner(encoded.family), generator, weights, weights, None,
-            np.zeros(m), np.ones(m), choice, emission=None, stages=(),
+            hypernet.net, TLearner(encoded.family), (generator,), weights, weights, None,
+            np.zeros(m), np.ones(m), choice, emission=None, stages=(), effects=None,
         )  # fmt: skip
 
 

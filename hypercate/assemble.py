@@ -18,7 +18,7 @@ from hypercate.inference.jackknife import (
     missed_heterogeneity,
 )
 from hypercate.networks import Networks
-from hypercate.nuisance.propensity import Propensity
+from hypercate.nuisance.assignment import Assignment
 from hypercate.nuisance.views import Views
 from hypercate.pretraining.emission import Emission
 from hypercate.study import Encoded
@@ -30,7 +30,7 @@ def assemble(
     encoded: Encoded,
     folds: Folds,
     ensemble: Ensemble,
-    propensity: Propensity,
+    propensity: Assignment,
     cross_fitted: np.ndarray,
     views: Views,
     *,
@@ -48,7 +48,7 @@ def assemble(
     encoded : Encoded
     folds : Folds
     ensemble : Ensemble
-    propensity : Propensity
+    propensity : Propensity or SuppliedPropensity
     cross_fitted : ndarray, shape (n, n_conditions)
         Propensities of the rows.
     views : Views
@@ -68,18 +68,22 @@ def assemble(
         x = encoded.study.x[rows]
         second = replace(
             networks,
-            theta=ensemble.second.numpy()[:, place],
+            theta=_in_order(ensemble.second, place),
             model=networks.model[: folds.n_models],
         )
         choice = ensemble.choice
         sharing = np.array(choice.sharing)
         may_vary = len(set(sharing)) > 1
-        alike = (sharing[choice.chosen] == "intercept").all() and not choice.emitted.any()
+        alike = (
+            networks.effects is None
+            and (sharing[choice.chosen] == "intercept").all()
+            and not choice.emitted.any()
+        )
         kept, constant = choice.effects[:, :2].mean(axis=0)
         held = constant + kept * alike  # weight of effects that are the same for all rows
         canonical = np.argsort(place)
         posterior = None
-        if ensemble.emission is not None:
+        if ensemble.emission is not None and networks.effects is None:
             emitted = _posterior(networks, ensemble.emission, place)
             posterior = emitted.deviations(x, device)[1][..., canonical]
         calibration = calibrate(
@@ -91,7 +95,7 @@ def assemble(
             n_members,
             held * missed_heterogeneity(evidence)[canonical] if may_vary and held else None,
             posterior,
-            (choice.effects[:, 0] * choice.emitted).mean(),
+            (choice.effects[:, 0] * choice.emitted).mean() if posterior is not None else 0.0,
         )
         calibration = replace(calibration, level=calibration.level[:, place])
     return Fitted(
@@ -99,7 +103,7 @@ def assemble(
         conditions=encoded.conditions,
         family=encoded.family,
         networks=networks,
-        generator=ensemble.generator,
+        generators=ensemble.generators,
         pretrained=Pretrained(ensemble.emission.sha256) if ensemble.emission else None,
         propensity=propensity,
         calibration=calibration,
@@ -118,10 +122,12 @@ def _networks(
         drawn, of, mixture = ensemble.drawn
         theta, model = torch.cat([theta, drawn]), np.append(model, of)
     reads = np.array(ensemble.choice.inputs)[ensemble.choice.chosen] == "boosted"
+    if ensemble.effects is not None:  # whose networks may have chosen otherwise
+        reads[:] = True
     return Networks(
         net=ensemble.net,
         learner=ensemble.learner,
-        theta=np.ascontiguousarray(theta.numpy()[:, place]),
+        theta=_in_order(theta, place),
         model=model,
         location=ensemble.location,
         scale=ensemble.scale,
@@ -130,9 +136,16 @@ def _networks(
             for view, read in zip(views.views, reads, strict=True)
         ),
         stages=tuple(stage.with_arms(place) for stage in ensemble.stages),
+        effects=ensemble.effects and ensemble.effects.with_arms(place),
         n_members=n_members,
         mixture=mixture,
     )
+
+
+def _in_order(theta: torch.Tensor, place: np.ndarray) -> np.ndarray:
+    """Weights of networks (m, n_arms + n_effects, n_weights), arms in the estimator's order."""
+    of_effects = np.arange(len(place), theta.shape[1])
+    return np.ascontiguousarray(theta.numpy()[:, np.append(place, of_effects)])
 
 
 def _posterior(networks: Networks, emission: Emission, place: np.ndarray) -> Networks:
@@ -141,7 +154,7 @@ def _posterior(networks: Networks, emission: Emission, place: np.ndarray) -> Net
     return replace(
         networks,
         net=emission.net,
-        theta=torch.cat([emission.theta, drawn]).numpy()[:, place],
+        theta=_in_order(torch.cat([emission.theta, drawn]), place),
         model=np.append(networks.model[: networks.n_models], of),
         stages=(),
         mixture=mixture,

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 try:
-    from sklearn.utils._param_validation import Interval, StrOptions
+    from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 except ImportError as error:  # pragma: no cover
     raise ImportError(
         "this version of scikit-learn has no sklearn.utils._param_validation, by which HyperCATE "
@@ -33,4 +33,4 @@ except ImportError:  # pragma: no cover
         return X.iloc[rows] if hasattr(X, "iloc") else np.asarray(X)[rows]
 
 
-__all__ = ["Interval", "StrOptions", "num_samples", "rows_of"]
+__all__ = ["HasMethods", "Interval", "StrOptions", "num_samples", "rows_of"]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from hypercate.averaging import averaged, weigh_emitted
+from hypercate.effect_networks import EffectUnits, fit_effect_networks
 from hypercate.evidence import overlap_weight
 from hypercate.fitted import Choice, Generator
 from hypercate.folds import Folds
@@ -15,18 +19,25 @@ from hypercate.generator.draws import Drawn, draw_networks
 from hypercate.generator.evaluate import outcomes_at_own_rows
 from hypercate.generator.hypernetwork import HyperNet
 from hypercate.generator.outcome_net import OutcomeNet, WeighedNets
-from hypercate.learners import TLearner
+from hypercate.learners import EffectLearner, TLearner
+from hypercate.nuisance.means import boosted_means, emitted_means
+from hypercate.nuisance.supplied import supplied_means
 from hypercate.nuisance.views import Views
-from hypercate.pretraining.emission import Emission, emit
-from hypercate.second_stage import SecondStage, fit_second_stages, networks_alone
+from hypercate.pretraining.emission import Emission
+from hypercate.second_stage import (
+    SecondStage,
+    fit_second_stages,
+    left_alone,
+    moved,
+    networks_alone,
+    shares,
+)
 from hypercate.select import Candidates
 from hypercate.study import Study
 from hypercate.train.data import Data, units
-from hypercate.train.loop import Found, search, train
+from hypercate.train.fitting import Trained, fit_networks
+from hypercate.train.loop import Found
 from hypercate.train.run import Schedule
-from hypercate.weigh import emitted_share
-
-_LONGER = 2  # times as many epochs as its longest search, at most, until a model fits as closely
 
 
 @dataclass(frozen=True)
@@ -37,11 +48,11 @@ class Ensemble:
     ----------
     net : OutcomeNet or WeighedNets
     learner : TLearner
-    generator : Generator or None
-        None where nothing was trained.
-    theta : Tensor, shape (n_models, n_conditions, n_weights)
-        Weights of the models.
-    second : Tensor, shape (n_models, n_conditions, n_weights), or None
+    generators : tuple of Generator
+        Of the arms' networks and of the effects'; empty where nothing was trained.
+    theta : Tensor, shape (n_models, n_conditions + n_effects, n_weights)
+        Weights of the models' networks, of the arms and of effects.
+    second : Tensor, shape (n_models, n_conditions + n_effects, n_weights), or None
         Those of the same models from another random start; None where there is no start.
     drawn : (Tensor, ndarray, ndarray), or None
         Networks that draws differ by, as `draw_networks` gives them; None where these are the
@@ -54,11 +65,13 @@ class Ensemble:
         The emitted networks, alone or averaged with those that were trained.
     stages : tuple of SecondStage, length n_models, or empty
         What becomes of the models' outcomes.
+    effects : EffectUnits or None
+        Of the effects' networks, where the learner has such.
     """
 
     net: OutcomeNet | WeighedNets
     learner: TLearner
-    generator: Generator | None
+    generators: tuple[Generator, ...]
     theta: Tensor
     second: Tensor | None
     drawn: Drawn | None
@@ -67,6 +80,7 @@ class Ensemble:
     choice: Choice
     emission: Emission | None
     stages: tuple[SecondStage, ...]
+    effects: EffectUnits | None
 
 
 def fit_ensemble(
@@ -78,6 +92,7 @@ def fit_ensemble(
     schedule: Schedule,
     propensity: np.ndarray,
     views: Views,
+    model_outcome: Any,
     source: str,
     pretrained: bool,
     second_stage: bool,
@@ -103,19 +118,21 @@ def fit_ensemble(
         Cross-fitted.
     views : Views
         What the models read beside the covariates.
+    model_outcome : estimator or None
+        Of the mean outcomes that second stages take out, in place of our own.
     source : str
         What draws differ by; a key of `SOURCES`.
     pretrained : bool
         Whether emitted networks count.
     second_stage : bool
-        Whether a second stage does; it needs trees.
+        Whether effects of a second stage do.
     device : torch.device
     seed : int
     n_jobs : int
         Threads of the second stage.
     verbose : bool
     """
-    location, scale = units(study, folds, learner.family)
+    location, scale = units(study, folds.learns, learner.family)
     target = learner.family.target(study.y, location[:, None], scale[:, None])
     data = Data(
         x=torch.as_tensor(study.x, device=device),
@@ -123,109 +140,100 @@ def fit_ensemble(
         y=torch.as_tensor(target, device=device),
         weight=torch.as_tensor(study.weight, dtype=torch.float32, device=device),
     )
-    n_models, n_candidates = folds.n_models, len(candidates.sharing)
-    input_scale = candidates.input_scale(views, study.n_codes)
-    sharing = candidates.profiles(hypernet.net)
-    found = search(
+    overlap = overlap_weight(propensity)
+    trained = fit_networks(
         hypernet,
         data,
-        sharing * n_models,
-        input_scale,
-        folds.fit,
-        folds.stop,
+        folds,
+        candidates.profiles(hypernet.net),
+        candidates.input_scale(views, study.n_codes),
+        lambda found: candidates.choose(found, study.cluster, overlap),
         learner.loss,
         schedule,
         seed,
         verbose,
     )
-    chosen = candidates.choose(found, study.cluster, overlap_weight(propensity))
-    models = np.arange(n_models)
-    share, emission = np.zeros(n_models), None
+    found = trained.found
+    at_stop_rows = partial(_outputs, data, found)
+    share, emission = np.zeros(folds.n_models), None
+    outputs = at_stop_rows(hypernet.net, trained.searched)
+    if pretrained:
+        emission, share, outputs = weigh_emitted(
+            study, folds, learner, views, found, target, outputs, at_stop_rows, device, seed
+        )
+    outcomes = learner.potential_outcome(
+        *(
+            torch.as_tensor(part, device="cpu")
+            for part in (outputs, location[:, None, None], scale[:, None, None])
+        )
+    ).numpy()
+    two_stages = isinstance(learner, EffectLearner)
+    means = np.empty(0)
+    if model_outcome is not None:
+        means = supplied_means(model_outcome, study, folds, n_jobs)
+    elif two_stages and pretrained and not study.n_codes.any():
+        means = emitted_means(study, folds, learner, device)
+    elif two_stages or second_stage:
+        means = boosted_means(study, folds, views, seed, n_jobs)
+    parts, effects = [trained], None
     stages: tuple[SecondStage, ...] = ()
-    effects = networks_alone(n_models)
-    if pretrained or second_stage:
-        outputs = _outputs(hypernet.net, found.theta[models, chosen], data, found)
-        if pretrained:
-            at_stops = emit(study, folds, learner, views, folds.fits, device)
-            emitted = _outputs(at_stops.net, at_stops.theta.to(device), data, found)
-            share = _share(study, learner, data, found, outputs, emitted)
-            emission = emit(study, folds, learner, views, folds.learns, device, seed)
-            outputs += share[:, None, None] * (emitted - outputs)
-        if second_stage:
-            outcomes = learner.potential_outcome(
-                *(
-                    torch.as_tensor(part, device="cpu")
-                    for part in (outputs, location[:, None, None], scale[:, None, None])
-                )
-            )
-            stages, effects = fit_second_stages(
-                study,
-                folds,
-                views,
-                propensity,
-                found.rows,
-                found.real,
-                outcomes.numpy(),
-                seed,
-                n_jobs,
-            )
-    nets = models * n_candidates + chosen
-    starts = [
-        hypernet.init(sharing * n_models, input_scale, torch.Generator("cpu").manual_seed(start))
-        for start in (seed, seed + 1)  # the first is the search's
-    ]
-    params, buffers = train(
-        hypernet,
-        data,
-        np.tile(models, 2),
-        (
-            {name: torch.cat([p[name][nets] for p, _ in starts]) for name in starts[0][0]},
-            {name: torch.cat([b[name][nets] for _, b in starts]) for name in starts[0][1]},
-        ),
-        np.tile(found.target[models, chosen], 2),
-        np.tile(_LONGER * found.n_epochs.max(axis=1), 2),
-        folds.train,
-        learner.loss,
-        schedule,
-        seed + 1,
-        verbose,
-    )
-    hypernet.advance_spectral(params, buffers, n_steps=100)
-    with torch.no_grad():
-        theta = hypernet.generate(params, buffers)
-    params, buffers = (
-        {name: tensor[:n_models] for name, tensor in part.items()} for part in (params, buffers)
-    )
+    if isinstance(learner, EffectLearner):
+        own, effects = fit_effect_networks(
+            study, folds, hypernet, learner, candidates, schedule, propensity, means, views, device,
+            seed, verbose,
+        )  # fmt: skip
+        parts.append(own)
+        arm_share = shares(study, folds)
+        of_networks = effects.effects(
+            at_stop_rows(hypernet.net, own.searched).swapaxes(1, 2), np.arange(folds.n_models)
+        )
+        outcomes = moved(outcomes.swapaxes(1, 2), of_networks, arm_share).swapaxes(1, 2)
+        stages = left_alone(arm_share)
+    weights = networks_alone(folds.n_models)
+    if second_stage:
+        stages, weights = fit_second_stages(
+            study, folds, propensity, means, found.rows, found.real, outcomes, seed, n_jobs
+        )
     net: OutcomeNet | WeighedNets = hypernet.net
-    drawn = None if source == "members" else draw_networks(hypernet, params, buffers, source, seed)
+    starts = ([part.theta for part in parts], [part.second for part in parts])
+    theta = torch.cat([torch.cat(start, 1) for start in starts])
+    drawn = None if source == "members" else _drawn(parts, source, seed)
     if emission is not None:
-        net, theta, drawn = _averaged(hypernet.net, theta, drawn, emission, share)
+        net, theta, drawn = averaged(hypernet.net, theta, drawn, emission, share)
     return Ensemble(
         net,
         learner,
-        Generator(
-            hypernet,
-            {name: tensor.numpy() for name, tensor in params.items()},
-            {name: tensor.numpy() for name, tensor in buffers.items()},
-        ),
-        theta[:n_models],
-        theta[n_models:],
+        tuple(map(_generator, parts)),
+        theta[: folds.n_models],
+        theta[folds.n_models :],
         drawn,
         location,
         scale,
-        _choice(candidates, found, chosen, share, effects),
+        _choice(candidates, trained, share, weights),
         emission,
         stages,
+        effects,
     )
 
 
+def _generator(part: Trained) -> Generator:
+    return Generator(
+        part.hypernet,
+        {name: tensor.numpy() for name, tensor in part.params.items()},
+        {name: tensor.numpy() for name, tensor in part.buffers.items()},
+    )
+
+
+def _drawn(parts: list[Trained], source: str, seed: int) -> Drawn:
+    """Networks of arms, and of effects beside them, from perturbed generators."""
+    each = [draw_networks(part.hypernet, part.params, part.buffers, source, seed) for part in parts]
+    return torch.cat([theta for theta, *_ in each], 1), *each[0][1:]
+
+
 def _choice(
-    candidates: Candidates,
-    found: Found,
-    chosen: np.ndarray,
-    share: np.ndarray,
-    effects: np.ndarray,
+    candidates: Candidates, trained: Trained, share: np.ndarray, effects: np.ndarray
 ) -> Choice:
+    found, chosen = trained.found, trained.chosen
     n_models, n_candidates = found.loss.shape
     nets = np.arange(n_models) * n_candidates + chosen
     history = found.history[np.isin(found.history[:, 0], nets)].astype(np.float64)
@@ -241,7 +249,7 @@ def _choice(
     )
 
 
-def _outputs(net: OutcomeNet, theta: Tensor, data: Data, found: Found) -> np.ndarray:
+def _outputs(data: Data, found: Found, net: OutcomeNet, theta: Tensor) -> np.ndarray:
     """Outputs at the models' stop rows, (n_models, b, n_arms), of networks with some weights."""
     models = torch.arange(len(theta), device=theta.device)
     return outcomes_at_own_rows(
@@ -251,40 +259,3 @@ def _outputs(net: OutcomeNet, theta: Tensor, data: Data, found: Found) -> np.nda
         found.rows,
         lambda output, _: output.double(),
     )
-
-
-def _share(
-    study: Study,
-    learner: TLearner,
-    data: Data,
-    found: Found,
-    trained: np.ndarray,
-    emitted: np.ndarray,
-) -> np.ndarray:
-    """How much emitted networks count beside the trained ones of each model, (n_models,)."""
-    rows = found.rows
-    own = study.condition[rows][..., None]
-    return emitted_share(
-        np.take_along_axis(trained, own, axis=2)[..., 0],
-        np.take_along_axis(emitted, own, axis=2)[..., 0],
-        np.take_along_axis(data.y.cpu().numpy(), rows, axis=1),
-        study.weight[rows] * found.real,
-        study.cluster[rows],
-        learner.loss,
-    )
-
-
-def _averaged(
-    net: OutcomeNet, theta: Tensor, drawn: Drawn | None, emission: Emission, share: np.ndarray
-) -> tuple[WeighedNets, Tensor, Drawn | None]:
-    """Trained networks, from both starts and drawn, averaged with the emitted ones of the model."""
-    both = WeighedNets(net, emission.net)
-    by_arm = torch.as_tensor(share, dtype=torch.float32, device="cpu")[:, None]
-    by_arm = by_arm.expand(emission.theta.shape[:2])
-
-    def averaged(weights: Tensor, model: np.ndarray) -> Tensor:
-        return both.weighed(weights, emission.theta[model], by_arm[model])
-
-    if drawn is not None:
-        drawn = averaged(drawn[0], drawn[1]), *drawn[1:]
-    return both, averaged(theta, np.tile(np.arange(len(share)), 2)), drawn

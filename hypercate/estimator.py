@@ -17,7 +17,7 @@ from hypercate import persistence
 from hypercate.answers import Answers
 from hypercate.answers.arguments import draw_seed, require_treatment
 from hypercate.assemble import assemble
-from hypercate.compat import Interval, StrOptions
+from hypercate.compat import HasMethods, Interval, StrOptions
 from hypercate.encoding.checks import listed
 from hypercate.ensemble import Ensemble, fit_ensemble
 from hypercate.folds import Folds
@@ -26,8 +26,8 @@ from hypercate.generator.generation import GENERATIONS
 from hypercate.generator.hypernetwork import PERTURBATIONS, HyperNet
 from hypercate.generator.outcome_net import ACTIVATIONS, OutcomeNet
 from hypercate.generator.profiles import PROFILES
-from hypercate.learners import LEARNERS
-from hypercate.nuisance.propensity import fit_propensity
+from hypercate.learners import LEARNERS, EffectLearner
+from hypercate.nuisance.assignment import fit_assignment
 from hypercate.nuisance.views import Views, model_views
 from hypercate.outcomes import OUTCOMES
 from hypercate.overlap import warn_of_poor_support
@@ -47,7 +47,9 @@ _INTEGERS = (
     "batch_size",
     "patience",
 )
+_MODELS = ("model_propensity", "model_outcome")
 _OF_TRAINING = (
+    "learner",
     "generation",
     "n_chunks",
     "n_heads",
@@ -62,6 +64,7 @@ _OF_TRAINING = (
     "activation",
     "pretrained",
     "second_stage",
+    "model_outcome",
     "uncertainty",
     "calibrate",
     "max_epochs",
@@ -77,8 +80,16 @@ class HyperCATE(Answers, BaseEstimator):
 
     Parameters
     ----------
-    learner : {"t"}, default="t"
-        What is generated: ``"t"`` is one potential-outcome network an arm.
+    learner : {"t", "s", "tarnet", "x", "ra", "dr", "r"}, default="t"
+        What is generated, and what it is fitted to. ``"t"``: a potential-outcome network an arm.
+        ``"s"`` and ``"tarnet"``: the same, and the arms share all but the first bias, or the first
+        half of the layers. The others have two stages: beside the arms' networks, which give the
+        outcomes' level, there is a network for the effect of each arm, fitted to pseudo-outcomes
+        that cross-fitted nuisances give. ``"x"``: effects imputed in both groups, weighed by the
+        propensity; ``"ra"``: regression adjustment; ``"dr"``: doubly robust scores; ``"r"``: what
+        is left of the outcome on what is left of the treatment. See `hypercate.learners` for their
+        sources. Nuisances are the networks that ``effort="instant"`` emits where `pretrained`
+        allows, else boosted trees.
     effort : {"balanced", "instant"}, default="balanced"
         ``"balanced"`` trains a hypernetwork on the rows. ``"instant"`` trains nothing: a generator
         that was trained on simulated studies, where every effect is known, reads the rows and
@@ -150,6 +161,13 @@ class HyperCATE(Answers, BaseEstimator):
         these say little: see ``weights_`` and `hypercate.second_stage`. Not with ``inputs="raw"``,
         for no trees are grown, nor with ``generation="none"`` or one degree of sharing, nor where
         draws differ by ``"dropout"`` or ``"noise"`` alone, which do not reach it.
+    model_propensity : estimator, default=None
+        A scikit-learn classifier of the arms, in place of our own calibrated pool of a logistic
+        regression and trees. It is cloned, and cross-fitted on the encoded covariates.
+    model_outcome : estimator, default=None
+        A scikit-learn regressor, or classifier of a binary outcome, of the mean outcomes that
+        second stages take out, in place of boosted trees or emitted networks. It is cloned, and
+        fitted for each arm on the encoded covariates, cross-fitted inside each member.
     uncertainty : {"members", "dropout", "noise", "both"}, default="members"
         What draws of effects differ by: members of the ensemble; dropout or noise of the
         hypernetwork, which need ``hypernet_dropout`` or ``hypernet_noise`` above 0; or both,
@@ -226,6 +244,7 @@ class HyperCATE(Answers, BaseEstimator):
         "treatment": True,
         "sample_weight": True,
         "groups": True,
+        "propensity": True,
     }
     __metadata_request__score: ClassVar = {"treatment": True, "sample_weight": True}
 
@@ -249,6 +268,8 @@ class HyperCATE(Answers, BaseEstimator):
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "pretrained": [StrOptions({"auto", "none"})],
         "second_stage": [StrOptions({"auto", "none"})],
+        "model_propensity": [HasMethods(["fit", "predict_proba"]), None],
+        "model_outcome": [HasMethods(["fit", "predict"]), None],
         "uncertainty": [StrOptions(set(SOURCES))],
         "calibrate": ["boolean"],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
@@ -284,6 +305,8 @@ class HyperCATE(Answers, BaseEstimator):
         n_members=5,
         pretrained="auto",
         second_stage="auto",
+        model_propensity=None,
+        model_outcome=None,
         uncertainty="members",
         calibrate=True,
         max_epochs=400,
@@ -315,6 +338,8 @@ class HyperCATE(Answers, BaseEstimator):
         self.n_members = n_members
         self.pretrained = pretrained
         self.second_stage = second_stage
+        self.model_propensity = model_propensity
+        self.model_outcome = model_outcome
         self.uncertainty = uncertainty
         self.calibrate = calibrate
         self.max_epochs = max_epochs
@@ -343,6 +368,7 @@ class HyperCATE(Answers, BaseEstimator):
         *,
         sample_weight: Any = None,
         groups: Any = None,
+        propensity: Any = None,
     ) -> Self:
         """Fit the potential outcomes of every arm.
 
@@ -364,6 +390,11 @@ class HyperCATE(Answers, BaseEstimator):
             Cluster of each row, any labels: rows of one person, school or clinic are not
             independent. Clusters are fitted or held out whole, and standard errors count clusters
             rather than rows.
+        propensity : array-like, shape (n,) or (n, n_arms), optional
+            Probabilities of the arms where they are known, as in an experiment: that of the
+            treatment if there are two arms, or those of all arms, as a frame with a column for
+            each label or an array in the order of ``arms_``. They take the place of those that are
+            estimated, at the training rows; at new rows, too, if they are the same in all.
 
         Returns
         -------
@@ -380,14 +411,22 @@ class HyperCATE(Answers, BaseEstimator):
         require_treatment(treatment, "fit")
         device = resolve_device(self.device)
         seed = draw_seed(self.random_state)
-        encoded = read_study(X, y, treatment, sample_weight, groups, self.control, self.outcome)
+        encoded = read_study(
+            X, y, treatment, sample_weight, groups, propensity, self.control, self.outcome
+        )
         study = encoded.study
         folds = self._folds(encoded, seed)
         threads = torch.get_num_threads()
-        propensity, cross_fitted = fit_propensity(
-            study.x, study.n_codes, study.weight, folds, threads
+        assignment, cross_fitted = fit_assignment(
+            study, folds, self.model_propensity, encoded.propensity, threads
         )
-        candidates = Candidates.of(self.generation, self.sharing, self.inputs, self.uncertainty)
+        candidates = Candidates.of(
+            self.generation,
+            self.sharing,
+            self.inputs,
+            self.uncertainty,
+            LEARNERS[self.learner].degree,
+        )
         trees = candidates.need_trees and self.effort != "instant"
         views = model_views(study, folds, trees, seed, threads)
         ensemble = self._ensemble(encoded, folds, candidates, cross_fitted, views, device, seed)
@@ -395,7 +434,7 @@ class HyperCATE(Answers, BaseEstimator):
             encoded,
             folds,
             ensemble,
-            propensity,
+            assignment,
             cross_fitted,
             views,
             n_members=int(self.n_members),
@@ -432,7 +471,7 @@ class HyperCATE(Answers, BaseEstimator):
         NotFittedError
             Before a fit.
         TypeError
-            If a parameter or column label is neither a number nor a string.
+            If a parameter or column label is neither a number nor a string, as `model_propensity`.
         OSError
             If the file cannot be written.
 
@@ -442,6 +481,12 @@ class HyperCATE(Answers, BaseEstimator):
         """
         check_is_fitted(self, "fitted_")
         parameters = self.get_params(deep=False)
+        for name in _MODELS:
+            if parameters[name] is not None:
+                raise TypeError(
+                    f"{name}={parameters[name]!r} has no place in a file from which no code is "
+                    "run: pickle the estimator instead"
+                )
         if not isinstance(self.random_state, Integral):
             parameters["random_state"] = None  # the state of a generator has no place in a file
         parameters["device"] = str(self.device)
@@ -484,6 +529,20 @@ class HyperCATE(Answers, BaseEstimator):
         estimator.fitted_ = fitted
         return estimator
 
+    @property
+    def _weighs(self) -> bool:
+        """Whether effects by others can be weighed with those of trained networks."""
+        return (
+            self.sharing == "auto"
+            and LEARNERS[self.learner].degree is None
+            and self.generation != "none"
+            and self.uncertainty not in PERTURBATIONS
+        )
+
+    @property
+    def _has_second_stage(self) -> bool:
+        return self._weighs and self.second_stage == "auto" and self.inputs != "raw"
+
     def _check_parameters(self) -> None:
         self._validate_params()
         for name in _INTEGERS:
@@ -504,6 +563,22 @@ class HyperCATE(Answers, BaseEstimator):
                     f"hypernetwork: set {' or '.join(rates)} above 0, with a generation other "
                     "than 'none' and a sharing other than 'independent'"
                 )
+        two_stages = issubclass(LEARNERS[self.learner], EffectLearner)
+        for name in _MODELS:
+            if isinstance(getattr(self, name), type):
+                raise TypeError(
+                    f"{name}={getattr(self, name)!r} is a class: pass an instance of it"
+                )
+        if self.model_outcome is not None and not (self._has_second_stage or two_stages):
+            raise ValueError(
+                "model_outcome would have no effect, for there is no second stage with these "
+                "parameters: leave it out, or use learner='x', 'ra', 'dr' or 'r'"
+            )
+        if self.sharing != "auto" and LEARNERS[self.learner].degree is not None:
+            raise ValueError(
+                f"learner={self.learner!r} says how far arms share, so that "
+                f"sharing={self.sharing!r} would have no effect: leave it out, or use learner='t'"
+            )
         if self.effort == "instant":
             defaults = signature(type(self)).parameters
             changed = [
@@ -552,11 +627,6 @@ class HyperCATE(Answers, BaseEstimator):
         if self.effort == "instant":
             return emit_ensemble(study, folds, learner, views, device, seed)
         n, n_inputs = study.x.shape
-        weighs = (
-            self.sharing == "auto"
-            and self.generation != "none"
-            and self.uncertainty not in PERTURBATIONS
-        )
         hypernet = HyperNet(
             net=OutcomeNet(
                 n_inputs + views.n_last,
@@ -582,9 +652,10 @@ class HyperCATE(Answers, BaseEstimator):
             self._schedule(n),
             propensity,
             views,
+            self.model_outcome,
             self.uncertainty,
-            weighs and self.pretrained == "auto" and not untried(study, views),
-            weighs and self.second_stage == "auto" and candidates.need_trees,
+            self._weighs and self.pretrained == "auto" and not untried(study, views),
+            self._has_second_stage,
             device,
             seed,
             torch.get_num_threads(),

@@ -12,7 +12,7 @@ from hypercate.evidence import Evidence
 from hypercate.generator.hypernetwork import HyperNet
 from hypercate.inference.jackknife import Calibration
 from hypercate.networks import Networks
-from hypercate.nuisance.propensity import Propensity
+from hypercate.nuisance.assignment import Assignment
 from hypercate.outcomes import Family
 
 
@@ -31,6 +31,17 @@ class Generator:
     hypernet: HyperNet
     params: dict[str, np.ndarray]
     buffers: dict[str, np.ndarray]
+
+    @property
+    def n_parameters(self) -> int:
+        """Trained parameters of one model: its generator's, or its arms' own if none share."""
+        apart = self.buffers.get("apart")
+        if self.hypernet.generation == "none" or apart is None:
+            used = list(self.params)
+        else:
+            owned = bool(apart.any(axis=1).all())
+            used = [name for name in self.params if (name == "own") == owned]
+        return sum(self.params[name][0].size for name in used)
 
 
 @dataclass(frozen=True)
@@ -95,11 +106,11 @@ class Fitted:
     family : Family
         Of the outcome.
     networks : Networks
-    generator : Generator or None
-        None where nothing was trained.
+    generators : tuple of Generator
+        Of the arms' networks and of the effects'; empty where nothing was trained.
     pretrained : Pretrained or None
         None where no emitted networks count.
-    propensity : Propensity
+    propensity : Propensity or SuppliedPropensity
         Of the arms in their canonical order.
     calibration : Calibration
     choice : Choice
@@ -112,9 +123,9 @@ class Fitted:
     conditions: Conditions
     family: Family
     networks: Networks
-    generator: Generator | None
+    generators: tuple[Generator, ...]
     pretrained: Pretrained | None
-    propensity: Propensity
+    propensity: Assignment
     calibration: Calibration
     choice: Choice
     seed: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -183,6 +183,17 @@ class Folds:
         )
         stands_for = (total / np.where(kept > 0, kept, 1.0))[self.condition[sampled]]
         return sampled, weight[sampled] * stands_for
+
+    def repeated(self, row: np.ndarray, condition: np.ndarray) -> Folds:
+        """The folds of rows that are there several times, as of other conditions."""
+        return replace(
+            self,
+            condition=condition,
+            cluster=self.cluster[row],
+            part=self.part[:, row],
+            stops=self.stops[:, row],
+            rank=self.rank[row],
+        )
 
     def first(self, most: int) -> np.ndarray:
         """So many rows, of each condition its share."""

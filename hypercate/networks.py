@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from hypercate.effect_networks import EffectUnits
 from hypercate.generator.evaluate import outcomes_at_own_rows, potential_outcomes
 from hypercate.generator.outcome_net import OutcomeNet, WeighedNets
 from hypercate.learners import TLearner
 from hypercate.nuisance.views import View
-from hypercate.second_stage import SecondStage
+from hypercate.second_stage import SecondStage, moved
 
 Finish = Callable[[torch.Tensor, slice], torch.Tensor]
 
@@ -26,8 +27,9 @@ class Networks:
     net : OutcomeNet or WeighedNets
         Their shape.
     learner : TLearner
-    theta : ndarray of float32, shape (n_networks, n_arms, n_weights)
-        The models come first, arms in the order of the estimator's.
+    theta : ndarray of float32, shape (n_networks, n_arms + n_effects, n_weights)
+        The models come first, arms in the order of the estimator's; the effects' networks, if there
+        are any, follow the arms'.
     model : ndarray of int64, shape (n_networks,)
         Model whose inputs and unit a network has.
     location, scale : ndarray of float64, shape (n_models,)
@@ -35,7 +37,9 @@ class Networks:
     views : tuple of View, length n_models
         What each model reads beside the covariates.
     stages : tuple of SecondStage, length n_models, or empty
-        What becomes of each model's outcomes; empty if they are the networks'.
+        What becomes of each model's outcomes; empty if they are the arms' networks'.
+    effects : EffectUnits or None
+        Of the effects' networks, where these have networks of their own.
     n_members : int
         Models, the first ones, whose mean is the prediction.
     mixture : ndarray of float64, shape (n_deviations, n_networks)
@@ -50,6 +54,7 @@ class Networks:
     scale: np.ndarray
     views: tuple[View, ...]
     stages: tuple[SecondStage, ...]
+    effects: EffectUnits | None
     n_members: int
     mixture: np.ndarray
 
@@ -131,24 +136,21 @@ class Networks:
         )
         if not self.stages:
             return lambda output, _: learner.potential_outcome(output, location, scale)
-        kept, share = (
-            torch.tensor(
-                np.array([getattr(stage, name) for stage in self.stages])[model], device="cpu"
-            )
-            for name in ("kept", "share")
-        )
+        stages = [self.stages[m] for m in model]
+        kept = np.array([stage.kept for stage in stages])[:, None, None]
+        share = np.array([stage.share for stage in stages])
         which = np.unique(model)
         shift = np.stack([self.stages[m].shift(x[m]).T for m in which])
         place = np.searchsorted(which, model)
-        support = learner.family.support
+        n_arms, support = share.shape[1], learner.family.support
 
         def finish(output: torch.Tensor, rows: slice) -> torch.Tensor:
-            outcomes = learner.potential_outcome(output, location, scale)
-            by_share = (share[..., None] * outcomes).sort(1).values  # as in `SecondStage.shift`
-            mean = by_share.sum(1, keepdim=True)
-            moved = mean + kept[:, None, None] * (outcomes - mean)
-            moved += torch.as_tensor(shift[..., rows][place], device="cpu")
-            return moved.clamp(*support)
+            outcomes = learner.potential_outcome(output[:, :n_arms], location, scale).numpy()
+            effects = outcomes
+            if self.effects is not None:
+                effects = self.effects.effects(output[:, n_arms:].numpy(), model)
+            finished = moved(outcomes, effects, share, kept, shift[..., rows][place])
+            return torch.from_numpy(finished.clip(*support))
 
         return finish
 

@@ -29,6 +29,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as read_tensors
 from safetensors.numpy import save as write_tensors
 
+from hypercate.effect_networks import EffectUnits
 from hypercate.encoding import Conditions, FeatureEncoder
 from hypercate.encoding.columns import CategoryColumn, NumberColumn
 from hypercate.evidence import Evidence
@@ -52,8 +53,8 @@ _CLASSES = {
     for kind in (
         Fitted, FeatureEncoder, NumberColumn, CategoryColumn, Conditions, Normal, Bernoulli,
         Networks, OutcomeNet, WeighedNets, *LEARNERS.values(), View, LevelMeans, BoostedView, Trees,
-        SecondStage, Effects, Generator, Pretrained, HyperNet, Propensity, Views, Calibration,
-        Choice, Evidence,
+        SecondStage, Effects, EffectUnits, Generator, Pretrained, HyperNet, Propensity, Views,
+        Calibration, Choice, Evidence,
     )
 }  # fmt: skip
 _TYPES = {

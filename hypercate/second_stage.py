@@ -19,9 +19,10 @@ from hypercate.evidence import overlap_weight
 from hypercate.folds import Folds
 from hypercate.nuisance import lightgbm
 from hypercate.nuisance.boosted import MOST_ROWS
-from hypercate.nuisance.views import Views
+from hypercate.outcomes import Normal
 from hypercate.study import Study
 from hypercate.threads import mapped
+from hypercate.train.data import units
 from hypercate.weigh import effect_weights
 
 COMPONENTS = ("networks", "constant", "additive", "pairs")
@@ -81,8 +82,7 @@ class SecondStage:
         effects = np.zeros((len(x), len(self.share)))
         for part in self.parts:
             effects += part.predict(x)
-        by_share = np.sort(effects * self.share, axis=1)  # sums in any order of the arms alike
-        return effects - by_share.sum(axis=1, keepdims=True)
+        return effects - mean_by_share(effects, self.share)
 
     def with_arms(self, place: np.ndarray) -> SecondStage:
         """With the arms in another order."""
@@ -93,6 +93,47 @@ class SecondStage:
         return replace(self, share=self.share[place], parts=parts)
 
 
+def mean_by_share(values: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Mean over the arms, which are on axis 1 and kept; the same in any order of the arms."""
+    return np.sort(values * share, axis=1).sum(axis=1, keepdims=True)
+
+
+def moved(
+    outcomes: np.ndarray,
+    effects: np.ndarray,
+    share: np.ndarray,
+    kept: np.ndarray | float = 1.0,
+    shift: np.ndarray | float = 0.0,
+) -> np.ndarray:
+    """Outcomes of the same mean over the arms, but other effects.
+
+    Parameters
+    ----------
+    outcomes : ndarray, shape (m, n_arms, b)
+    effects : ndarray, shape (m, n_arms, b)
+        Against any reference.
+    share : ndarray, shape (m, n_arms)
+        Of each arm in the mean.
+    kept : ndarray, shape (m, 1, 1), or float
+        Weight of the effects.
+    shift : ndarray, shape (m, n_arms, b), or float
+        What is added, of mean 0 over the arms.
+    """
+    share = share[..., None]
+    return mean_by_share(outcomes, share) + kept * (effects - mean_by_share(effects, share)) + shift
+
+
+def left_alone(share: np.ndarray) -> tuple[SecondStage, ...]:
+    """What leaves the effects as they are, from the arms' shares (n_models, n_arms)."""
+    return tuple(SecondStage(1.0, own, ()) for own in share)
+
+
+def shares(study: Study, folds: Folds) -> np.ndarray:
+    """Share of each arm among the rows that a model learns from: (n_models, n_arms)."""
+    total = (folds.learns * study.weight) @ np.eye(study.n_conditions)[study.condition]
+    return total / total.sum(axis=1, keepdims=True)
+
+
 def networks_alone(n_models: int) -> np.ndarray:
     """Weights (n_models, len(COMPONENTS)) of models without a second stage."""
     return np.eye(1, len(COMPONENTS)).repeat(n_models, axis=0)
@@ -101,8 +142,8 @@ def networks_alone(n_models: int) -> np.ndarray:
 def fit_second_stages(
     study: Study,
     folds: Folds,
-    views: Views,
     propensity: np.ndarray,
+    means: np.ndarray,
     rows: np.ndarray,
     real: np.ndarray,
     outcomes: np.ndarray,
@@ -111,17 +152,16 @@ def fit_second_stages(
 ) -> tuple[tuple[SecondStage, ...], np.ndarray]:
     """Fit the second stage of every model, on the rows that it is not judged on.
 
-    The means that are taken from the outcome are those of the boosted trees that the model reads,
-    grown without the row's part. What the stop rows weigh was fitted without them.
+    What the stop rows weigh was fitted without them.
 
     Parameters
     ----------
     study : Study
     folds : Folds
-    views : Views
-        With trees.
     propensity : ndarray, shape (n, n_arms)
         Cross-fitted.
+    means : ndarray, shape (n_models, n, n_arms)
+        Mean outcomes that are taken out of the outcome, as `hypercate.nuisance.means` gives them.
     rows : ndarray of int64, shape (n_models, b)
         Stop rows of each model.
     real : ndarray of bool, shape (n_models, b)
@@ -138,11 +178,12 @@ def fit_second_stages(
     stages : tuple of SecondStage, length n_models
     weights : ndarray of float64, shape (n_models, len(COMPONENTS))
     """
-    by_arm = np.eye(study.n_conditions)[study.condition]
-    apart = by_arm - propensity
+    apart = np.eye(study.n_conditions)[study.condition] - propensity
+
+    scale = units(study, folds.learns, Normal())[1]
 
     def fit(m: int) -> tuple[list[Effects], list[Effects]]:
-        problem = _Problem(study, folds, propensity, *views.mean_outcomes(m), seed)
+        problem = _Problem(study, folds, propensity, means[m], float(scale[m]), seed)
         return problem.effects(folds.fits[m]), problem.effects(folds.learns[m])
 
     tried, last = zip(*mapped(fit, range(folds.n_models), n_jobs), strict=True)
@@ -159,16 +200,14 @@ def fit_second_stages(
         study.cluster[rows],
         overlap_weight(propensity)[rows],
     )  # fmt: skip
-    stages = []
+    stages, share = [], shares(study, folds)
     for m, (kept, *others) in enumerate(weights):
-        learned = folds.learns[m]
-        total = study.weight[learned] @ by_arm[learned]
         parts = tuple(
             replace(part, factor=float(part.factor * weight))
             for part, weight in zip(last[m], others, strict=True)
             if weight > 0
         )
-        stages.append(SecondStage(float(kept), total / total.sum(), parts))
+        stages.append(SecondStage(float(kept), share[m], parts))
     return tuple(stages), weights
 
 

@@ -33,19 +33,36 @@ class Candidates:
     inputs: list[str]
 
     @classmethod
-    def of(cls, generation: str, sharing: str, inputs: str, uncertainty: str) -> Candidates:
+    def of(
+        cls,
+        generation: str,
+        sharing: str,
+        inputs: str,
+        uncertainty: str,
+        of_learner: str | None = None,
+    ) -> Candidates:
         """All pairs that the estimator's parameters allow.
 
-        Where draws differ by a perturbation of the generator alone, ``"auto"`` leaves out
-        independent arms, which it does not reach.
+        `of_learner` is the one degree that a learner stands for, if it does. Where draws differ by
+        a perturbation of the generator alone, ``"auto"`` leaves out independent arms, which it does
+        not reach.
         """
         degrees: tuple[str, ...] = TRIED_DEGREES if sharing == "auto" else (sharing,)
         if uncertainty in PERTURBATIONS:
             degrees = tuple(name for name in degrees if name != "independent")
         if generation == "none":
             degrees = ("none",)
+        if of_learner is not None:
+            degrees = (of_learner,)
         pairs = product(degrees, INPUTS if inputs == "auto" else (inputs,))
         return cls(*map(list, zip(*pairs, strict=True)))
+
+    def of_effects(self, n_effects: int) -> Candidates:
+        """For networks of effects: a single one shares with none, so that one degree will do."""
+        if n_effects > 1 or len(set(self.sharing)) == 1:
+            return self
+        inputs = list(dict.fromkeys(self.inputs))
+        return Candidates(["weak"] * len(inputs), inputs)
 
     @property
     def need_trees(self) -> bool:

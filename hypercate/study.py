@@ -21,6 +21,7 @@ from hypercate.encoding import (
 from hypercate.encoding.checks import as_array, as_labels, as_vector, listed, warn
 from hypercate.encoding.fingerprints import combined, fingerprints
 from hypercate.encoding.frames import hash_labels
+from hypercate.encoding.propensities import check_propensity
 from hypercate.outcomes import Family, family_of
 from hypercate.outcomes.reading import read_outcome
 
@@ -85,6 +86,8 @@ class Encoded:
         Of each given row's covariates, and of these with its arm.
     index_hash : ndarray of uint64, shape (n_given,), or None
         Of the labels of the rows given, by `hash_labels`; None if X was no pandas frame.
+    propensity : ndarray of float64, shape (n, n_conditions), or None
+        Known probabilities of the conditions, in the canonical order.
     """
 
     study: Study
@@ -94,6 +97,7 @@ class Encoded:
     used: np.ndarray
     fingerprint: np.ndarray
     index_hash: np.ndarray | None
+    propensity: np.ndarray | None
 
 
 def read_study(
@@ -102,6 +106,7 @@ def read_study(
     treatment: Any,
     sample_weight: Any,
     groups: Any,
+    propensity: Any,
     control: Any,
     outcome: str,
 ) -> Encoded:
@@ -132,6 +137,8 @@ def read_study(
     _check_order(labels, conditions.labels)
     family = family_of(labels, outcome, weight)
     given = conditions.positions(treatment)
+    if propensity is not None:
+        propensity = check_propensity(propensity, n, conditions, index)[used]
     position = given[used]
     _check_support(position, conditions.labels)
     conditions = conditions.in_order_of(position)
@@ -156,6 +163,7 @@ def read_study(
         used,
         np.column_stack([fingerprint, combined([fingerprint, given])]),
         None if index is None else hash_labels(index),
+        None if propensity is None else propensity[:, np.argsort(conditions.place)],
     )
 
 

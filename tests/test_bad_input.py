@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.exceptions import DataConversionWarning, NotFittedError
+from sklearn.linear_model import Ridge
 
 from hypercate import HyperCATE
 
@@ -275,12 +276,14 @@ NAMES = (
     "second_stage",
 )
 WIDTHS = ("hypernet_hidden", "outcome_hidden")
+MODELS = ("model_propensity", "model_outcome")
 FLAGS = ("spectral_norm", "calibrate", "verbose")
 BAD_PARAMETERS = [
     *((name, value) for name in INTEGERS for value in (0, -1, 2.5, "3", None, [2], True)),
     *((name, value) for name in NAMES for value in ("unknown", "", None, 1, True, ["t"])),
     *((name, value) for name in WIDTHS for value in ((), (0,), (8, -1), (2.5,), ("8",), (None,))),
     *((name, value) for name in WIDTHS for value in (8, "88", None, (True,), {8}, ((8,),))),
+    *((name, value) for name in MODELS for value in ("ridge", 1, True, {}, Ridge)),
     *(("hypernet_dropout", value) for value in (-0.1, 1.0, 1.5, np.nan, "0.1", None)),
     *(("hypernet_noise", value) for value in (-0.1, np.nan, np.inf, "0.1", None)),
     *(("learning_rate", value) for value in (0, -1e-3, np.nan, np.inf, "0.1", None)),

@@ -17,6 +17,7 @@ from hypercate.generator.generation import cut
 from hypercate.generator.hypernetwork import PERTURBATIONS, HyperNet
 from hypercate.generator.initialization import start_scale
 from hypercate.generator.outcome_net import OutcomeNet
+from hypercate.generator.profiles import PROFILES
 
 quick = settings(max_examples=40, deadline=None, derandomize=True)
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
@@ -119,7 +120,10 @@ def slow_weights(shape, params, buffers, draw=None):
     for i in range(len(next(iter(params.values())))):
         for arm in range(shape.n_arms):
             if "apart" in buffers and buffers["apart"][i].any():
-                theta.extend(params["own"][i, arm] * buffers["apart"][i])
+                own = params["own"][i, arm] * buffers["apart"][i]
+                if "common" in params and shape.generation == "none":
+                    own = own + params["common"][i] * buffers["scale"][i]
+                theta.extend(own)
                 continue
             values = emitted(i, arm)
             for w in range(shape.net.n_weights):
@@ -790,3 +794,37 @@ class TestInitialization:
             for name, tensor in mine.items():
                 assert theirs[name].dtype == torch.float32, name
                 assert torch.equal(tensor, theirs[name]), name
+
+
+class TestPlainNetworksThatShare:
+    """Without a generator, arms own what may depart and share the rest."""
+
+    @pytest.mark.parametrize("name", ["s", "tarnet", "intercept"])
+    def test_arms_differ_where_the_profile_lets_them(self, name):
+        shape = hypernet(generation="none", n_arms=3)
+        profile = PROFILES[name](len(shape.net.layers))
+        scale = torch.ones(2, shape.net.n_inputs)
+        params, buffers = shape.init([profile] * 2, scale, torch.Generator().manual_seed(0))
+        params = {key: tensor + 1 for key, tensor in params.items()}  # biases start at 0
+        params["own"] += torch.arange(3)[:, None]
+        theta = shape.generate(params, buffers)
+        differ = (theta != theta[:, :1]).any(1).all(0)
+        assert torch.equal(differ, profile.departure(shape.net) > 0)
+        assert torch.equal(theta[:, 0, ~differ], params["common"][:, ~differ])
+
+    @pytest.mark.parametrize("device", DEVICES)
+    def test_weights_and_gradients_agree_with_a_slow_loop(self, device):
+        shape = hypernet(generation="none", n_arms=3)
+        profile = PROFILES["tarnet"](len(shape.net.layers))
+        scale = 0.5 + torch.rand(2, shape.net.n_inputs, generator=torch.Generator().manual_seed(1))
+        params, buffers = shape.init([profile] * 2, scale, torch.Generator().manual_seed(0))
+        slow_params = double(params, requires_grad=True)
+        slow = slow_weights(shape, slow_params, double(buffers))
+        toward = torch.randn(slow.shape, generator=torch.Generator().manual_seed(2)).double()
+        (slow * toward).sum().backward()
+        fast_params = {k: v.detach().to(device).requires_grad_() for k, v in double(params).items()}
+        fast = shape.generate(fast_params, {k: v.to(device) for k, v in double(buffers).items()})
+        (fast * toward.to(device)).sum().backward()
+        torch.testing.assert_close(fast.cpu(), slow)
+        for name, param in fast_params.items():
+            torch.testing.assert_close(param.grad.cpu(), slow_params[name].grad)

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LinearRegression
 
 from hypercate import HyperCATE
 from hypercate.folds import Folds
@@ -36,7 +37,7 @@ def fit(X, y, arm, groups=None, **changed):
 
 def folds_of(est, X, y, arm, groups=None):
     """The folds of a fit, drawn anew from its seed."""
-    study = read_study(X, y, arm, None, groups, est.control, est.outcome).study
+    study = read_study(X, y, arm, None, groups, None, est.control, est.outcome).study
     n_parts = max(3, round(1 / est.validation_fraction))
     return Folds.of(study.condition, n_parts, est.n_members, est.fitted_.seed, study.cluster)
 
@@ -78,18 +79,21 @@ def alike(value, other):
 def of_model(est, m):
     """All of a fit that belongs to one model, part by part."""
     fitted = est.fitted_
-    networks, generator = fitted.networks, fitted.generator
+    networks, effects = fitted.networks, fitted.networks.effects
     parts = {
         "theta": networks.theta[m],
         "location": networks.location[m],
         "scale": networks.scale[m],
         "view": networks.views[m],
         "stage": networks.stages[m] if networks.stages else None,
-        **{f"params {name}": values[m] for name, values in generator.params.items()},
-        **{f"buffers {name}": values[m] for name, values in generator.buffers.items()},
+        "unit of effects": (effects.location[m], effects.scale[m]) if effects else None,
     }
-    if not generator.buffers.get("apart", np.zeros(m + 1))[m].any():
-        parts = {name: part for name, part in parts.items() if name not in _OF_OWN_WEIGHTS}
+    for i, generator in enumerate(fitted.generators):
+        own = generator.buffers.get("apart", np.zeros(m + 1))[m].any()
+        for kind, tensors in (("params", generator.params), ("buffers", generator.buffers)):
+            for name, values in tensors.items():
+                if own or f"{kind} {name}" not in _OF_OWN_WEIGHTS:
+                    parts[f"{kind} {name} {i}"] = values[m]
     return parts
 
 
@@ -182,6 +186,9 @@ WAYS = [
     {"inputs": "raw", "spectral_norm": True},
     {"inputs": "raw", "hypernet_dropout": 0.3},
     {"inputs": "raw", "hypernet_noise": 0.5},
+    *({"learner": name, "inputs": "raw"} for name in ("s", "tarnet", "x", "ra", "dr", "r")),
+    {"learner": "dr", "inputs": "auto"},
+    {"learner": "r", "model_outcome": LinearRegression()},
 ]
 
 

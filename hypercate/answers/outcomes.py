@@ -67,10 +67,11 @@ class Outcomes:
     def weights_(self) -> pd.DataFrame:
         choice = self._known("weights_").choice
         kept, constant, *boosted = choice.effects.T
+        emitted = choice.emitted * (self.fitted_.networks.effects is None)
         table = pd.DataFrame(
             {
-                "trained": kept * (1 - choice.emitted),
-                "emitted": kept * choice.emitted,
+                "trained": kept * (1 - emitted),
+                "emitted": kept * emitted,
                 "constant": constant,
                 "boosted": sum(boosted),
             }
@@ -87,14 +88,8 @@ class Outcomes:
     @property
     def n_parameters_(self) -> dict[str, int]:
         fitted = self._known("n_parameters_")
-        generator, choice = fitted.generator, fitted.choice
-        generated = len(fitted.conditions.labels) * fitted.networks.n_generated
-        if generator is None:
-            return {"trained": 0, "generated": generated}
-        names = np.array(choice.sharing)[choice.chosen]
-        owned = generator.hypernet.generation == "none" or bool((names == "independent").all())
-        params = generator.params.items()
-        trained = sum(p[0].size for name, p in params if (name == "own") == owned)
+        trained = sum(generator.n_parameters for generator in fitted.generators)
+        generated = fitted.networks.theta.shape[1] * fitted.networks.n_generated
         return {"trained": trained, "generated": generated}
 
     def predict_outcomes(self, X: Any) -> np.ndarray:

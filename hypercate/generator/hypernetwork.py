@@ -4,7 +4,8 @@
 
 ``scale`` is how strongly a network sees each input (1 for all but the first layer's weights), and
 is contained in ``departure``, how far the arms may depart from one another. A network whose arms
-share nothing has ``theta[k] = apart * own[k]`` instead.
+share nothing has ``theta[k] = apart * own[k]`` instead; without a generator, arms own the weights
+that may depart, and share the others.
 
 Every tensor has a leading axis of independent networks (ensemble members by degrees of sharing),
 so that all of them are one batched product. A `HyperNet` is only a shape; its tensors travel in
@@ -47,7 +48,7 @@ class HyperNet:
         The network whose weights are generated.
     n_arms : int
     generation : {"chunk", "component", "once", "none"}
-        ``"none"`` has no generator: each arm owns its weights.
+        ``"none"`` has no generator: each arm owns the weights that may depart.
     n_chunks, n_heads, embedding_dim : int
         A head emits its own segment of a piece from its own share of the last hidden layer.
     hidden : tuple of int
@@ -93,8 +94,8 @@ class HyperNet:
         Parameters
         ----------
         sharing : sequence of Profile, length nets
-            How far each network lets its arms depart from one another; all own their weights with
-            ``generation="none"``.
+            How far each network lets its arms depart from one another. With
+            ``generation="none"`` arms own what may depart, however far.
         input_scale : Tensor, shape (nets, n_inputs)
             Factor of each input; 0 hides it.
         generator : torch.Generator
@@ -114,11 +115,15 @@ class HyperNet:
         owned = torch.tensor([profile.owned for profile in sharing], device="cpu")[:, None]
         apart = scale.clone()
         apart[:, -1] *= torch.tensor([profile.intercept for profile in sharing], **_CPU)
-        if self.generation == "none":
-            own = normal(self.n_arms, net.n_weights, std=start_scale(net))
-            return {"own": own}, {"apart": apart}
-
         departure = torch.stack([profile.departure(net) for profile in sharing])
+        if self.generation == "none":
+            own = {"own": normal(self.n_arms, net.n_weights, std=start_scale(net))}
+            departs = owned | (departure > 0)
+            if departs.all():
+                return own, {"apart": apart}
+            own["common"] = normal(net.n_weights, std=start_scale(net))
+            return own, {"apart": departs * apart, "scale": ~departs * scale}
+
         params = {
             "common": normal(net.n_weights, std=start_scale(net)),
             "arms": normal(self.n_arms, self.embedding_dim),
@@ -203,7 +208,10 @@ class HyperNet:
         Tensor, shape (nets, n_arms, n_weights)
         """
         if self.generation == "none":
-            return params["own"] * buffers["apart"][:, None]
+            own = params["own"] * buffers["apart"][:, None]
+            if "common" in params:
+                own = own + (buffers["scale"] * params["common"])[:, None]
+            return own
         drawn = drawn or {}
         hidden = unit_rms(params["arms"]) @ self.matrix(params, buffers, "arm_matrix")
         if "noise" in drawn:

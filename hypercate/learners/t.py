@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -22,9 +23,16 @@ class TLearner:
     ----------
     family : Family
         Of the outcome.
+
+    Attributes
+    ----------
+    degree : str or None
+        The one degree of sharing that the learner stands for; None where all can be tried.
     """
 
     family: Family
+
+    degree: ClassVar[str | None] = None
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """Factual loss, elementwise."""

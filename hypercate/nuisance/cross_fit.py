@@ -8,7 +8,8 @@ part m alone. Both parts are interchangeable, so K parts need K (K + 1) / 2 fits
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol, TypeVar
+from functools import partial
+from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -24,6 +25,7 @@ class Nuisance(Protocol):
 
 
 N = TypeVar("N", bound=Nuisance)
+Pair: TypeAlias = tuple[int, int, int]
 
 
 def cross_fit(
@@ -46,27 +48,60 @@ def cross_fit(
         Of each model, fitted on all rows that it is not judged on.
     predicted : ndarray of float64, shape (n_models, n, c)
     """
-    whole = [divmod(m, folds.n_parts) for m in range(folds.n_models)]
+    pairs = pairs_of(folds)
+
+    def fit_one(pair: Pair) -> tuple[N, np.ndarray]:
+        nuisance = fit(np.flatnonzero(~in_pair(folds, pair)))
+        return nuisance, nuisance.predict(x[in_pair(folds, pair)])
+
+    fitted = dict(zip(pairs, mapped(fit_one, pairs, n_jobs), strict=True))
+    nuisances = [
+        fitted[partition, part, part][0]
+        for partition, part in map(partial(_part_of, folds), range(folds.n_models))
+    ]
+    return nuisances, of_models(folds, {pair: values for pair, (_, values) in fitted.items()})
+
+
+def pairs_of(folds: Folds) -> list[Pair]:
+    """Partition and parts that one nuisance is fitted without, for all that models read."""
     pairs = {
         (partition, min(part, other), max(part, other)): None
-        for partition, part in whole
+        for partition, part in map(partial(_part_of, folds), range(folds.n_models))
         for other in range(folds.n_parts)
     }
+    return list(pairs)
 
-    def fit_one(pair: tuple[int, int, int]) -> tuple[N, np.ndarray, np.ndarray]:
-        partition, part, other = pair
-        of_row = folds.part[partition]
-        nuisance = fit(np.flatnonzero((of_row != part) & (of_row != other)))
-        rows = np.flatnonzero((of_row == part) | (of_row == other))
-        return nuisance, rows, nuisance.predict(x[rows])
 
-    fitted = mapped(fit_one, pairs, n_jobs)
-    by_pair = dict(zip(pairs, fitted, strict=True))
-    n_outputs = fitted[0][2].shape[1]
-    predicted = np.empty((folds.n_models, len(x), n_outputs))
-    for m, (partition, part) in enumerate(whole):
+def in_pair(folds: Folds, pair: Pair) -> np.ndarray:
+    """Rows that are in either part: bool, shape (n,)."""
+    partition, part, other = pair
+    of_row = folds.part[partition]
+    return (of_row == part) | (of_row == other)
+
+
+def of_models(folds: Folds, by_pair: dict[Pair, np.ndarray]) -> np.ndarray:
+    """What each model reads, from what nuisances predict at the rows of their pair.
+
+    Parameters
+    ----------
+    folds : Folds
+    by_pair : dict of ndarray, shape (n_in_pair, c)
+
+    Returns
+    -------
+    ndarray of float64, shape (n_models, n, c)
+    """
+    some = next(iter(by_pair.values()))
+    predicted = np.empty((folds.n_models, len(folds.condition), some.shape[1]))
+    for m in range(folds.n_models):
+        partition, part = _part_of(folds, m)
         for other in range(folds.n_parts):
-            _, rows, values = by_pair[partition, min(part, other), max(part, other)]
-            there = folds.part[partition, rows] == other
-            predicted[m, rows[there]] = values[there]
-    return [by_pair[partition, part, part][0] for partition, part in whole], predicted
+            pair = partition, min(part, other), max(part, other)
+            there = folds.part[partition] == other
+            predicted[m, there] = by_pair[pair][there[in_pair(folds, pair)]]
+    return predicted
+
+
+def _part_of(folds: Folds, m: int) -> tuple[int, int]:
+    """Partition of a model, and the part that it is judged on."""
+    return divmod(m, folds.n_parts)

@@ -104,7 +104,7 @@ class Propensity:
             by the rescaling alone, at most one part in fifty).
         """
         log_odds = self.views.log_odds(x, self.share)
-        return _floored(_pooled(log_odds, self.intercepts, self.slopes), self.share)
+        return floored(_pooled(log_odds, self.intercepts, self.slopes), self.share)
 
 
 def fit_propensity(
@@ -152,7 +152,7 @@ def fit_propensity(
         rows = part == held
         log_odds[:, rows] = models.log_odds(x[rows], share)
     intercepts, slopes = _pool(log_odds[:, grown], arm[grown], stands_for, share)
-    cross_fitted = _floored(_pooled(log_odds, intercepts, slopes), share)
+    cross_fitted = floored(_pooled(log_odds, intercepts, slopes), share)
     own = cross_fitted[np.arange(len(arm)), arm]
     gain = np.bincount(folds.cluster, weight / weight.sum() * np.log(own / share[arm]))
     if gain.sum() <= np.sqrt(len(gain)) * gain.std():
@@ -243,6 +243,7 @@ def _pooled(log_odds: np.ndarray, intercepts: np.ndarray, slopes: np.ndarray) ->
     return softmax(intercepts + np.tensordot(slopes, log_odds, 1), axis=1)
 
 
-def _floored(probability: np.ndarray, share: np.ndarray) -> np.ndarray:
+def floored(probability: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Probabilities (n, n_conditions), none below about `FLOOR` times the arm's share."""
     raised = np.maximum(probability, FLOOR * share)
     return raised / raised.sum(axis=1, keepdims=True)

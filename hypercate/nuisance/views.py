@@ -64,19 +64,6 @@ class Views:
         """How many of them are means of levels."""
         return self.n_last - self.n_boosted
 
-    def mean_outcomes(self, m: int) -> tuple[np.ndarray, float]:
-        """What a model's trees predict at the training rows (n, n_arms), and the outcome's scale.
-
-        Raises
-        ------
-        ValueError
-            If the models read no trees.
-        """
-        view = self.views[m].boosted
-        if view is None:
-            raise ValueError("models that read no trees know no mean outcomes")
-        return view.mean_outcomes(self.inputs[m, :, self.n_levels :]), view.trees.scale
-
 
 def model_views(study: Study, folds: Folds, need_trees: bool, seed: int, n_jobs: int) -> Views:
     """Fit what each model of the ensemble reads, inside that model.

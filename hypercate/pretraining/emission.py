@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -100,45 +101,107 @@ def emit(
     seed : int, optional
         Of draws from the posterior distribution, a hundred over all models; none without.
     """
-    emitter = pretrained(device)
-    n_units = emitter.shape["n_units"]
-    n_models, n_arms = folds.n_models, study.n_conditions
+    n_models = folds.n_models
     n_draws = -(-_DRAWS // n_models) if seed is not None else 0
     n_inputs = study.x.shape[1] + views.n_last
     read = _read(study, views)
-    numbers = torch.as_tensor(study.x[:, study.n_codes == 0], device=device)
-    levels = torch.as_tensor(views.inputs[..., : views.n_levels], device=device)
-    arm = F.one_hot(torch.as_tensor(study.condition, device=device), n_arms)
     generator = torch.Generator("cpu").manual_seed(seed or 0)
-    location, scale = units(study, folds, _STANDARD)
-    target = torch.as_tensor(
-        _STANDARD.target(study.y, location[:, None], scale[:, None]), device=device
-    )
-    n_features = 1 + len(read) + n_units
-    elements = n_models * n_arms * n_features * max(len(study.y), 2 * n_features)
-    n_blocks = min(n_models, -(-elements // _BLOCK_ELEMENTS))
+    levels = views.inputs[..., : views.n_levels]
     blocks = []
-    for models in np.array_split(np.arange(n_models), n_blocks):
-        weight = np.where(seen[models], study.weight, 0.0)
-        weight /= weight.sum(axis=1, keepdims=True) / (weight > 0).sum(axis=1, keepdims=True)
-        x = torch.cat([numbers.expand(len(models), -1, -1), levels[models]], 2)
-        in_arm = torch.as_tensor(weight, dtype=torch.float32, device=device)[..., None] * arm
-        with threads_for(elements // n_blocks):
-            emitted, widening = _emit(emitter, x, in_arm, target[models], study, learner)
-            coef = emitted.last.coef
-            drawn = coef.new_empty(0, *coef.shape)
-            if n_draws:
-                drawn = coef + emitted.last.draw(n_draws, generator) * widening[:, None, None]
-            blocks.append((*map(emitted.weights, (coef, drawn)), emitted.noise))
+    for _, emitted, widening in _emitted(
+        study, learner, levels, seen, units(study, folds.learns, _STANDARD), device
+    ):
+        coef = emitted.last.coef
+        drawn = coef.new_empty(0, *coef.shape)
+        if n_draws:
+            drawn = coef + emitted.last.draw(n_draws, generator) * widening[:, None, None]
+        blocks.append((*map(emitted.weights, (coef, drawn)), emitted.noise))
     theta, drawn, noise = (
         torch.cat([block[part].cpu() for block in blocks], dim)
         for part, dim in enumerate((0, 1, 0))
     )
-    theta, drawn = (
-        _with_unread(weights, read, n_inputs, n_units + 2) for weights in (theta, drawn)
-    )
-    net = OutcomeNet(n_inputs, (n_units + 2,), "silu")
+    width = pretrained(device).shape["n_units"] + 2
+    theta, drawn = (_with_unread(weights, read, n_inputs, width) for weights in (theta, drawn))
+    net = OutcomeNet(n_inputs, (width,), "silu")
     return Emission(net, theta, drawn, noise.numpy().astype(np.float64), SHA256)
+
+
+def emitted_outcomes(
+    study: Study, learner: TLearner, seen: np.ndarray, device: torch.device
+) -> np.ndarray:
+    """Potential outcomes at all rows, by networks that are emitted from some of them.
+
+    Parameters
+    ----------
+    study : Study
+        Without covariates that are codes of levels.
+    learner : TLearner
+    seen : ndarray of bool, shape (m, n)
+        Rows that each of m sets of networks is emitted from.
+    device : torch.device
+
+    Returns
+    -------
+    ndarray of float64, shape (m, n, n_arms)
+    """
+    of_standard = units(study, seen, _STANDARD)
+    location, scale = (
+        torch.as_tensor(part, device="cpu")[:, None, None]
+        for part in units(study, seen, learner.family)
+    )
+    no_levels = np.empty((*seen.shape, 0), dtype=np.float32)
+    outcomes = [
+        learner.potential_outcome(emitted.outcomes(x).cpu(), location[some], scale[some])
+        for (some, x), emitted, _ in _emitted(study, learner, no_levels, seen, of_standard, device)
+    ]
+    return torch.cat(outcomes).numpy()
+
+
+def _emitted(
+    study: Study,
+    learner: TLearner,
+    levels: np.ndarray,
+    seen: np.ndarray,
+    unit: tuple[np.ndarray, np.ndarray],
+    device: torch.device,
+) -> Iterator[tuple[tuple[np.ndarray, Tensor], Emitted, Tensor]]:
+    """Some of the networks that are emitted from rows seen, with what they read, at a time.
+
+    Parameters
+    ----------
+    levels : ndarray, shape (m, n, n_levels)
+        Means of levels.
+    seen : ndarray of bool, shape (m, n)
+    unit : location, scale : ndarray, shape (m,)
+        Of the outcomes that are read.
+
+    Yields
+    ------
+    which, x : ndarray of int64, shape (b,), and Tensor, shape (b, n, n_read)
+    emitted : Emitted
+    widening : Tensor, shape (b,)
+        Factors of draws of their coefficients.
+    """
+    emitter = pretrained(device)
+    m, n_arms = len(seen), study.n_conditions
+    location, scale = unit
+    numbers = torch.as_tensor(study.x[:, study.n_codes == 0], device=device)
+    by_model = torch.as_tensor(levels, device=device)
+    arm = F.one_hot(torch.as_tensor(study.condition, device=device), n_arms)
+    target = torch.as_tensor(
+        _STANDARD.target(study.y, location[:, None], scale[:, None]), device=device
+    )
+    n_features = 1 + numbers.shape[1] + by_model.shape[2] + emitter.shape["n_units"]
+    elements = m * n_arms * n_features * max(len(study.y), 2 * n_features)
+    n_blocks = min(m, -(-elements // _BLOCK_ELEMENTS))
+    for some in np.array_split(np.arange(m), n_blocks):
+        weight = np.where(seen[some], study.weight, 0.0)
+        weight /= weight.sum(axis=1, keepdims=True) / (weight > 0).sum(axis=1, keepdims=True)
+        x = torch.cat([numbers.expand(len(some), -1, -1), by_model[some]], 2)
+        in_arm = torch.as_tensor(weight, dtype=torch.float32, device=device)[..., None] * arm
+        with threads_for(elements // n_blocks):
+            emitted, widening = _emit(emitter, x, in_arm, target[some], study, learner)
+            yield (some, x), emitted, widening
 
 
 @torch.no_grad()

@@ -53,11 +53,11 @@ def emit_ensemble(
         )
     n_models = folds.n_models
     emission = emit(study, folds, learner, views, folds.learns, device, seed)
-    location, scale = units(study, folds, learner.family)
+    location, scale = units(study, folds.learns, learner.family)
     return Ensemble(
         emission.net,
         learner,
-        None,
+        (),
         emission.theta,
         None,
         emission.deviations(),
@@ -74,4 +74,5 @@ def emit_ensemble(
         ),
         emission,
         (),
+        None,
     )

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hypercate.folds import Folds
 from hypercate.outcomes import Family
 from hypercate.study import Study
 
@@ -40,13 +39,19 @@ class Data:
         return torch.cat([self.x[rows], self.view[model[:, None], rows]], dim=2)
 
 
-def units(study: Study, folds: Folds, family: Family) -> tuple[np.ndarray, np.ndarray]:
-    """Location and scale of each model's target, from the rows that it is not judged on.
+def units(study: Study, seen: np.ndarray, family: Family) -> tuple[np.ndarray, np.ndarray]:
+    """Location and scale of each model's target, from the rows that it has seen.
+
+    Parameters
+    ----------
+    study : Study
+    seen : ndarray of bool, shape (n_models, n)
+    family : Family
 
     Returns
     -------
     location, scale : ndarray of float64, shape (n_models,)
     """
-    each = [family.unit(study.y[~judged], study.weight[~judged]) for judged in folds.judges]
+    each = [family.unit(study.y[some], study.weight[some]) for some in seen]
     location, scale = np.array(each, dtype=np.float64).T
     return location, scale

@@ -109,6 +109,9 @@ def families_of(
         One or both; together they have every network once.
     """
     some = next(iter(params.values()))
+    if hypernet.generation == "none":
+        every = torch.arange(len(some), device=some.device)
+        return [Family(hypernet, every, params, buffers, learning_rate, weight_decay)]
     apart = torch.zeros(len(some), dtype=torch.bool, device=some.device)
     if "apart" in buffers:
         apart = buffers["apart"].any(1)

@@ -1,0 +1,19 @@
+"""The S-learner: one network for all arms, with the arm among its inputs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hypercate.learners.t import TLearner
+
+
+@dataclass(frozen=True)
+class SLearner(TLearner):
+    """Arms share all weights but the first hidden layer's bias.
+
+    That is a single network that reads an indicator of each arm beside the covariates (Künzel et
+    al., 2019, PNAS, equation 3).
+    """
+
+    degree: ClassVar[str | None] = "s"

@@ -1,0 +1,124 @@
+"""Networks of every model: searched for, chosen, and trained from two random starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hypercate.folds import Folds
+from hypercate.generator.hypernetwork import HyperNet, Tensors
+from hypercate.generator.profiles import Profile
+from hypercate.train.data import Data
+from hypercate.train.loop import Found, search, train
+from hypercate.train.run import Loss, Schedule
+
+_LONGER = 2  # times as many epochs as its longest search, at most, until a model fits as closely
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Trained networks, on the CPU but for what the search left.
+
+    Attributes
+    ----------
+    hypernet : HyperNet
+    found : Found
+    chosen : ndarray of int, shape (n_models,)
+        The candidate that each model took.
+    params, buffers : dict of Tensor
+        Of the models' hypernetworks.
+    theta : Tensor, shape (n_models, n_arms, n_weights)
+    second : Tensor, shape (n_models, n_arms, n_weights)
+        From another random start.
+    """
+
+    hypernet: HyperNet
+    found: Found
+    chosen: np.ndarray
+    params: Tensors
+    buffers: Tensors
+    theta: Tensor
+    second: Tensor
+
+    @property
+    def searched(self) -> Tensor:
+        """What the chosen candidates were when they did best on their stop rows."""
+        return self.found.theta[np.arange(len(self.chosen)), self.chosen]
+
+
+def fit_networks(
+    hypernet: HyperNet,
+    data: Data,
+    folds: Folds,
+    sharing: list[Profile],
+    input_scale: Tensor,
+    choose: Callable[[Found], np.ndarray],
+    loss: Loss,
+    schedule: Schedule,
+    seed: int,
+    verbose: bool,
+) -> Trained:
+    """Try every candidate of every model on its fit rows, and train the chosen one on all.
+
+    Parameters
+    ----------
+    hypernet : HyperNet
+    data : Data
+    folds : Folds
+    sharing : list of Profile, length n_candidates
+    input_scale : Tensor, shape (n_models * n_candidates, n_inputs)
+    choose : callable
+        From what the search found to the candidate of each model.
+    loss : callable
+        Elementwise, of the networks' output and the target.
+    schedule : Schedule
+    seed : int
+    verbose : bool
+    """
+    n_models = folds.n_models
+    found = search(
+        hypernet,
+        data,
+        sharing * n_models,
+        input_scale,
+        folds.fit,
+        folds.stop,
+        loss,
+        schedule,
+        seed,
+        verbose,
+    )
+    chosen = choose(found)
+    models = np.arange(n_models)
+    nets = models * len(sharing) + chosen
+    starts = [
+        hypernet.init(sharing * n_models, input_scale, torch.Generator("cpu").manual_seed(start))
+        for start in (seed, seed + 1)  # the first is the search's
+    ]
+    params, buffers = train(
+        hypernet,
+        data,
+        np.tile(models, 2),
+        (
+            {name: torch.cat([p[name][nets] for p, _ in starts]) for name in starts[0][0]},
+            {name: torch.cat([b[name][nets] for _, b in starts]) for name in starts[0][1]},
+        ),
+        np.tile(found.target[models, chosen], 2),
+        np.tile(_LONGER * found.n_epochs.max(axis=1), 2),
+        folds.train,
+        loss,
+        schedule,
+        seed + 1,
+        verbose,
+    )
+    hypernet.advance_spectral(params, buffers, n_steps=100)
+    with torch.no_grad():
+        theta = hypernet.generate(params, buffers)
+    params, buffers = (
+        {name: tensor[:n_models] for name, tensor in part.items()} for part in (params, buffers)
+    )
+    return Trained(hypernet, found, chosen, params, buffers, theta[:n_models], theta[n_models:])
