@@ -124,10 +124,10 @@ class HyperCATE(Answers, BaseEstimator):
         How far arms may depart from one another. ``"intercept"``: only by a constant; ``"s"``: by
         the first bias, as with an indicator of the arm; ``"tarnet"``: in the last half of the
         layers; ``"strong"``, ``"moderate"``, ``"weak"``: in every layer, more with depth;
-        ``"independent"``: their networks share nothing. ``"auto"`` tries intercept, moderate, weak
-        and independent, and every member takes the one with the smallest factual loss on its own
-        stop rows. Effects are constant unless others do better by half a standard error there, and
-        arms share unless sharing is worse by as much.
+        ``"independent"``: their networks share nothing. ``"auto"`` tries intercept and weak, and
+        independent if there are more than two arms, and every member takes the one with the
+        smallest factual loss on its own stop rows. Effects are constant unless others do better by
+        half a standard error there, and arms share unless sharing is worse by as much.
     inputs : {"auto", "raw", "boosted"}, default="auto"
         How the networks see the covariates. ``"raw"``: encoded, all alike. ``"boosted"``: each
         scaled by its importance in boosted trees, with the trees' cross-fitted predictions of
@@ -425,6 +425,7 @@ class HyperCATE(Answers, BaseEstimator):
             self.sharing,
             self.inputs,
             self.uncertainty,
+            study.n_conditions,
             LEARNERS[self.learner].degree,
         )
         trees = candidates.need_trees and self.effort != "instant"

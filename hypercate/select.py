@@ -15,7 +15,7 @@ from hypercate.generator.profiles import Profile, profiles
 from hypercate.nuisance.views import Views
 from hypercate.train.loop import Found
 
-TRIED_DEGREES = ("intercept", "moderate", "weak", "independent")
+TRIED_DEGREES = ("intercept", "weak", "independent")  # the last among more than two arms
 INPUTS = ("raw", "boosted")
 LEAST_GAIN = 0.5  # standard errors by which effects that differ have to pay
 
@@ -39,16 +39,17 @@ class Candidates:
         sharing: str,
         inputs: str,
         uncertainty: str,
+        n_arms: int,
         of_learner: str | None = None,
     ) -> Candidates:
         """All pairs that the estimator's parameters allow.
 
-        `of_learner` is the one degree that a learner stands for, if it does. Where draws differ by
-        a perturbation of the generator alone, ``"auto"`` leaves out independent arms, which it does
-        not reach.
+        `of_learner` is the one degree that a learner stands for, if it does. ``"auto"`` leaves out
+        independent arms where there are two, which "weak" leaves free enough, and where draws
+        differ by a perturbation of the generator alone, which does not reach them.
         """
         degrees: tuple[str, ...] = TRIED_DEGREES if sharing == "auto" else (sharing,)
-        if uncertainty in PERTURBATIONS:
+        if sharing == "auto" and (n_arms == 2 or uncertainty in PERTURBATIONS):
             degrees = tuple(name for name in degrees if name != "independent")
         if generation == "none":
             degrees = ("none",)

@@ -223,7 +223,7 @@ class TestIndependentArms:
 
     @pytest.mark.parametrize("kind", ["dropout", "noise"])
     def test_draws_of_the_hypernetwork_never_rest_on_them(self, kind):
-        X, y, arm, _ = trial()
+        X, y, arm, _ = trial(n_arms=3)
         settings = {f"hypernet_{kind}": 0.2, "max_epochs": 20, "inputs": "raw", "sharing": "auto"}
         est = tiny(**settings, uncertainty=kind).fit(X, y, arm)
         assert list(est.sharing_) == [*TRIED_DEGREES[:-1], "chosen"]

@@ -24,12 +24,12 @@ BY_DEGREE = Candidates(["intercept", "moderate", "weak"], ["raw"] * 3)
 ALL = Candidates(["intercept", "intercept", "moderate", "moderate", "weak", "weak"], [*INPUTS] * 3)
 
 
-EVERY = Candidates.of("chunk", "auto", "auto", "members")
+EVERY = Candidates.of("chunk", "auto", "auto", "members", 3)
 PAIRS = [
-    *(BY_DEGREE, ALL, EVERY, Candidates.of("chunk", "auto", "raw", "members")),
+    *(BY_DEGREE, ALL, EVERY, Candidates.of("chunk", "auto", "raw", "members", 3)),
     *(
-        Candidates.of("chunk", "independent", "auto", "members"),
-        Candidates.of("none", "auto", "auto", "members"),
+        Candidates.of("chunk", "independent", "auto", "members", 3),
+        Candidates.of("none", "auto", "auto", "members", 3),
     ),
     Candidates(["independent", "moderate"], ["raw"] * 2),
     Candidates(["independent", "intercept", "independent"], ["raw", "raw", "boosted"]),
@@ -111,16 +111,16 @@ def choice(loss, gains, rows=None, overlap=None, cluster=None, candidates=BY_DEG
 class TestPairs:
     @pytest.mark.parametrize("generation", ["chunk", "component", "once"])
     def test_auto_crosses_degrees_with_two_ways_to_see(self, generation):
-        pairs = Candidates.of(generation, "auto", "auto", "members")
+        pairs = Candidates.of(generation, "auto", "auto", "members", 3)
         together = list(zip(pairs.sharing, pairs.inputs, strict=True))
         assert len(set(together)) == len(together) == 2 * len(TRIED)
-        assert TRIED == ["intercept", "moderate", "weak", "independent"]
+        assert TRIED == ["intercept", "weak", "independent"]
         assert set(together) == set(itertools.product(TRIED, ["raw", "boosted"]))
 
     @pytest.mark.parametrize("sharing", ["auto", *PROFILES])
     @pytest.mark.parametrize("inputs", ["auto", *INPUTS])
     def test_what_is_named_is_all_that_is_tried(self, sharing, inputs):
-        pairs = Candidates.of("chunk", sharing, inputs, "members")
+        pairs = Candidates.of("chunk", sharing, inputs, "members", 3)
         assert set(pairs.sharing) == ({*TRIED} if sharing == "auto" else {sharing})
         assert set(pairs.inputs) == ({*INPUTS} if inputs == "auto" else {inputs})
         assert len(pairs.sharing) == len(pairs.inputs)
@@ -128,12 +128,17 @@ class TestPairs:
 
     @pytest.mark.parametrize("source", ["dropout", "noise"])
     def test_arms_that_a_perturbation_does_not_reach_are_not_tried_for_its_draws(self, source):
-        assert Candidates.of("chunk", "auto", "raw", source).sharing == TRIED[:-1]
-        assert Candidates.of("chunk", "auto", "raw", "both").sharing == TRIED
+        assert Candidates.of("chunk", "auto", "raw", source, 3).sharing == TRIED[:-1]
+        assert Candidates.of("chunk", "auto", "raw", "both", 3).sharing == TRIED
+
+    @pytest.mark.parametrize("source", ["members", "dropout", "both"])
+    def test_two_arms_always_share(self, source):
+        assert Candidates.of("chunk", "auto", "raw", source, 2).sharing == TRIED[:-1]
+        assert Candidates.of("chunk", "independent", "raw", source, 2).sharing == ["independent"]
 
     @pytest.mark.parametrize("sharing", ["auto", "weak"])
     def test_without_a_generator_there_is_nothing_to_share(self, sharing):
-        pairs = Candidates.of("none", sharing, "auto", "members")
+        pairs = Candidates.of("none", sharing, "auto", "members", 3)
         assert pairs.sharing == ["none"] * 2
         assert sorted(pairs.inputs) == sorted(INPUTS)
 
@@ -143,7 +148,7 @@ class TestPairs:
         assert profiles == [PROFILES[name](3) for name in EVERY.sharing]
         assert [p.constant for p in profiles] == [name == "intercept" for name in EVERY.sharing]
         assert [p.owned for p in profiles] == [name == "independent" for name in EVERY.sharing]
-        nothing_shared = Candidates.of("none", "auto", "auto", "members").profiles(net)
+        nothing_shared = Candidates.of("none", "auto", "auto", "members", 3).profiles(net)
         assert [p.owned for p in nothing_shared] == [True, True]
 
 
@@ -166,7 +171,7 @@ class TestInputScale:
         ]
 
     def test_without_trees_there_is_a_factor_for_each_column(self):
-        scale = Candidates.of("chunk", "weak", "raw", "members").input_scale(
+        scale = Candidates.of("chunk", "weak", "raw", "members", 3).input_scale(
             views(np.ones((2, 3))), NUMBERS
         )
         assert scale.tolist() == [[1, 1, 1]] * 2
@@ -316,13 +321,13 @@ class TestChoice:
 
     @pytest.mark.parametrize("sharing", ["intercept", "strong", "weak", "s", "tarnet"])
     def test_with_one_degree_each_takes_its_own_best(self, sharing):
-        candidates = Candidates.of("chunk", sharing, "auto", "members")
+        candidates = Candidates.of("chunk", sharing, "auto", "members", 3)
         loss = np.array([[3, 2], [1, 2], [2, 1]], dtype=np.float32)
         assert choice(loss, np.zeros((3, 4)), candidates=candidates) == [1, 0, 1]
 
     def test_without_a_generator_each_takes_its_own_best(self):
         loss = np.array([[3, 2], [1, 2]], dtype=np.float32)
-        candidates = Candidates.of("none", "auto", "auto", "members")
+        candidates = Candidates.of("none", "auto", "auto", "members", 3)
         assert choice(loss, np.zeros((2, 4)), candidates=candidates) == [1, 0]
 
     def test_a_perfect_fit_is_taken(self):
@@ -333,7 +338,7 @@ class TestChoice:
         assert choice([[1, 0.9, 1], [1, 0.9, 1]], np.zeros((2, 3))) == [0, 0]
 
 
-WITH_OWN = Candidates([*TRIED], ["raw"] * 4)
+WITH_OWN = Candidates(["intercept", "moderate", "weak", "independent"], ["raw"] * 4)
 
 
 def own_or_shared(loss, gains, constant_loses=9.0, overlap=None, cluster=None, candidates=WITH_OWN):
@@ -397,7 +402,7 @@ class TestIndependentArms:
         assert WITH_OWN.choose(search, apart, np.ones(3)).tolist() == [3]
 
     def test_alone_each_model_takes_its_best(self):
-        candidates = Candidates.of("chunk", "independent", "auto", "members")
+        candidates = Candidates.of("chunk", "independent", "auto", "members", 3)
         loss = [[3, 2], [1, 2], [2, 1]]
         assert own_or_shared(loss, CLEAR, candidates=candidates) == [1, 0, 1]
 
@@ -440,7 +445,7 @@ class TestDivergedCandidates:
     @given(
         hnp.arrays(
             np.float32,
-            st.tuples(st.integers(1, 5), st.just(8)),
+            st.tuples(st.integers(1, 5), st.just(6)),
             elements=st.sampled_from([0.5, 1, 2, np.inf]),
         ),
         st.sampled_from([-1.0, 0.0, 1.0]),
@@ -490,10 +495,10 @@ class TestInTheEstimator:
     def test_tables_tell_the_least_loss_of_each_name_and_what_was_chosen(self, data):
         x, arm, noise = data
         est = self.fit(x, x[:, 0] + x[:, 1] * arm + 0.3 * noise, arm, inputs="auto", max_epochs=5)
-        assert est.sharing_.columns.tolist() == [*TRIED, "chosen"]
+        assert est.sharing_.columns.tolist() == [*TRIED[:-1], "chosen"]
         assert est.inputs_.columns.tolist() == [*INPUTS, "chosen"]
         assert est.sharing_.index.tolist() == est.inputs_.index.tolist() == [0, 1, 2]
-        by_sharing = est.sharing_[TRIED].to_numpy(dtype=float)
+        by_sharing = est.sharing_[TRIED[:-1]].to_numpy(dtype=float)
         by_inputs = est.inputs_[list(INPUTS)].to_numpy(dtype=float)
         np.testing.assert_array_equal(by_sharing.min(1), by_inputs.min(1))
         kept = est.history_.groupby("member")["validation_loss"].min()
