@@ -73,14 +73,14 @@ def assemble(
         )
         choice = ensemble.choice
         sharing = np.array(choice.sharing)
-        may_vary = len(set(sharing)) > 1
-        alike = (
+        chose_alike = (
             networks.effects is None
+            and len(set(sharing)) > 1
             and (sharing[choice.chosen] == "intercept").all()
             and not choice.emitted.any()
         )
         kept, constant = choice.effects[:, :2].mean(axis=0)
-        held = constant + kept * alike  # weight of effects that are the same for all rows
+        held = constant + kept * chose_alike  # weight of effects found the same for all rows
         canonical = np.argsort(place)
         posterior = None
         if ensemble.emission is not None and networks.effects is None:
@@ -93,7 +93,7 @@ def assemble(
             folds.partition,
             folds.n_parts,
             n_members,
-            held * missed_heterogeneity(evidence)[canonical] if may_vary and held else None,
+            held * missed_heterogeneity(evidence)[canonical] if held else None,
             posterior,
             (choice.effects[:, 0] * choice.emitted).mean() if posterior is not None else 0.0,
         )

@@ -41,14 +41,16 @@ class Candidates:
         uncertainty: str,
         n_arms: int,
         of_learner: str | None = None,
+        tried: tuple[str, ...] = TRIED_DEGREES,
     ) -> Candidates:
         """All pairs that the estimator's parameters allow.
 
-        `of_learner` is the one degree that a learner stands for, if it does. ``"auto"`` leaves out
-        independent arms where there are two, which "weak" leaves free enough, and where draws
-        differ by a perturbation of the generator alone, which does not reach them.
+        `of_learner` is the one degree that a learner stands for, if it does; `tried` are those of
+        ``sharing="auto"``, without independent arms where there are two, which "weak" leaves free
+        enough, and where draws differ by a perturbation of the generator alone, which does not
+        reach them.
         """
-        degrees: tuple[str, ...] = TRIED_DEGREES if sharing == "auto" else (sharing,)
+        degrees = tried if sharing == "auto" else (sharing,)
         if sharing == "auto" and (n_arms == 2 or uncertainty in PERTURBATIONS):
             degrees = tuple(name for name in degrees if name != "independent")
         if generation == "none":

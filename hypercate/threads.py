@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from threading import Lock
 from typing import TypeVar
 
 import torch
+from joblib import effective_n_jobs
 
 _TORCH = Lock()
 T = TypeVar("T")
@@ -50,6 +51,21 @@ def mapped(function: Callable[[T], R], items: Iterable[T], n_jobs: int) -> list[
         return [function(item) for item in items]
     with ThreadPoolExecutor(n_jobs) as pool:
         return list(pool.map(function, items))
+
+
+@contextmanager
+def own_threads(n_jobs: int | None) -> Iterator[int]:
+    """Let torch use so many threads for this thread's work; as many as before if None.
+
+    Negative numbers count from all processors, as joblib does.
+    """
+    before = torch.get_num_threads()
+    n_threads = before if n_jobs is None else effective_n_jobs(n_jobs)
+    set_own_threads(n_threads)
+    try:
+        yield n_threads
+    finally:
+        set_own_threads(before)
 
 
 def set_own_threads(n_threads: int) -> None:

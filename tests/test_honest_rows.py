@@ -188,6 +188,7 @@ WAYS = [
     {"inputs": "raw", "hypernet_noise": 0.5},
     *({"learner": name, "inputs": "raw"} for name in ("s", "tarnet", "x", "ra", "dr", "r")),
     {"learner": "dr", "inputs": "auto"},
+    {"effort": "fast"},
     {"learner": "r", "model_outcome": LinearRegression()},
 ]
 

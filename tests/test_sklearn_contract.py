@@ -62,6 +62,12 @@ def name_of(check):
     return getattr(check, "func", check).__name__
 
 
+WAYS = {
+    "default": {},
+    **{name: {"learner": name} for name in ("x", "ra", "dr", "r")},
+    **{name: {"learner": name, "sharing": "auto", "inputs": "raw"} for name in ("s", "tarnet")},
+    "fast": {"effort": "fast", "sharing": "auto", "n_members": 3, "validation_fraction": 0.3},
+}
 CHECKS = [check for _, check in estimator_checks_generator(ArmsByRow(**TINY), mark=None)]
 
 
@@ -81,8 +87,9 @@ class TestEstimatorChecks:
             for check in CHECKS
         ],
     )
-    def test_passes(self, check):
-        check(ArmsByRow(**TINY))
+    @pytest.mark.parametrize("way", WAYS)
+    def test_passes(self, way, check):
+        check(ArmsByRow(**TINY | WAYS[way]))
 
     def test_all_of_them_ran(self):
         version = ".".join(sklearn.__version__.split(".")[:2])

@@ -5,13 +5,16 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import joblib
 import numpy as np
 import pytest
 import torch
 from small import tiny, trial
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from hypercate import estimator
 from hypercate.nuisance import propensity
+from hypercate.nuisance.views import model_views
 from hypercate.threads import Shared, set_own_threads
 from hypercate.train import loop
 from hypercate.train.device import threads_for
@@ -175,3 +178,43 @@ class TestShared:
             fails()
         with pytest.warns(UserWarning, match="heard"):
             warnings.warn("heard", stacklevel=1)
+
+
+@pytest.mark.usefixtures("three_threads")
+class TestNumberOfThreads:
+    def used(self, n_jobs, monkeypatch):
+        """Torch's threads and those of trees, seen in a fit."""
+        seen = []
+
+        def grown(study, folds, need_trees, seed, n_threads):
+            seen.append((torch.get_num_threads(), n_threads))
+            return model_views(study, folds, need_trees, seed, n_threads)
+
+        monkeypatch.setattr(estimator, "model_views", grown)
+        tiny(n_jobs=n_jobs).fit(*trial(60)[:3])
+        return seen
+
+    @pytest.mark.parametrize(("n_jobs", "n_threads"), [(None, 3), (1, 1), (2, 2)])
+    def test_is_what_is_asked_for_while_it_fits(self, n_jobs, n_threads, monkeypatch):
+        before = state()
+        assert self.used(n_jobs, monkeypatch) == [(n_threads, n_threads)]
+        assert state() == before
+
+    def test_all_processors(self, monkeypatch):
+        n_all = joblib.cpu_count()
+        assert self.used(-1, monkeypatch) == [(n_all, n_all)]
+
+    def test_is_put_back_after_an_error(self, monkeypatch):
+        def fails(*_):
+            raise RuntimeError("no trees")
+
+        monkeypatch.setattr(estimator, "model_views", fails)
+        before = state()
+        with pytest.raises(RuntimeError, match="no trees"):
+            tiny(n_jobs=1).fit(*trial(60)[:3])
+        assert state() == before
+
+    def test_changes_no_result(self):
+        X, y, arm, _ = trial(100)
+        one, two = (tiny(n_jobs=n, inputs="auto").fit(X, y, arm) for n in (1, 2))
+        np.testing.assert_allclose(one.predict(X), two.predict(X), rtol=1e-4, atol=1e-4)

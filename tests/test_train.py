@@ -814,6 +814,7 @@ class TestRowsSeen:
             found.row_loss.sum(axis=2) / total[:, None], found.loss, rtol=1e-5
         )
         assert not found.row_loss[:, 0][~found.real].any()
+        best_weights = shape.generate(found.params, found.buffers).detach()
         weights, _ = driven(given, shape, n_epochs=found.n_epochs.ravel(), learning_rate=0.05)
         theta = weights_of(shape, weights).double()
         for net, of_arms in enumerate(theta):
@@ -822,7 +823,7 @@ class TestRowsSeen:
             slow = slow_losses(shape, of_arms, given, model, found.rows[model][real], SQUARED)
             mine = found.row_loss[model, candidate][real]
             np.testing.assert_allclose(mine, slow, rtol=2e-3, atol=2e-4)
-            best = found.theta[model, candidate].double().cpu()
+            best = best_weights[net].double().cpu()
             kept = slow_losses(shape, best, given, model, found.rows[model][real], SQUARED)
             np.testing.assert_allclose(mine, kept, rtol=1e-3, atol=1e-5)
 

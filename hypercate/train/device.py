@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import torch
 
-from hypercate.threads import set_own_threads
+from hypercate.threads import own_threads
 
 WORK_FOR_THREADS = 1_000_000
 
@@ -47,12 +47,5 @@ def threads_for(work: int) -> Iterator[None]:
     work : int
         Elements of the largest tensor of a step.
     """
-    n_threads = torch.get_num_threads()
-    if work >= WORK_FOR_THREADS or n_threads == 1:
+    with own_threads(None if work >= WORK_FOR_THREADS else 1):
         yield
-        return
-    set_own_threads(1)
-    try:
-        yield
-    finally:
-        set_own_threads(n_threads)

@@ -29,25 +29,23 @@ class Trained:
     found : Found
     chosen : ndarray of int, shape (n_models,)
         The candidate that each model took.
+    searched : Tensor, shape (n_models, n_arms, n_weights)
+        Weights of its networks when they did best on the stop rows, on the device.
     params, buffers : dict of Tensor
         Of the models' hypernetworks.
     theta : Tensor, shape (n_models, n_arms, n_weights)
     second : Tensor, shape (n_models, n_arms, n_weights)
-        From another random start.
+        From another random start; the same where the search's networks stay.
     """
 
     hypernet: HyperNet
     found: Found
     chosen: np.ndarray
+    searched: Tensor
     params: Tensors
     buffers: Tensors
     theta: Tensor
     second: Tensor
-
-    @property
-    def searched(self) -> Tensor:
-        """What the chosen candidates were when they did best on their stop rows."""
-        return self.found.theta[np.arange(len(self.chosen)), self.chosen]
 
 
 def fit_networks(
@@ -76,6 +74,7 @@ def fit_networks(
     loss : callable
         Elementwise, of the networks' output and the target.
     schedule : Schedule
+        Which says whether the chosen ones are trained again, or stay as the search left them.
     seed : int
     verbose : bool
     """
@@ -93,8 +92,19 @@ def fit_networks(
         verbose,
     )
     chosen = choose(found)
-    models = np.arange(n_models)
-    nets = models * len(sharing) + chosen
+    nets = np.arange(n_models) * len(sharing) + chosen
+    params, buffers = (
+        {name: tensor[nets] for name, tensor in part.items()}
+        for part in (found.params, found.buffers)
+    )
+    with torch.no_grad():
+        searched = hypernet.generate(params, buffers)
+    if not schedule.again:
+        params, buffers = (
+            {name: tensor.cpu() for name, tensor in part.items()} for part in (params, buffers)
+        )
+        theta = searched.cpu()
+        return Trained(hypernet, found, chosen, searched, params, buffers, theta, theta)
     starts = [
         hypernet.init(sharing * n_models, input_scale, torch.Generator("cpu").manual_seed(start))
         for start in (seed, seed + 1)  # the first is the search's
@@ -102,12 +112,12 @@ def fit_networks(
     params, buffers = train(
         hypernet,
         data,
-        np.tile(models, 2),
+        np.tile(np.arange(n_models), 2),
         (
             {name: torch.cat([p[name][nets] for p, _ in starts]) for name in starts[0][0]},
             {name: torch.cat([b[name][nets] for _, b in starts]) for name in starts[0][1]},
         ),
-        np.tile(found.target[models, chosen], 2),
+        np.tile(found.target[np.arange(n_models), chosen], 2),
         np.tile(_LONGER * found.n_epochs.max(axis=1), 2),
         folds.train,
         loss,
@@ -121,4 +131,6 @@ def fit_networks(
     params, buffers = (
         {name: tensor[:n_models] for name, tensor in part.items()} for part in (params, buffers)
     )
-    return Trained(hypernet, found, chosen, params, buffers, theta[:n_models], theta[n_models:])
+    return Trained(
+        hypernet, found, chosen, searched, params, buffers, theta[:n_models], theta[n_models:]
+    )

@@ -39,8 +39,8 @@ class Found:
     target : ndarray, shape (n_models, n_candidates)
         Training loss that was reached a quarter of those epochs earlier, from where `train`, whose
         learning rate falls over half as many, comes to as close a fit.
-    theta : Tensor, shape (n_models, n_candidates, n_arms, n_weights)
-        Weights of the arms' networks at that epoch, on the device.
+    params, buffers : dict of Tensor
+        Of the networks at that epoch, model by model, on the device.
     row_loss : ndarray of float32, shape (n_models, n_candidates, n_places)
         Weighted loss at each stop row at that epoch.
     rows : ndarray of int64, shape (n_models, n_places)
@@ -54,7 +54,8 @@ class Found:
     loss: np.ndarray
     n_epochs: np.ndarray
     target: np.ndarray
-    theta: Tensor
+    params: Tensors
+    buffers: Tensors
     row_loss: np.ndarray
     rows: np.ndarray
     real: np.ndarray
@@ -110,8 +111,7 @@ def search(
     n_steps = steps_an_epoch((fit.real.sum(axis=1) + stop.real.sum(axis=1)).max(), schedule)
     run = Run(hypernet, data, model, start, fit, n_steps, loss, schedule, seed)
     judge = Judge(hypernet.net, data, stop, loss, len(sharing) // n_models)
-    shape = hypernet.n_arms, hypernet.net.n_weights
-    best = Best(len(sharing), judge.n_places, shape, data.x.device)
+    best = Best(judge.n_places, start, data.x.device)
     history = []
     epochs = tqdm(
         range(schedule.max_epochs), "HyperCATE: search", unit="epoch", disable=not verbose
@@ -119,17 +119,14 @@ def search(
     with threads_for(run.work):
         for epoch in epochs:
             train_loss = run.epoch()
-            theta = run.theta()
-            row_loss = judge(theta, run.nets)
+            row_loss = judge(run.theta(), run.nets)
             stop_loss = row_loss.sum(1) / judge.total[run.nets]
             history.append(
                 torch.stack(
                     [run.nets, torch.full_like(train_loss, epoch), train_loss, stop_loss], 1
                 )
             )
-            going = best.update(
-                epoch, run, train_loss, stop_loss, theta, row_loss, schedule.patience
-            )
+            going = best.update(epoch, run, train_loss, stop_loss, row_loss, schedule.patience)
             epochs.set_postfix(networks=int(going.sum()), loss=f"{best.loss.mean().item():.4f}")
             run.keep(going)
             if not len(run.nets):
@@ -142,7 +139,8 @@ def search(
         found,
         1 + best.epoch.view(n_models, -1).cpu().numpy(),
         _target(history, best.epoch).view(n_models, -1).cpu().numpy(),
-        best.theta.unflatten(0, (n_models, -1)),
+        best.params,
+        best.buffers,
         best.row_loss.view(n_models, -1, judge.n_places).cpu().numpy(),
         judge.rows.cpu().numpy(),
         judge.real.cpu().numpy() > 0,

@@ -31,6 +31,7 @@ class Schedule:
     learning_rate: float
     weight_decay: float
     patience: int
+    again: bool = True  # whether what a search chose is trained anew on all rows of a model
 
 
 class Run:

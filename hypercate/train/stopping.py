@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from hypercate.folds import Rows
+from hypercate.generator.hypernetwork import Tensors
 from hypercate.generator.outcome_net import OutcomeNet
 from hypercate.train.batching import lay_out
 from hypercate.train.data import Data
@@ -60,15 +61,16 @@ class Judge:
 
 
 class Best:
-    """The least loss of every network so far, and which of them still gain."""
+    """Every network when its loss was least so far, and which of them still gain."""
 
-    def __init__(
-        self, n_nets: int, n_places: int, weights: tuple[int, int], device: torch.device
-    ) -> None:
+    def __init__(self, n_places: int, start: tuple[Tensors, Tensors], device: torch.device) -> None:
+        self.params, self.buffers = (
+            {name: tensor.to(device, copy=True) for name, tensor in part.items()} for part in start
+        )
+        n_nets = len(next(iter(self.params.values())))
         self.loss = torch.full((n_nets,), torch.inf, dtype=torch.float32, device=device)
         self.epoch = torch.zeros(n_nets, dtype=torch.int64, device=device)
         self.row_loss = torch.zeros((n_nets, n_places), dtype=torch.float32, device=device)
-        self.theta = torch.zeros((n_nets, *weights), dtype=torch.float32, device=device)
         self.gain_loss, self.gain_epoch = self.loss.clone(), self.epoch.clone()
 
     def update(
@@ -77,7 +79,6 @@ class Best:
         run: Run,
         train_loss: Tensor,
         stop_loss: Tensor,
-        theta: Tensor,
         row_loss: Tensor,
         patience: int,
     ) -> Tensor:
@@ -88,8 +89,8 @@ class Best:
         improved = alive & (stop_loss < self.loss[nets])
         where = nets[improved]
         self.loss[where] = stop_loss[improved]
-        self.theta[where], self.row_loss[where] = theta[improved], row_loss[improved]
-        self.epoch[where] = epoch
+        self.row_loss[where], self.epoch[where] = row_loss[improved], epoch
+        run.save(improved, self.params, self.buffers)
         gained = alive & (stop_loss < (1 - _LEAST_GAIN) * self.gain_loss[nets])
         where = nets[gained]
         self.gain_loss[where] = stop_loss[gained]
