@@ -69,16 +69,9 @@ class TestFast:
         est = fitted(*three, "fast", max_epochs=2)
         assert list(est.sharing_) == ["weak", "independent", "chosen"]
 
-    def test_networks_stay_as_fitted_without_the_stop_rows(self):
-        """A model's networks do not change with what it only stops on, but in epochs and choice."""
+    def test_has_one_random_start(self):
         X, y, arm, _ = trial(200)
-        settings_ = {
-            "max_epochs": 1,
-            "pretrained": "none",
-            "second_stage": "none",
-            "sharing": "weak",
-        }
-        settings_ |= {"inputs": "raw"}
+        settings_ = {"max_epochs": 1, "sharing": "weak", "inputs": "raw"}
         fast, balanced = (fitted(X, y, arm, way, **settings_) for way in ("fast", "balanced"))
         assert fast.calibration_.start_share == 0
         assert balanced.calibration_.start_share > 0
