@@ -30,13 +30,17 @@ import pandas as pd
 from hypercate import HyperCATE
 from hypercate.benchmark import harness, panel, studies
 from hypercate.datasets import CausalSample, CausalSplit
+from hypercate.effort import EFFORTS
 from hypercate.generator.outcome_net import ACTIVATIONS
 from hypercate.generator.profiles import PROFILES
+from hypercate.learners import LEARNERS
 from hypercate.select import INPUTS
 
 DEFAULT = "default"
 DEFAULTS = HyperCATE().get_params()
 CHOICES: dict[str, list[Any]] = {
+    "learner": list(LEARNERS),
+    "effort": list(EFFORTS),
     "inputs": ["auto", *INPUTS],
     "sharing": ["auto", *PROFILES],
     "pretrained": ["auto", "none"],
@@ -126,6 +130,11 @@ VARIANTS: dict[str, Variant] = {
         )
         for value in CHOICES["weight_decay"]
     },
+    **{
+        f"learner={name}, generation=none": Variant({"learner": name, "generation": "none"})
+        for name in LEARNERS
+        if name != DEFAULTS["learner"]
+    },
     **{name: Variant(constants=constants) for name, constants in CONSTANTS.items()},
 }
 """Every row of the table; a value that is the default has none."""
@@ -138,16 +147,21 @@ STUDIES: dict[str, Study] = {
     "acic-500": Study("acic", {"rows": 500}),
     "acic-300": Study("acic", {"rows": 300}),
     **{
+        f"{design}-500": Study("simulated", {"rows": 500, "design": design})
+        for design in ("smooth", "stepped", "few", "null")
+    },
+    **{
         f"arms-{arms}-{share}": Study("arms", {"treated": 30, "arms": arms, "share": share})
         for arms in (3, 5, 20)
         for share in ("much", "little", "nothing")
     },
 }
-"""ihdp thinned to so many treated, acic with so many rows, so many arms that share so much."""
+"""ihdp thinned to so many treated, others with so many rows, so many arms that share so much."""
 
 STUDY_GROUPS = {
     "ablation": ["ihdp", "ihdp-30", "acic-1000", "arms-5-much", "arms-5-nothing"],
-    "sharing": list(STUDIES),
+    "simulated": [name for name in STUDIES if STUDIES[name].dataset == "simulated"],
+    "sharing": [name for name in STUDIES if STUDIES[name].dataset != "simulated"],
 }
 VARIANT_GROUPS = {
     "all": list(VARIANTS),
