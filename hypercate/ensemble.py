@@ -12,7 +12,6 @@ from torch import Tensor
 
 from hypercate.averaging import averaged, weigh_emitted
 from hypercate.effect_networks import EffectUnits, fit_effect_networks
-from hypercate.evidence import overlap_weight
 from hypercate.fitted import Choice, Generator
 from hypercate.folds import Folds
 from hypercate.generator.draws import Drawn, draw_networks
@@ -140,14 +139,13 @@ def fit_ensemble(
         y=torch.as_tensor(target, device=device),
         weight=torch.as_tensor(study.weight, dtype=torch.float32, device=device),
     )
-    overlap = overlap_weight(propensity)
     trained = fit_networks(
         hypernet,
         data,
         folds,
         candidates.profiles(hypernet.net),
         candidates.input_scale(views, study.n_codes),
-        lambda found: candidates.choose(found, study.cluster, overlap),
+        lambda found: candidates.choose(found, study.cluster),
         learner.loss,
         schedule,
         seed,

@@ -132,8 +132,8 @@ class HyperCATE(Answers, BaseEstimator):
         layers; ``"strong"``, ``"moderate"``, ``"weak"``: in every layer, more with depth;
         ``"independent"``: their networks share nothing. ``"auto"`` tries intercept and weak, and
         independent if there are more than two arms, and every member takes the one with the
-        smallest factual loss on its own stop rows. Effects are constant unless others do better by
-        half a standard error there, and arms share unless sharing is worse by as much.
+        smallest factual loss on its own stop rows, but independent arms only if sharing is not
+        better there by half a standard error.
     inputs : {"auto", "raw", "boosted"}, default="auto"
         How the networks see the covariates. ``"raw"``: encoded, all alike. ``"boosted"``: each
         scaled by its importance in boosted trees, with the trees' cross-fitted predictions of

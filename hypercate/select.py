@@ -17,7 +17,7 @@ from hypercate.train.loop import Found
 
 TRIED_DEGREES = ("intercept", "weak", "independent")  # the last among more than two arms
 INPUTS = ("raw", "boosted")
-LEAST_GAIN = 0.5  # standard errors by which effects that differ have to pay
+LEAST_GAIN = 0.5  # standard errors by which arms that share have to be better
 
 
 @dataclass(frozen=True)
@@ -99,45 +99,31 @@ class Candidates:
         each = np.stack([raw if name == "raw" else boosted for name in self.inputs], axis=1)
         return torch.as_tensor(each.reshape(-1, each.shape[2]), dtype=torch.float32, device="cpu")
 
-    def choose(self, found: Found, cluster: np.ndarray, overlap: np.ndarray) -> np.ndarray:
+    def choose(self, found: Found, cluster: np.ndarray) -> np.ndarray:
         """The candidate of each model, by the losses at its own stop rows.
 
         A model takes its best candidate, but for a rule after the one-standard-error rule
-        (Breiman, Friedman, Olshen & Stone, 1984, section 3.4.3): by so many standard errors of the
-        mean difference over the clusters of its stop rows,
-
-        - arms that share nothing must not be worse than others;
-        - effects that differ between rows must be better than arms that differ by a constant. Here
-          rows count by their overlap: those that could only have received one arm say nothing of
-          effects.
-
-        The bar is `LEAST_GAIN`, below one standard error, since every model decides for itself and
-        the ensemble takes the mean of what they decide.
+        (Breiman, Friedman, Olshen & Stone, 1984, section 3.4.3): arms that share nothing must not
+        be worse than others by `LEAST_GAIN` standard errors of the mean difference over the
+        clusters of its stop rows. That is below one standard error, since every model decides for
+        itself and the ensemble takes the mean of what they decide.
 
         Parameters
         ----------
         found : Found
         cluster : ndarray of int, shape (n,)
-        overlap : ndarray, shape (n,)
-            Overlap weight of every row.
 
         Returns
         -------
         ndarray of int, shape (n_models,)
         """
-        sharing = np.array(self.sharing)
-        constant, apart = sharing == "intercept", sharing == "independent"
+        apart = np.array(self.sharing) == "independent"
         shared, own = np.where(apart, np.inf, found.loss), np.where(apart, found.loss, np.inf)
-        worse = _gains(own, shared, found, cluster, np.ones_like(overlap))
-        loss = np.where(worse[:, None], shared, found.loss)
-        least, varying = np.where(constant, loss, np.inf), np.where(constant, np.inf, loss)
-        pays = _gains(least, varying, found, cluster, overlap) | np.isinf(least).all(axis=1)
-        return np.argmin(np.where(pays[:, None], loss, least), axis=1)
+        worse = _gains(own, shared, found, cluster)
+        return np.argmin(np.where(worse[:, None], shared, found.loss), axis=1)
 
 
-def _gains(
-    loss: np.ndarray, other: np.ndarray, found: Found, cluster: np.ndarray, row_weight: np.ndarray
-) -> np.ndarray:
+def _gains(loss: np.ndarray, other: np.ndarray, found: Found, cluster: np.ndarray) -> np.ndarray:
     """Whether each model's best of `other` gains enough over its best of `loss`: (n_models,).
 
     Both are shaped as the models' losses, infinite where a candidate is not of the kind; False
@@ -145,7 +131,7 @@ def _gains(
     """
     models = np.arange(len(loss))
     best, best_other = (found.row_loss[models, kind.argmin(axis=1)] for kind in (loss, other))
-    gain = np.where(found.real, (best - best_other) * row_weight[found.rows], 0.0)
+    gain = np.where(found.real, best - best_other, 0.0)
     pays = np.zeros(len(loss), dtype=bool)
     for m in np.flatnonzero(np.isfinite(loss.min(axis=1)) & np.isfinite(other.min(axis=1))):
         code = np.unique(cluster[found.rows[m]], return_inverse=True)[1]
