@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hypercate.benchmark.studies import Study
 
 INTERRUPTED = 130
-DATASETS = ["ihdp", "acic", "jobs", "twins", "lalonde", "arms", "simulated"]
+DATASETS = ["ihdp", "acic", "jobs", "twins", "lalonde", "realcause", "arms", "simulated"]
 OPTIONS = ["source", "treated", "rows", "arms", "share", "design"]
 
 
@@ -30,8 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     benchmark.add_argument("dataset", choices=[*DATASETS, "all"])
     benchmark.add_argument(
         "--source",
-        choices=["npci", "published"],
-        help="ihdp: npci, drawn here, no download (default); published, the IHDP-100 files",
+        choices=["npci", "published", "psid", "cps"],
+        help="ihdp: npci, drawn here, no download (default); published, the IHDP-100 files; "
+        "realcause: the survey of the controls, psid (default) or cps",
     )
     benchmark.add_argument(
         "--replications",

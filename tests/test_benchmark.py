@@ -569,6 +569,12 @@ class TestSummary:
         assert summary.loc["equal", "won against us"] == 0
         assert np.isnan(summary.loc["HyperCATE", "won against us"])
 
+    def test_who_is_further_off_than_the_true_mean_effect(self):
+        """The effects' standard deviations are 1, 2 and 3."""
+        summary = report.summarise(results(HyperCATE=(0.5, 2.0, 3.1), other=(1.5, np.nan, 2.0)))
+        assert summary.loc["HyperCATE", "worse than true mean"] == pytest.approx(1 / 3)
+        assert summary.loc["other", "worse than true mean"] == 0.5
+
     def test_failures_leave_the_statistics_and_the_pairs(self):
         summary = report.summarise(
             results(HyperCATE=(np.nan, 2.0, 6.0), half=(0.5, 3.0, 5.0), part=(0.1, np.nan, 7.0))
@@ -592,7 +598,7 @@ class TestMarkdown:
     def test_it_is_one_table_of_equal_rows_with_us_in_bold(self):
         lines = [line for line in self.table.splitlines() if line.startswith("|")]
         assert len(lines) == 2 + 3
-        assert {line.count("|") for line in lines} == {lines[0].count("|")} == {12}
+        assert {line.count("|") for line in lines} == {lines[0].count("|")} == {13}
         assert set(lines[1]) <= set("| -")
         names = [line.split("|")[1].strip() for line in lines[2:]]
         assert names == ["**HyperCATE**", "other", "broken"]
@@ -602,6 +608,7 @@ class TestMarkdown:
         cells = dict(zip(header.split("|"), other.split("|"), strict=True))
         assert cells[" out: mean ± s.e. "].strip() == "3.500 ± 1.893"
         assert cells[" won against us "].strip() == "33%"
+        assert cells[" worse than true mean "].strip() == "67%"
         assert cells[" out / sd "].strip() == "1.750"
         assert cells[" n "].strip() == "3"
         assert (

@@ -119,8 +119,8 @@ class TestWheel:
             packed = {name for name in archive.namelist() if ".dist-info/" not in name}
         package = (ROOT / "hypercate").rglob("*.py")
         expected = {path.relative_to(ROOT).as_posix() for path in package}
-        weights = "hypercate/pretraining/weights.safetensors"
-        assert packed == expected | {"hypercate/py.typed", weights}
+        data = {"pretraining/weights.safetensors", "datasets/realcause.txt", "py.typed"}
+        assert packed == expected | {f"hypercate/{name}" for name in data}
 
     def test_the_source_it_is_built_from_has_more(self, source):
         folders = {path.name for path in source.iterdir() if path.is_dir()}
@@ -144,6 +144,7 @@ class TestWheel:
         }
         scientific = {"numpy", "pandas", "scikit-learn", "scipy", "torch"}
         assert needed == scientific | {
+            "joblib",
             "lightgbm",
             "narwhals",
             "safetensors",

@@ -28,6 +28,7 @@ FILES = {
     "acic": ["acic2016/x.csv", "acic2016/zymu_1.csv", "acic2016/zymu_2.csv"],
     "jobs": ["jobs/jobs_DW_bin.new.10.train.npz", "jobs/jobs_DW_bin.new.10.test.npz"],
     "twins": ["twins/ganite_Twin_data.csv.gz"],
+    "realcause": ["realcause/lalonde_psid_sample0.csv"],
 }
 ANCHORS = "zero effect,true ATE"
 
@@ -319,12 +320,13 @@ class TestCommandLine:
             "## Jobs",
             "## Twins",
             "## LaLonde with CPS controls",
+            "## RealCause (psid)",
             "## Many arms (treated 30, arms 5, share much)",
             "## Simulated (smooth, rows 300)",
         ]
         assert all((tmp_path / f"{name}.png").exists() for name in STUDIES)
         results = pd.read_csv(tmp_path / "results.csv")
-        assert len(results) == 13
+        assert len(results) == 15
         assert results["error"].isna().all()
 
     @pytest.mark.parametrize(

@@ -9,11 +9,13 @@ import pandas as pd
 
 from hypercate.benchmark import tables
 from hypercate.benchmark.panel import OURS
+from hypercate.benchmark.studies import Study
 from hypercate.benchmark.tables import NO_SPREAD, numbers, with_error
 from hypercate.log_axis import label_decimals
 
 OUR_COLOUR, THEIR_COLOUR = "#c2410c", "#64748b"
 _LEAST_SHOWN = 1e-4
+_ROUNDING = 1e-9
 
 
 def summarise(results: pd.DataFrame) -> pd.DataFrame:
@@ -30,7 +32,8 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
         Indexed by learner: mean, standard error and median of the study's headline figure out of
         sample and in sample; means of its further figures; mean headline figure over mean standard
         deviation of the true effect (test rows); median seconds; share of replications in which the
-        learner's out-of-sample headline figure was below HyperCATE's; and how many ran and failed.
+        learner's out-of-sample headline figure was below HyperCATE's, and in which it was above
+        that of the true mean effect, where effects are known; and how many ran and failed.
         Statistics are over the replications in which the learner did not fail; what is not
         measured is NaN.
     """
@@ -52,10 +55,18 @@ def summarise(results: pd.DataFrame) -> pd.DataFrame:
             "fit s": ran["fit_seconds"].median(),
             "predict ms": 1e3 * ran["predict_seconds"].median(),
             "won against us": tables.wins(results, learner, outside),
+            "worse than true mean": _worse_than_true_mean(ran, study),
             "n": len(ran),
             "failed": len(runs) - len(ran),
         }
     return pd.DataFrame.from_dict(rows, orient="index").sort_values("out mean")
+
+
+def _worse_than_true_mean(ran: pd.DataFrame, study: Study) -> float:
+    """Share of replications in which effects were further off than their true mean is."""
+    if study.headline != "pehe" or not len(ran):
+        return np.nan
+    return float((ran["pehe_out"] > ran["effect_sd"] * (1 + _ROUNDING)).mean())
 
 
 def to_markdown(results: pd.DataFrame) -> str:
@@ -76,6 +87,7 @@ def to_markdown(results: pd.DataFrame) -> str:
         "fit s": numbers(summary["fit s"], 2),
         "predict ms": numbers(summary["predict ms"], 1),
         "won against us": tables.shares(summary["won against us"]),
+        "worse than true mean": tables.shares(summary["worse than true mean"]),
         "n": numbers(summary["n"], 0),
     }
     return tables.to_markdown(cells) + tables.failures(results, f"{study.headline}_out")

@@ -18,10 +18,12 @@ from hypercate.datasets import (
     load_ihdp,
     load_jobs,
     load_lalonde,
+    load_realcause,
     load_twins,
 )
 from hypercate.datasets.acic2016 import SIMULATIONS
 from hypercate.datasets.jobs import REPLICATIONS as JOBS_FOLDS
+from hypercate.datasets.realcause import SAMPLES as REALCAUSE_SAMPLES
 from hypercate.metrics import ate_error, att_error, policy_risk, sqrt_pehe
 
 FIGURES = [
@@ -78,6 +80,9 @@ class Study:
         Learners that say nothing here.
     thinned : bool
         Whether ``treated`` thins the training sample that was loaded.
+    noisy : bool
+        Whether what is known of each row is the difference of two outcomes with their noise, not
+        the effect.
     """
 
     title: str
@@ -92,11 +97,12 @@ class Study:
     last_replication: int | None = None
     left_out: tuple[str, ...] = ()
     thinned: bool = True
+    noisy: bool = False
 
     @property
     def effect_known(self) -> bool:
         """Whether the true effect of each row is known, so that intervals can be judged."""
-        return self.headline == "pehe"
+        return self.headline == "pehe" and not self.noisy
 
 
 def _effects(split: CausalSplit, predictions: Predictions) -> dict[str, float]:
@@ -193,6 +199,16 @@ STUDIES: dict[str, Study] = {
         further={},
         decimals=0,
         left_out=("true ATE",),
+    ),
+    "realcause": Study(
+        "RealCause",
+        load_realcause,
+        _effects,
+        {"source": "psid", "treated": None},
+        label="sqrt-PEHE, dollars",
+        decimals=0,
+        last_replication=REALCAUSE_SAMPLES,
+        noisy=True,
     ),
     "arms": Study(
         "Many arms",

@@ -7,9 +7,11 @@ traps are in the datasheets, a page a data set in ``datasets/``.
 """
 
 from hypercate.datasets.acic2016 import load_acic2016
+from hypercate.datasets.hillstrom import load_hillstrom
 from hypercate.datasets.ihdp import load_ihdp
 from hypercate.datasets.jobs import load_jobs
 from hypercate.datasets.lalonde import load_lalonde
+from hypercate.datasets.realcause import load_realcause
 from hypercate.datasets.samples import CausalSample, CausalSplit
 from hypercate.datasets.synthetic import draw_arms_study, draw_interval_study
 from hypercate.datasets.twins import load_twins
@@ -20,8 +22,10 @@ __all__ = [
     "draw_arms_study",
     "draw_interval_study",
     "load_acic2016",
+    "load_hillstrom",
     "load_ihdp",
     "load_jobs",
     "load_lalonde",
+    "load_realcause",
     "load_twins",
 ]

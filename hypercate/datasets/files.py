@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import TypeVar
 
@@ -44,6 +45,15 @@ _ACIC_2016_SHA256 = {
     "zymu_10": "c8ee8ca537ef4315a0ee5753bd01d792a1b3cdacb1fd69e1288b2bb89944d1b7",
 }
 
+_REALCAUSE_URL = (
+    "https://raw.githubusercontent.com/bradyneal/realcause/"
+    "7411cc26f10d750aa011b25f2a46cb572d8b8540/realcause_datasets"
+)
+_REALCAUSE_SHA1 = dict(
+    line.split()
+    for line in files("hypercate.datasets").joinpath("realcause.txt").read_text().splitlines()
+)
+
 REGISTRY = {
     "ihdp/ihdp_npci_1-100.train.npz": RemoteFile(
         ("sha256:750697c71b4f8d7a3aafff771b56a4ac4cd83ec649bf69afb04f8a5aee41a240",),
@@ -79,6 +89,16 @@ REGISTRY = {
         f"acic2016/{name}.csv": RemoteFile((f"sha256:{sha256}",), f"{_ACIC_2016_URL}/{name}.csv")
         for name, sha256 in _ACIC_2016_SHA256.items()
     },
+    **{
+        f"realcause/{name}": RemoteFile((f"git-sha1:{sha1}",), f"{_REALCAUSE_URL}/{name}")
+        for name, sha1 in _REALCAUSE_SHA1.items()
+    },
+    "hillstrom/hillstrom.csv": RemoteFile(
+        ("sha256:27bab8c5d3669f26ec08ebb50a0a78317542f29501156f2e2af6781fab4cd7e2",),
+        "https://raw.githubusercontent.com/PacktPublishing/"
+        "Causal-Inference-and-Discovery-in-Python/"
+        "69558086033808502c449f1dc72d7af9cae4746f/data/hillstrom_original.csv",
+    ),
 }
 
 
