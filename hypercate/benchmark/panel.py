@@ -93,6 +93,7 @@ _PEERS: dict[str, peers.Make] = {
     "LinearDML": peers.linear_dml,
     "ForestDRLearner": peers.forest_dr,
 }
+_FURTHER: dict[str, peers.Make] = {"T forest": partial(peers.t_learner, peers.forest)}
 _ANCHORS: dict[str, Learner] = {"zero effect": _zero, "true ATE": _true_ate}
 _GENERATION: dict[str, dict[str, Any]] = {
     "HyperCATE once": {"generation": "once"},
@@ -122,7 +123,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 
 LEARNERS: dict[str, Learner] = {
     OURS: _hypercate,
-    **{name: partial(_peer, make) for name, make in _PEERS.items()},
+    **{name: partial(_peer, make) for name, make in (_PEERS | _FURTHER).items()},
     **_ANCHORS,
     **{name: partial(_hypercate, **kw) for name, kw in (_GENERATION | _OPTIONS).items()},
 }

@@ -111,6 +111,12 @@ def boosting(seed: int) -> Any:
     return GradientBoostingRegressor(random_state=seed)
 
 
+def forest(seed: int) -> Any:
+    from sklearn.ensemble import RandomForestRegressor
+
+    return RandomForestRegressor(random_state=seed)
+
+
 def gaussian_process(seed: int) -> Any:
     from sklearn.gaussian_process import GaussianProcessRegressor
     from sklearn.gaussian_process.kernels import RBF, WhiteKernel
