@@ -96,8 +96,8 @@ class HyperCATE(Answers, BaseEstimator):
         ``"balanced"`` trains a hypernetwork on the rows: seconds for a thousand of them on one
         thread. ``"fast"`` takes about half the time: constant effects are no candidate, patience is
         half of `patience` and minibatches are twice as large, and networks stay as the search found
-        them, fitted on three quarters of the rows that a member may see. ``"thorough"`` takes half
-        as long again: twice `n_members` members. ``"instant"`` trains nothing: a generator
+        them, fitted on three quarters of the rows that a member may see. ``"thorough"`` has twice
+        `n_members` members and takes nearly twice as long. ``"instant"`` trains nothing: a generator
         that was trained on simulated studies, where every effect is known, reads the rows and
         emits every arm's network; see `hypercate.pretraining`. It is for studies of few rows, and
         for first looks: the parameters of the hypernetwork and of its training have no effect and
