@@ -97,11 +97,11 @@ class HyperCATE(Answers, BaseEstimator):
         thread. ``"fast"`` takes about half the time: constant effects are no candidate, patience is
         half of `patience` and minibatches are twice as large, and networks stay as the search found
         them, fitted on three quarters of the rows that a member may see. ``"thorough"`` has twice
-        `n_members` members and takes nearly twice as long. ``"instant"`` trains nothing: a generator
-        that was trained on simulated studies, where every effect is known, reads the rows and
-        emits every arm's network; see `hypercate.pretraining`. It is for studies of few rows, and
-        for first looks: the parameters of the hypernetwork and of its training have no effect and
-        must be left as they are. Draws of effects then differ by the posterior of the networks'
+        `n_members` members and takes nearly twice as long. ``"instant"`` trains nothing: a
+        generator that was trained on simulated studies, where every effect is known, reads the rows
+        and emits every arm's network; see `hypercate.pretraining`. It is for studies of few rows,
+        and for first looks: the parameters of the hypernetwork and of its training have no effect
+        and must be left as they are. Draws of effects then differ by the posterior of the networks'
         last layers.
     generation : {"chunk", "component", "once", "none"}, default="chunk"
         How weights are generated: in equal chunks, a layer at a time, or all at once. ``"none"``
