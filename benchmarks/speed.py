@@ -49,7 +49,7 @@ START_SECONDS = 120  # of a process, on top of twice the limit
 OURS = "HyperCATE"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 STAGES = {  # of our fit, by the function of hypercate.estimator that does it
-    "propensity_seconds": "fit_propensity",
+    "propensity_seconds": "fit_assignment",
     "trees_seconds": "model_views",
     "training_seconds": "fit_ensemble",
 }

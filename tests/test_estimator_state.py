@@ -12,8 +12,9 @@ import torch
 from sklearn.base import clone
 from small import PERTURBED, global_state, mixed_frame, tiny, trial, two_arms
 
-from hypercate import assemble, ensemble, estimator
+from hypercate import assemble, estimator
 from hypercate.learners import TLearner
+from hypercate.train import fitting
 
 
 @pytest.fixture(scope="module")
@@ -270,9 +271,9 @@ class TestFailedFits:
     @pytest.mark.parametrize(
         ("where", "step"),
         [
-            *((estimator, step) for step in ("read_study", "fit_propensity", "model_views")),
+            *((estimator, step) for step in ("read_study", "fit_assignment", "model_views")),
             *((estimator, step) for step in ("fit_ensemble", "assemble", "warn_of_poor_support")),
-            *((ensemble, step) for step in ("search", "train")),
+            *((fitting, step) for step in ("search", "train")),
             *((assemble, step) for step in ("Evidence", "calibrate")),
         ],
         ids=lambda value: getattr(value, "__name__", value),
