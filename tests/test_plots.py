@@ -32,7 +32,8 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 @pytest.fixture(autouse=True)
 def nothing_but_axes_changes(monkeypatch):
-    """No figure is shown, no global setting changed, in any test."""
+    """No figure is shown, no global setting changed, in any test; none is left by another file."""
+    plt.close("all")
     before = matplotlib.rcParams.copy()
     backend = matplotlib.get_backend()
     monkeypatch.setattr(plt, "show", lambda *_, **__: pytest.fail("a figure was shown"))
