@@ -46,8 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--learners",
         default="panel",
         metavar="LIST",
-        help="names as in the table, or the groups panel (default), generation, options; with "
-        "--intervals the group panel",
+        help="names as in the table, or the groups panel (default), generation, options, forests; "
+        "with --intervals the group panel",
     )
     benchmark.add_argument(
         "--treated",

@@ -133,6 +133,7 @@ GROUPS: dict[str, list[str]] = {
     "panel": [OURS, NO_SHARING, *_PEERS, *_ANCHORS],
     "generation": [OURS, *_GENERATION],
     "options": [OURS, *_OPTIONS],
+    "forests": [OURS, *_FURTHER, "CausalForestDML", "ForestDRLearner"],
 }
 """Names that stand for several learners."""
 
