@@ -95,7 +95,7 @@ def assemble(
             n_members,
             held * missed_heterogeneity(evidence)[canonical] if held else None,
             posterior,
-            (choice.effects[:, 0] * choice.emitted).mean() if posterior is not None else 0.0,
+            (choice.effects[:, 0] * choice.emitted).mean(),
         )
         calibration = replace(calibration, level=calibration.level[:, place])
     return Fitted(
@@ -122,8 +122,7 @@ def _networks(
         drawn, of, mixture = ensemble.drawn
         theta, model = torch.cat([theta, drawn]), np.append(model, of)
     reads = np.array(ensemble.choice.inputs)[ensemble.choice.chosen] == "boosted"
-    if ensemble.effects is not None:  # whose networks may have chosen otherwise
-        reads[:] = True
+    reads |= ensemble.effects is not None  # whose networks may have chosen otherwise
     return Networks(
         net=ensemble.net,
         learner=ensemble.learner,

@@ -14,12 +14,12 @@ import torch
 from hypercate.folds import Folds
 from hypercate.generator.hypernetwork import HyperNet
 from hypercate.learners import EffectLearner
-from hypercate.learners.effects import ARM, OTHER, REFERENCE
+from hypercate.learners.effects import received_of
 from hypercate.nuisance.views import Views
 from hypercate.outcomes import Normal
 from hypercate.select import Candidates
 from hypercate.study import Study
-from hypercate.train.data import Data
+from hypercate.train.data import Data, units
 from hypercate.train.fitting import Trained, fit_networks
 from hypercate.train.run import Schedule
 
@@ -91,11 +91,9 @@ def fit_effect_networks(
     reference = int(np.bincount(study.condition, study.weight).argmax())
     arms = np.delete(np.arange(study.n_conditions), reference)
     rows, weights, targets = [], [], []
-    for k in arms:
+    for k in arms.tolist():
         pair = np.array([reference, k])
-        received = np.select(
-            [study.condition == k, study.condition == reference], [ARM, REFERENCE], OTHER
-        )
+        received = received_of(study.condition, k, reference)
         weight = study.weight * learner.weight(received, propensity[:, pair])
         some = np.flatnonzero(weight)
         rows.append(some)
@@ -108,16 +106,13 @@ def fit_effect_networks(
         )  # fmt: skip
     row, weight, target = np.hstack(rows), np.hstack(weights), np.hstack(targets)
     repeated = folds.repeated(row, np.repeat(np.arange(len(arms)), list(map(len, rows))))
-    each = [
-        _FAMILY.unit(own[seen], weight[seen])
-        for own, seen in zip(target, repeated.learns, strict=True)
-    ]
-    location, scale = np.array(each).T
-    data = Data(
-        x=torch.as_tensor(study.x[row], device=device),
-        view=torch.as_tensor(views.inputs[:, row], device=device) if views.n_last else None,
-        y=torch.as_tensor(_FAMILY.target(target, location[:, None], scale[:, None]), device=device),
-        weight=torch.as_tensor(weight / weight.mean(), dtype=torch.float32, device=device),
+    location, scale = units(target, weight, repeated.learns, _FAMILY)
+    data = Data.of(
+        study.x[row],
+        views.inputs[:, row],
+        _FAMILY.target(target, location[:, None], scale[:, None]),
+        weight / weight.mean(),
+        device,
     )
     candidates = candidates.of_effects(len(arms))
     trained = fit_networks(

@@ -131,14 +131,9 @@ def fit_ensemble(
         Threads of the second stage.
     verbose : bool
     """
-    location, scale = units(study, folds.learns, learner.family)
+    location, scale = units(study.y, study.weight, folds.learns, learner.family)
     target = learner.family.target(study.y, location[:, None], scale[:, None])
-    data = Data(
-        x=torch.as_tensor(study.x, device=device),
-        view=torch.as_tensor(views.inputs, device=device) if views.n_last else None,
-        y=torch.as_tensor(target, device=device),
-        weight=torch.as_tensor(study.weight, dtype=torch.float32, device=device),
-    )
+    data = Data.of(study.x, views.inputs, target, study.weight, device)
     trained = fit_networks(
         hypernet,
         data,
@@ -174,6 +169,7 @@ def fit_ensemble(
     elif two_stages or second_stage:
         means = boosted_means(study, folds, views, seed, n_jobs)
     parts, effects = [trained], None
+    arm_share = shares(study, folds)
     stages: tuple[SecondStage, ...] = ()
     if isinstance(learner, EffectLearner):
         own, effects = fit_effect_networks(
@@ -181,7 +177,6 @@ def fit_ensemble(
             seed, verbose,
         )  # fmt: skip
         parts.append(own)
-        arm_share = shares(study, folds)
         of_networks = effects.effects(
             at_stop_rows(hypernet.net, own.searched).swapaxes(1, 2), np.arange(folds.n_models)
         )
@@ -190,7 +185,16 @@ def fit_ensemble(
     weights = networks_alone(folds.n_models)
     if second_stage:
         stages, weights = fit_second_stages(
-            study, folds, propensity, means, found.rows, found.real, outcomes, seed, n_jobs
+            study,
+            folds,
+            propensity,
+            means,
+            arm_share,
+            found.rows,
+            found.real,
+            outcomes,
+            seed,
+            n_jobs,
         )
     net: OutcomeNet | WeighedNets = hypernet.net
     starts = ([part.theta for part in parts], [part.second for part in parts])

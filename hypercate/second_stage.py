@@ -17,6 +17,8 @@ import numpy as np
 
 from hypercate.evidence import overlap_weight
 from hypercate.folds import Folds
+from hypercate.learners.effects import OTHER, received_of
+from hypercate.learners.r import RLearner
 from hypercate.nuisance import lightgbm
 from hypercate.nuisance.boosted import MOST_ROWS
 from hypercate.outcomes import Normal
@@ -26,6 +28,8 @@ from hypercate.train.data import units
 from hypercate.weigh import effect_weights
 
 COMPONENTS = ("networks", "constant", "additive", "pairs")
+_FAMILY = Normal()
+_LEARNER = RLearner(_FAMILY)
 N_TREES = 80
 DEPTHS = (1, 2)  # of trees: effects of single inputs add up, or of pairs of them
 
@@ -144,6 +148,7 @@ def fit_second_stages(
     folds: Folds,
     propensity: np.ndarray,
     means: np.ndarray,
+    share: np.ndarray,
     rows: np.ndarray,
     real: np.ndarray,
     outcomes: np.ndarray,
@@ -162,6 +167,8 @@ def fit_second_stages(
         Cross-fitted.
     means : ndarray, shape (n_models, n, n_arms)
         Mean outcomes that are taken out of the outcome, as `hypercate.nuisance.means` gives them.
+    share : ndarray, shape (n_models, n_arms)
+        Of each arm, as `shares` gives it.
     rows : ndarray of int64, shape (n_models, b)
         Stop rows of each model.
     real : ndarray of bool, shape (n_models, b)
@@ -179,8 +186,7 @@ def fit_second_stages(
     weights : ndarray of float64, shape (n_models, len(COMPONENTS))
     """
     apart = np.eye(study.n_conditions)[study.condition] - propensity
-
-    scale = units(study, folds.learns, Normal())[1]
+    scale = units(study.y, study.weight, folds.learns, _FAMILY)[1]
 
     def fit(m: int) -> tuple[list[Effects], list[Effects]]:
         problem = _Problem(study, folds, propensity, means[m], float(scale[m]), seed)
@@ -200,7 +206,7 @@ def fit_second_stages(
         study.cluster[rows],
         overlap_weight(propensity)[rows],
     )  # fmt: skip
-    stages, share = [], shares(study, folds)
+    stages = []
     for m, (kept, *others) in enumerate(weights):
         parts = tuple(
             replace(part, factor=float(part.factor * weight))
@@ -249,15 +255,11 @@ class _Problem:
         boosted = [self._boosted(rows, weight, depth) for depth in DEPTHS]
         return [self._constant(rows, weight), *boosted]
 
-    def _left(self, rows: np.ndarray, propensity: np.ndarray, arms: np.ndarray) -> np.ndarray:
-        """What is left of the standardised outcome among rows of some arms."""
-        mean = (propensity * self.mean[np.ix_(rows, arms)]).sum(axis=1)
-        return (self.study.y[rows] - mean) / self.scale
-
     def _constant(self, rows: np.ndarray, weight: np.ndarray) -> Effects:
         arms, of_arm = np.arange(self.study.n_conditions), self.propensity[rows]
         apart = np.eye(len(arms))[self.study.condition[rows]] - of_arm
-        root, left = np.sqrt(weight), self._left(rows, of_arm, arms)
+        mean = (of_arm * self.mean[rows]).sum(axis=1)
+        root, left = np.sqrt(weight), (self.study.y[rows] - mean) / self.scale
         level = np.linalg.lstsq(root[:, None] * apart, root * left, rcond=None)[0]
         return Effects(level, ("",) * len(arms), self.scale)
 
@@ -267,30 +269,26 @@ class _Problem:
         counts = np.bincount(condition, minlength=self.study.n_conditions)
         reference = int(counts.argmax())
         models = [""] * len(counts)
-        for k in np.delete(np.arange(len(counts)), reference):
-            pair = np.array([reference, k])
-            in_pair = np.isin(condition, pair)
-            models[k] = self._grow(rows[in_pair], weight[in_pair], pair, depth)
+        for k in np.delete(np.arange(len(counts)), reference).tolist():
+            received = received_of(condition, k, reference)
+            of = received != OTHER
+            own, received, pair = rows[of], received[of], np.array([reference, k])
+            propensity, mean = (part[np.ix_(own, pair)] for part in (self.propensity, self.mean))
+            models[k], _ = lightgbm.grow(
+                self.study.x[own],
+                _LEARNER.target(self.study.y[own], received, propensity, mean) / self.scale,
+                weight[of] * _LEARNER.weight(received, propensity),
+                N_TREES,
+                self.study.n_codes,
+                objective="regression",
+                learning_rate=0.05,
+                max_depth=depth,
+                num_leaves=2**depth,
+                min_data_in_leaf=10,
+                min_sum_hessian_in_leaf=2.0,
+                lambda_l2=5.0,
+                bagging_fraction=0.7,
+                bagging_freq=1,
+                seed=self.seed,
+            )
         return Effects(np.zeros(len(counts)), tuple(models), self.scale)
-
-    def _grow(self, rows: np.ndarray, weight: np.ndarray, pair: np.ndarray, depth: int) -> str:
-        of_pair = self.propensity[np.ix_(rows, pair)]
-        of_pair = of_pair / of_pair.sum(axis=1, keepdims=True)
-        apart = (self.study.condition[rows] == pair[1]) - of_pair[:, 1]
-        return lightgbm.grow(
-            self.study.x[rows],
-            self._left(rows, of_pair, pair) / apart,
-            weight * apart**2,
-            N_TREES,
-            self.study.n_codes,
-            objective="regression",
-            learning_rate=0.05,
-            max_depth=depth,
-            num_leaves=2**depth,
-            min_data_in_leaf=10,
-            min_sum_hessian_in_leaf=2.0,
-            lambda_l2=5.0,
-            bagging_fraction=0.7,
-            bagging_freq=1,
-            seed=self.seed,
-        )[0]

@@ -67,6 +67,11 @@ class Study:
     def n_conditions(self) -> int:
         return int(self.condition.max()) + 1
 
+    def by_condition(self, rows: np.ndarray) -> list[np.ndarray]:
+        """Those of some rows that received each condition; all of them where none did."""
+        each = [rows[self.condition[rows] == k] for k in range(self.n_conditions)]
+        return [own if len(own) else rows for own in each]
+
 
 @dataclass(frozen=True)
 class Encoded:

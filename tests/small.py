@@ -6,6 +6,7 @@ import random
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.base import clone
 
 from hypercate import HyperCATE
 
@@ -88,3 +89,13 @@ def global_state():
         "grad": torch.is_grad_enabled(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
     }
+
+
+def copies_of(est, X, y, arm, path):
+    """A fitted estimator fitted again, pickled, and saved and loaded."""
+    est.save(path)
+    return (
+        clone(est).fit(X, y, arm),
+        pickle.loads(pickle.dumps(est)),
+        HyperCATE.load(path, device="cpu"),
+    )

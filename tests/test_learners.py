@@ -1,15 +1,12 @@
 """Learners: what their losses recover, and that each answers all questions."""
 
-import pickle
-
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.base import clone
-from small import trial
+from small import copies_of, trial
 
 from hypercate import HyperCATE
 from hypercate.learners import LEARNERS, EffectLearner
@@ -156,13 +153,7 @@ class TestEveryLearner:
     def test_is_reproducible_pickled_cloned_and_saved(self, name, tmp_path):
         X, y, arm, _ = trial(120, n_arms=3)
         est = fitted(name, X, y, arm, max_epochs=3)
-        est.save(tmp_path / "model.hypercate")
-        copies = (
-            clone(est).fit(X, y, arm),
-            pickle.loads(pickle.dumps(est)),
-            HyperCATE.load(tmp_path / "model.hypercate", device="cpu"),
-        )
-        for copy in copies:
+        for copy in copies_of(est, X, y, arm, tmp_path / "model.hypercate"):
             assert (copy.predict_outcomes(X) == est.predict_outcomes(X)).all()
             assert (copy.effect_interval(X)[0] == est.effect_interval(X)[0]).all()
             assert copy.ate_interval()[0].tolist() == est.ate_interval()[0].tolist()

@@ -893,7 +893,7 @@ class TestUnits:
         weight = np.random.default_rng(1).exponential(size=44)
         folds = Folds.of(given.arm, 5, n_models, 0)
         study = Study(given.x, 3 + 7 * given.y[0], weight, given.arm, np.arange(44), NUMBERS)
-        location, scale = units(study, folds.learns, Normal())
+        location, scale = units(study.y, study.weight, folds.learns, Normal())
         assert location.shape == scale.shape == (n_models,)
         for m, judged in enumerate(folds.judges):
             y, w = study.y[~judged], weight[~judged]
@@ -903,7 +903,7 @@ class TestUnits:
                 np.average((y - mean) ** 2, weights=w) ** 0.5, rel=1e-9
             )
             other = replace(study, y=np.where(judged, 1e9, study.y))
-            changed = np.array(units(other, folds.learns, Normal()))
+            changed = np.array(units(other.y, other.weight, folds.learns, Normal()))
             assert changed[:, m].tolist() == [location[m], scale[m]]
 
     def test_codes_of_classes_are_left_as_they_are(self):
@@ -911,9 +911,9 @@ class TestUnits:
         study = Study(
             given.x, given.y[0].astype(float), given.weight, given.arm, np.arange(44), NUMBERS
         )
-        location, scale = units(
-            study, Folds.of(given.arm, 4, 4, 0).learns, Bernoulli(np.array([0, 1]))
-        )
+        seen = Folds.of(given.arm, 4, 4, 0).learns
+        binary = Bernoulli(np.array([0, 1]))
+        location, scale = units(study.y, study.weight, seen, binary)
         assert (location.tolist(), scale.tolist()) == ([0] * 4, [1] * 4)
 
 

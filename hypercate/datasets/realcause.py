@@ -15,9 +15,7 @@ import pandas as pd
 from hypercate.datasets.files import load
 from hypercate.datasets.samples import CausalSample, CausalSplit, check_count
 
-COLUMNS = [
-    *("age", "education", "black", "hispanic", "married", "nodegree", "re74", "re75"),
-]
+COLUMNS = ["age", "education", "black", "hispanic", "married", "nodegree", "re74", "re75"]
 SOURCES = ("psid", "cps")
 SAMPLES = 100
 TEST_SHARE = 0.2
@@ -65,10 +63,10 @@ def load_realcause(replication: int = 1, source: str = "psid") -> CausalSplit:
         raise ValueError(f"source={source!r} is unknown: use one of {', '.join(SOURCES)}")
     table = load(f"realcause/lalonde_{source}_sample{replication - 1}.csv", _parse)
     people = CausalSample(
-        X=table[COLUMNS].copy(),
+        X=table[COLUMNS],
         treatment=table["t"].to_numpy(dtype=int),
-        y=table["y"].to_numpy(copy=True),
-        mu=table[["y0", "y1"]].to_numpy(copy=True),
+        y=table["y"].to_numpy(),
+        mu=table[["y0", "y1"]].to_numpy(),
         randomized=None,
     )
     rows = np.random.default_rng(replication).permutation(len(people))

@@ -58,6 +58,11 @@ class EffectLearner(TLearner, ABC):
         """
 
 
+def received_of(condition: np.ndarray, arm: int, reference: int) -> np.ndarray:
+    """What rows received, seen from an arm and its reference: int64, shape (n,)."""
+    return np.select([condition == arm, condition == reference], [ARM, REFERENCE], OTHER)
+
+
 def of_pair(propensity: np.ndarray) -> np.ndarray:
     """Probability (n,) of the arm among rows that received the arm or the reference."""
     return propensity[:, 1] / propensity.sum(axis=1)

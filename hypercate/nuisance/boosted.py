@@ -107,8 +107,7 @@ def boosted_views(
         location, spread = moments(study.y[rows], study.weight[rows])
         scale = spread or 1.0
         y = (study.y - location) / scale
-        by_arm = [rows[study.condition[rows] == k] for k in range(study.n_conditions)]
-        grown = [_grow(study, y, own if len(own) else rows, seed) for own in by_arm]
+        grown = [_grow(study, y, own, seed) for own in study.by_condition(rows)]
         models, gains = zip(*grown, strict=True)
         return Trees(models, np.stack(gains), location, scale)
 

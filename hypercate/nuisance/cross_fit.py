@@ -8,7 +8,6 @@ part m alone. Both parts are interchangeable, so K parts need K (K + 1) / 2 fits
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -55,10 +54,7 @@ def cross_fit(
         return nuisance, nuisance.predict(x[in_pair(folds, pair)])
 
     fitted = dict(zip(pairs, mapped(fit_one, pairs, n_jobs), strict=True))
-    nuisances = [
-        fitted[partition, part, part][0]
-        for partition, part in map(partial(_part_of, folds), range(folds.n_models))
-    ]
+    nuisances = [fitted[partition, part, part][0] for partition, part in _judged(folds)]
     return nuisances, of_models(folds, {pair: values for pair, (_, values) in fitted.items()})
 
 
@@ -66,7 +62,7 @@ def pairs_of(folds: Folds) -> list[Pair]:
     """Partition and parts that one nuisance is fitted without, for all that models read."""
     pairs = {
         (partition, min(part, other), max(part, other)): None
-        for partition, part in map(partial(_part_of, folds), range(folds.n_models))
+        for partition, part in _judged(folds)
         for other in range(folds.n_parts)
     }
     return list(pairs)
@@ -93,8 +89,7 @@ def of_models(folds: Folds, by_pair: dict[Pair, np.ndarray]) -> np.ndarray:
     """
     some = next(iter(by_pair.values()))
     predicted = np.empty((folds.n_models, len(folds.condition), some.shape[1]))
-    for m in range(folds.n_models):
-        partition, part = _part_of(folds, m)
+    for m, (partition, part) in enumerate(_judged(folds)):
         for other in range(folds.n_parts):
             pair = partition, min(part, other), max(part, other)
             there = folds.part[partition] == other
@@ -102,6 +97,6 @@ def of_models(folds: Folds, by_pair: dict[Pair, np.ndarray]) -> np.ndarray:
     return predicted
 
 
-def _part_of(folds: Folds, m: int) -> tuple[int, int]:
-    """Partition of a model, and the part that it is judged on."""
-    return divmod(m, folds.n_parts)
+def _judged(folds: Folds) -> list[tuple[int, int]]:
+    """Partition of each model, and the part that it is judged on."""
+    return [divmod(m, folds.n_parts) for m in range(folds.n_models)]

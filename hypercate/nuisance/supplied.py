@@ -108,7 +108,6 @@ def supplied_means(model: Any, study: Study, folds: Folds, n_jobs: int) -> np.nd
     """
 
     def fit(rows: np.ndarray) -> _OfArms:
-        of_arms = [rows[study.condition[rows] == k] for k in range(study.n_conditions)]
         return _OfArms(
             [
                 _fitted(
@@ -117,7 +116,7 @@ def supplied_means(model: Any, study: Study, folds: Folds, n_jobs: int) -> np.nd
                     study.y[own],
                     study.weight[own],
                 )
-                for own in (of_arm if len(of_arm) else rows for of_arm in of_arms)
+                for own in study.by_condition(rows)
             ]
         )
 

@@ -109,7 +109,7 @@ def emit(
     levels = views.inputs[..., : views.n_levels]
     blocks = []
     for _, emitted, widening in _emitted(
-        study, learner, levels, seen, units(study, folds.learns, _STANDARD), device
+        study, learner, levels, seen, units(study.y, study.weight, folds.learns, _STANDARD), device
     ):
         coef = emitted.last.coef
         drawn = coef.new_empty(0, *coef.shape)
@@ -144,11 +144,10 @@ def emitted_outcomes(
     -------
     ndarray of float64, shape (m, n, n_arms)
     """
-    of_standard = units(study, seen, _STANDARD)
-    location, scale = (
-        torch.as_tensor(part, device="cpu")[:, None, None]
-        for part in units(study, seen, learner.family)
+    of_standard, of_family = (
+        units(study.y, study.weight, seen, family) for family in (_STANDARD, learner.family)
     )
+    location, scale = (torch.as_tensor(part, device="cpu")[:, None, None] for part in of_family)
     no_levels = np.empty((*seen.shape, 0), dtype=np.float32)
     outcomes = [
         learner.potential_outcome(emitted.outcomes(x).cpu(), location[some], scale[some])

@@ -53,7 +53,7 @@ def emit_ensemble(
         )
     n_models = folds.n_models
     emission = emit(study, folds, learner, views, folds.learns, device, seed)
-    location, scale = units(study, folds.learns, learner.family)
+    location, scale = units(study.y, study.weight, folds.learns, learner.family)
     return Ensemble(
         emission.net,
         learner,

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from hypercate.outcomes import Family
-from hypercate.study import Study
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,23 @@ class Data:
     y: Tensor
     weight: Tensor
 
+    @classmethod
+    def of(
+        cls,
+        x: np.ndarray,
+        view: np.ndarray,
+        target: np.ndarray,
+        weight: np.ndarray,
+        device: torch.device,
+    ) -> Data:
+        """On a device; `view` (n_models, n, n_last) may have no columns."""
+        return cls(
+            x=torch.as_tensor(x, device=device),
+            view=torch.as_tensor(view, device=device) if view.shape[2] else None,
+            y=torch.as_tensor(target, device=device),
+            weight=torch.as_tensor(weight, dtype=torch.float32, device=device),
+        )
+
     def inputs(self, model: Tensor, rows: Tensor) -> Tensor:
         """Inputs (b, w, n_inputs) of some models at rows (b, w)."""
         if self.view is None:
@@ -39,12 +55,16 @@ class Data:
         return torch.cat([self.x[rows], self.view[model[:, None], rows]], dim=2)
 
 
-def units(study: Study, seen: np.ndarray, family: Family) -> tuple[np.ndarray, np.ndarray]:
+def units(
+    y: np.ndarray, weight: np.ndarray, seen: np.ndarray, family: Family
+) -> tuple[np.ndarray, np.ndarray]:
     """Location and scale of each model's target, from the rows that it has seen.
 
     Parameters
     ----------
-    study : Study
+    y : ndarray, shape (n,) or (n_models, n)
+        The same for all models, or each model's own.
+    weight : ndarray, shape (n,)
     seen : ndarray of bool, shape (n_models, n)
     family : Family
 
@@ -52,6 +72,7 @@ def units(study: Study, seen: np.ndarray, family: Family) -> tuple[np.ndarray, n
     -------
     location, scale : ndarray of float64, shape (n_models,)
     """
-    each = [family.unit(study.y[some], study.weight[some]) for some in seen]
+    own = np.broadcast_to(y, seen.shape)
+    each = [family.unit(of[some], weight[some]) for of, some in zip(own, seen, strict=True)]
     location, scale = np.array(each, dtype=np.float64).T
     return location, scale
