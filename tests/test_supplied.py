@@ -211,6 +211,15 @@ class TestKnownPropensities:
         assert est.arms_.tolist() == ["b", "a", "c"]
         np.testing.assert_allclose(est.fitted_.evidence.propensity, known[:, [1, 0, 2]])
 
+    def test_also_of_those_of_a_model_that_is_supplied(self):
+        X, y, arm, _ = trial(100)
+        known = np.where(X[:, 0] > 0, 0.3, 0.6)
+        est = tiny(model_propensity=DummyClassifier()).fit(X, y, arm, propensity=known)
+        np.testing.assert_allclose(est.fitted_.evidence.propensity, np.c_[1 - known, known])
+        np.testing.assert_allclose(est.fitted_.propensities(X[:1])[0, 1], arm.mean())
+        est.fit(X, y, arm, propensity=np.full(100, 0.3))
+        np.testing.assert_allclose(est.fitted_.propensities(X[:1]), [[0.7, 0.3]])
+
     def test_averages_rest_on_them(self):
         X, y, arm, _ = trial(300)
         right, wrong = (

@@ -39,12 +39,14 @@ def fit_assignment(
     of_rows : ndarray of float64, shape (n, n_conditions)
         Known, or by models that did not see the row.
     """
-    if model is not None:
-        return supplied_propensity(model, study.x, study.weight, folds, n_jobs)
+    constant = known is not None and not np.ptp(known, axis=0).any()
+    if model is not None and not constant:
+        supplied, of_rows = supplied_propensity(model, study.x, study.weight, folds, n_jobs)
+        return supplied, of_rows if known is None else known
     fitted, of_rows = fit_propensity(study.x, study.n_codes, study.weight, folds, n_jobs)
     if known is None:
         return fitted, of_rows
-    if not np.ptp(known, axis=0).any():
+    if constant:
         own = known[np.arange(len(known)), study.condition]
         fitted = replace(
             fitted,
