@@ -9,6 +9,9 @@ Nothing is simulated but the data. The studies are:
   GATE (two groups, by the sign of x1) and the ATE of the training rows whose x2 exceeds x1; at
   90 %, a new person's outcome under each arm, whoever they are, and under the arm of a coin, which
   the training data did not toss; their own effect.
+- ``persons``: other draws of the same study. A new person's own effect at 80, 90 and 95 %, by the
+  intervals for any and for independent noise of the two outcomes: how many are held where noise is
+  independent, the same in both or of opposite sign; how many are infinite; the median width.
 - ``clustered``: 500 rows in 40 clusters, whose outcomes have an intra-class correlation of 0.3 and
   whose treatment is more alike than chance, too. The same averages at 95 %, with ``groups=``.
 - ``sites``: 1000 rows at 50 sites, which shift the outcome by twice what they add to the log odds
@@ -56,6 +59,7 @@ INTRA_CLASS = 0.3
 N_SITES = 50
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 TEST_ROWS = 1000
+PERSONS_SEED = 7000
 
 Row = dict[str, float]
 
@@ -81,6 +85,31 @@ def smooth(replication: int) -> Row:
         row[f"outcome, {name} (90 %)"] = holds(bounds, y[np.arange(len(y)), arm])
     bounds = est.individual_effect_interval(test.X, alpha=0.1)
     return row | {"own effect (90 %)": holds(bounds, y[:, 1] - y[:, 0])}
+
+
+def persons(replication: int) -> Row:
+    """Own effects by both intervals, where noise is independent and where it is the same."""
+    seed = PERSONS_SEED + replication
+    split = draw_interval_study("smooth", 500, seed)
+    train, test = split.train, split.test
+    est = fit(seed, train.X, train.y, train.treatment)
+    rng = np.random.default_rng([seed, 1])  # the study itself is drawn from the seed
+    first, second = rng.normal(0, NOISE_SD, (2, len(test.mu)))
+    effects = {
+        "independent": test.effect + second - first,
+        "the same": test.effect,
+        "opposite": test.effect + 2 * first,
+    }
+    row = {}
+    for level in LEVELS[1:]:
+        for dependence in ("any", "independent"):
+            bounds = est.individual_effect_interval(test.X, alpha=1 - level, dependence=dependence)
+            name = f'"{dependence}" ({level:.0%})'
+            row |= {f"{name}, noise {kind}": holds(bounds, own) for kind, own in effects.items()}
+            width = bounds[1] - bounds[0]
+            row[f"{name}, infinite"] = float(np.isinf(width).mean())
+            row[f"{name}, median width"] = float(np.median(width))
+    return row
 
 
 def sites(replication: int) -> Row:
@@ -187,6 +216,7 @@ def noise(replication: int, inputs: str) -> Row:
 
 STUDIES: dict[str, Callable[[int], Row]] = {
     "smooth": smooth,
+    "persons": persons,
     "clustered": clustered,
     "null-randomised": partial(constant_effect, rows=500, columns=5, confounded=False),
     "null-confounded": partial(constant_effect, rows=500, columns=20, confounded=True),
@@ -257,8 +287,9 @@ def report(study: str, results: pd.DataFrame) -> str:
         "| | mean | s.e. |",
         "| --- | --- | --- |",
     ]
-    show = "{:.4f}" if study.startswith("noise") else "{:.1%}"
     for name, values in results.drop(columns=["study", "replication"]).items():
+        number = study.startswith("noise") or name.endswith("width")
+        show = "{:.4f}" if number else "{:.1%}"
         error = values.std() / len(values) ** 0.5
         lines.append(f"| {name} | {show.format(values.mean())} | {show.format(error)} |")
     return "\n".join([*lines, ""])

@@ -1,5 +1,6 @@
 """Bad input to HyperCATE is refused by name, and leaves the estimator as it was."""
 
+import re
 from datetime import timedelta
 
 import numpy as np
@@ -547,8 +548,18 @@ class TestIntervalsAndDraws:
             lambda est: est.effect_inference(X).interval(alpha),
             lambda est: est.predict_outcome_interval(X, alpha=alpha),
             lambda est: est.individual_effect_interval(X, alpha=alpha),
+            lambda est: est.individual_effect_interval(X, alpha=alpha, dependence="independent"),
         ):
             refused(fitted, call, (ValueError, TypeError), "alpha=")
+
+    @pytest.mark.parametrize("value", ["dependent", "", "Any", None, 1, True, ["any"], np.ones(N)])
+    def test_dependence(self, value, fitted):
+        refused(
+            fitted,
+            lambda est: est.individual_effect_interval(X, dependence=value),
+            ValueError,
+            f"dependence={re.escape(repr(value))} must be one of 'any', 'independent'",
+        )
 
     @pytest.mark.parametrize("share", [1, -0.1, 1.5, np.nan, np.inf, "0.1", None, [0.1]])
     def test_share(self, share, fitted):

@@ -90,8 +90,12 @@ class TestInvariance:
         np.testing.assert_array_equal(mirrored.sample_effects(X), -est.sample_effects(X))
         lower, upper = est.effect_interval(X)
         np.testing.assert_array_equal(mirrored.effect_interval(X), (-upper, -lower))
-        lower, upper = est.individual_effect_interval(X)
-        np.testing.assert_array_equal(mirrored.individual_effect_interval(X), (-upper, -lower))
+        for dependence in ("any", "independent"):
+            ask = {"X": X, "dependence": dependence}
+            lower, upper = est.individual_effect_interval(**ask)
+            np.testing.assert_array_equal(
+                mirrored.individual_effect_interval(**ask), (-upper, -lower)
+            )
         np.testing.assert_array_equal(mirrored.reject(X, 0.3), est.reject(X, 0.3))
         assert mirrored.ate(X) == -est.ate(X)
 

@@ -1,10 +1,19 @@
 """How sure a fitted model is: draws, intervals of effects, of averages and of persons."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 from small import three_arms, tiny, trial, two_arms
+
+dependences = pytest.mark.parametrize("dependence", ["any", "independent"])
+
+
+def intervals_of_persons(est):
+    independent = partial(est.individual_effect_interval, dependence="independent")
+    return est.predict_outcome_interval, est.individual_effect_interval, independent
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +194,7 @@ class TestCoverageOfAverages:
 
 class TestIntervalsOfPersons:
     def test_outcomes_and_effects_of_new_persons_are_held_at_the_rate_stated(self, fits):
-        outcome, effect, width = [], [], []
+        outcome, effect, width, independent = [], [], [], []
         for est, _, (new, truth, _) in fits[:10]:
             for k in (0, 1):
                 lower, upper = est.predict_outcome_interval(new, arm=k, alpha=0.2)
@@ -194,8 +203,12 @@ class TestIntervalsOfPersons:
             lower, upper = est.individual_effect_interval(new, alpha=0.2)
             own = truth[:, 1] - truth[:, 0]
             effect.append(((lower <= own) & (own <= upper)).mean())
+            low, high = est.individual_effect_interval(new, alpha=0.2, dependence="independent")
+            independent.append(((low <= own) & (own <= high)).mean())
+            assert np.median(high - low) < 0.75 * np.median(upper - lower)
         assert 0.78 < np.mean(outcome) < 0.9
-        assert np.mean(effect) > 0.8
+        assert np.mean(effect) > 0.9
+        assert 0.78 < np.mean(independent) < 0.87
         assert np.mean(width[::2]) < 0.75 * np.mean(width[1::2])
 
     def test_shapes_and_labels_of_outcomes(self, three):
@@ -215,9 +228,10 @@ class TestIntervalsOfPersons:
                     np.array(found)[:, mine], np.array(each[arm])[:, mine]
                 )
 
-    def test_shapes_and_labels_of_effects(self, three):
+    @dependences
+    def test_shapes_and_labels_of_effects(self, dependence, three):
         est, X, _, labels = three
-        interval, n = est.individual_effect_interval, len(X)
+        interval, n = partial(est.individual_effect_interval, dependence=dependence), len(X)
         for T0, others in ((None, "ac"), ("b", "ac"), ("a", "bc"), ("c", "ba")):
             lower, upper = interval(X, T0=T0, alpha=0.3)
             assert lower.shape == upper.shape == (n, 2)
@@ -262,19 +276,31 @@ class TestIntervalsOfPersons:
         assert np.isfinite(upper - lower).all()
         assert np.mean((lower <= y) & (y <= upper)) > 0.5
 
-    def test_with_two_arms_there_is_one_effect(self, two):
+    @dependences
+    def test_with_two_arms_there_is_one_effect(self, dependence, two):
         est, X, *_ = two
-        lower, upper = est.individual_effect_interval(X, alpha=0.2)
+        interval = partial(est.individual_effect_interval, X, alpha=0.2, dependence=dependence)
+        lower, upper = interval()
         assert lower.shape == upper.shape == (len(X),)
         effects = est.predict(X)
         assert ((lower < effects) & (effects < upper)).all()
-        np.testing.assert_array_equal(
-            est.individual_effect_interval(X, T0=1, alpha=0.2), (-upper, -lower)
+        np.testing.assert_array_equal(interval(T0=1), (-upper, -lower))
+
+    def test_nothing_is_supposed_of_dependence_unless_asked(self, two):
+        est, X, *_ = two
+        supposed, nothing = (
+            np.array(est.individual_effect_interval(X, alpha=0.2, **dependence))
+            for dependence in ({"dependence": "independent"}, {})
         )
+        np.testing.assert_array_equal(
+            est.individual_effect_interval(X, alpha=0.2, dependence="any"), nothing
+        )
+        assert (nothing[0] < supposed[0]).all()
+        assert (supposed[1] < nothing[1]).all()
 
     def test_they_are_nested_in_alpha(self, fitted):
         est, X, *_ = fitted
-        for method in (est.predict_outcome_interval, est.individual_effect_interval):
+        for method in intervals_of_persons(est):
             before = None
             for alpha in (0.9, 0.5, 0.2, 0.05):
                 lower, upper = method(X, alpha=alpha)
@@ -287,11 +313,11 @@ class TestIntervalsOfPersons:
 
     def test_a_row_alone_gets_what_it_gets_among_others(self, fitted):
         est, X, *_ = fitted
-        for method in (est.predict_outcome_interval, est.individual_effect_interval):
+        for method, rounding in zip(intervals_of_persons(est), (1e-5, 1e-5, 0.02), strict=True):
             together = np.array(method(X, alpha=0.2))
             for row in (0, 17, len(X) - 1):
                 alone = np.array(method(X[[row]], alpha=0.2))
-                np.testing.assert_allclose(alone[:, 0], together[:, row], atol=1e-5)
+                np.testing.assert_allclose(alone[:, 0], together[:, row], atol=rounding)
 
     def test_relabelled_arms_have_the_same(self):
         X, y, arm, _ = trial(n_arms=3)
@@ -302,10 +328,12 @@ class TestIntervalsOfPersons:
                 second.predict_outcome_interval(X, arm=labels[T0], alpha=0.2),
                 first.predict_outcome_interval(X, arm=T0, alpha=0.2),
             )
-            np.testing.assert_array_equal(
-                second.individual_effect_interval(X, T0=labels[T0], T1=labels[T1], alpha=0.3),
-                first.individual_effect_interval(X, T0=T0, T1=T1, alpha=0.3),
-            )
+            for dependence in ("any", "independent"):
+                options = {"alpha": 0.3, "dependence": dependence}
+                np.testing.assert_array_equal(
+                    second.individual_effect_interval(X, T0=labels[T0], T1=labels[T1], **options),
+                    first.individual_effect_interval(X, T0=T0, T1=T1, **options),
+                )
 
     def test_nothing_is_known_of_an_arm_of_few_rows(self):
         X, y, arm, _ = trial()
@@ -315,8 +343,9 @@ class TestIntervalsOfPersons:
         assert (lower == -np.inf).all()
         assert (upper == np.inf).all()
         assert np.isfinite(est.predict_outcome_interval(X, arm=1, alpha=0.2)).all()
-        lower, upper = est.individual_effect_interval(X, alpha=0.2)
-        assert np.isfinite(upper - lower).all(axis=0).tolist() == [True, False]
+        for dependence in ("any", "independent"):
+            lower, upper = est.individual_effect_interval(X, alpha=0.2, dependence=dependence)
+            assert np.isfinite(upper - lower).all(axis=0).tolist() == [True, False]
 
     def test_a_binary_outcome_has_classes_and_their_differences(self):
         X, y, arm, _ = trial()
@@ -328,4 +357,5 @@ class TestIntervalsOfPersons:
             assert np.where(likelier, upper == 1, lower == 0).all()
         lower, upper = est.individual_effect_interval(X, alpha=0.2)
         assert {*lower, *upper} <= {-1, 0, 1}
-        assert (lower <= upper).all()
+        low, high = est.individual_effect_interval(X, alpha=0.2, dependence="independent")
+        assert ((lower <= low) & (low <= high) & (high <= upper)).all()

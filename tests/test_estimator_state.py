@@ -38,6 +38,7 @@ def answers(est, X):
         "interval": est.effect_interval(X),
         "outcome": est.predict_outcome_interval(X, alpha=0.3),
         "individual": est.individual_effect_interval(X, alpha=0.3),
+        "independent": est.individual_effect_interval(X, alpha=0.3, dependence="independent"),
         "averages": np.array(
             [est.ate(), est.ate(X), est.att(), *est.ate_interval(), *est.att_interval()]
         ),

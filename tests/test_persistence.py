@@ -163,6 +163,7 @@ def answers(est, X):
         "test": est.heterogeneity_test(),
         "outcome": est.predict_outcome_interval(X, arm=last),
         "individual effect": est.individual_effect_interval(X, T0=last),
+        "if independent": est.individual_effect_interval(X, T0=last, dependence="independent"),
     }
 
 
@@ -881,6 +882,7 @@ class TestSlimFiles:
             lambda est, X: est.heterogeneity_test(),
             lambda est, X: est.predict_outcome_interval(X),
             lambda est, X: est.individual_effect_interval(X),
+            lambda est, X: est.individual_effect_interval(X, dependence="independent"),
         ],
     )
     def test_what_rests_on_the_training_rows_is_refused(self, ask, private, tmp_path):

@@ -181,12 +181,14 @@ class TestUncertainty:
         treated, of_outcome = row(printed, "own outcome, treated")
         control, _ = row(printed, "own outcome, control")
         own, of_own = row(printed, "own effect  ")
+        independent, of_independent = row(printed, "own effect, independent")
         wrong, _ = row(printed, "own effect by effect_interval (wrong)")
         assert at_x > 0.8
         # 1000 people: standard error of the share 0.01
-        assert min(treated, control, own) > 0.83
+        assert min(treated, control, independent) > 0.83
         assert wrong < 0.75
-        assert width_at_x < of_outcome < of_own
+        assert independent < own
+        assert width_at_x < of_outcome < of_independent < of_own
 
     def test_averages_hold_the_truth_that_the_naive_comparison_misses(self, printed):
         naive, true = row(printed, "treated minus controls")

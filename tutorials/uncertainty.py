@@ -123,7 +123,9 @@ for name, fitted in (("calibrated", estimator), ("not calibrated", uncalibrated)
 # They hold 90 % of **people on average**, also over the samples that one might have fitted, of
 # which this is one; a kind of people whose outcomes vary more is held less often, others more. The
 # interval of a person's own effect allows for any dependence between the outcome with and the one
-# without treatment, of which only one is ever seen; it is therefore wider than needed here.
+# without treatment, of which only one is ever seen; it is therefore wider than needed here, where
+# what moves the one says nothing of the other. `dependence="independent"` supposes that. No data
+# can show whether it is so: *use it* only where you can argue it.
 
 # %%
 noise = np.random.default_rng(0).normal(0, NOISE_SD, test.mu.shape)
@@ -141,6 +143,10 @@ asked = {
         estimator.predict_outcome_interval(test.X, arm=0, alpha=0.1),
     ),
     "own effect": (own_effect, estimator.individual_effect_interval(test.X, alpha=0.1)),
+    "own effect, independent": (
+        own_effect,
+        estimator.individual_effect_interval(test.X, alpha=0.1, dependence="independent"),
+    ),
     "own effect by effect_interval (wrong)": (
         own_effect,
         estimator.effect_interval(test.X, alpha=0.1),

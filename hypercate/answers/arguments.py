@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -33,3 +34,9 @@ def is_every_other_arm(T0: Any, T1: Any) -> bool:
     if T1 is None and np.ndim(T0) > 0:
         raise ValueError("T0 differs by row, so T1 is needed too: pass a label or n labels")
     return T1 is None
+
+
+def check_choice(name: str, value: Any, choices: Collection[str]) -> None:
+    """Refuse what is none of the choices, by a ValueError."""
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name}={value!r} must be one of {', '.join(map(repr, choices))}")

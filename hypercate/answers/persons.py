@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from hypercate.answers.arguments import is_every_other_arm
+from hypercate.answers.arguments import check_choice, is_every_other_arm
 from hypercate.answers.outcomes import Outcomes
 from hypercate.encoding import index_of
-from hypercate.inference import conformal
+from hypercate.inference import conformal, independent
 from hypercate.train.device import resolve_device
+
+_EFFECT_INTERVALS = {
+    "any": conformal.individual_effect_interval,
+    "independent": independent.individual_effect_interval,
+}
 
 
 class Persons(Outcomes):
@@ -49,7 +54,13 @@ class Persons(Outcomes):
         )
 
     def individual_effect_interval(
-        self, X: Any, *, T0: Any = None, T1: Any = None, alpha: float = 0.05
+        self,
+        X: Any,
+        *,
+        T0: Any = None,
+        T1: Any = None,
+        alpha: float = 0.05,
+        dependence: Literal["any", "independent"] = "any",
     ) -> tuple[np.ndarray, np.ndarray]:
         """Interval of a new person's own effect, outcome under T1 minus outcome under T0.
 
@@ -62,12 +73,25 @@ class Persons(Outcomes):
             As in `effect`.
         alpha : float in (0, 1), default=0.05
             Share of persons whose effect may lie outside; see `hypercate.inference.conformal`.
+        dependence : {"any", "independent"}, default="any"
+            What is supposed of a person's two potential outcomes, given the covariates. ``"any"``:
+            nothing; most intervals then hold far more than they state. ``"independent"``: what
+            moves one outcome beyond the covariates says nothing of the other. Intervals are
+            then much narrower (hardly so for a binary outcome) and hold about ``1 - alpha``.
+            But **no data can check it**, for nobody's two outcomes are seen, and where it is
+            wrong they may hold fewer. See `hypercate.inference.independent`.
 
         Returns
         -------
         lower, upper : ndarray
             Of the shape of `effect`; infinite where nothing is known.
+
+        Raises
+        ------
+        ValueError
+            If alpha or dependence is none of these, or as in `effect`.
         """
+        check_choice("dependence", dependence, _EFFECT_INTERVALS)
         outcomes, propensity = self._outcomes_and_propensity(X)
         n, index = len(propensity), index_of(X)
         every_other_arm = is_every_other_arm(T0, T1)
@@ -76,7 +100,7 @@ class Persons(Outcomes):
             treated = np.delete(np.arange(len(self.arms_)), self._control(T0))
         else:
             treated = self._codes("T1", T1, n, index)[:, None]
-        lower, upper = conformal.individual_effect_interval(
+        lower, upper = _EFFECT_INTERVALS[dependence](
             conformal.HeldOutErrors.of(self._evidence()),
             control,
             treated,

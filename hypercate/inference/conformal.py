@@ -51,8 +51,8 @@ import numpy as np
 from hypercate.evidence import Evidence
 from hypercate.inference.effects import check_alpha
 
-_ROUNDING = 1e-12  # a level reached but for the rounding of the weights' sum counts as reached
-_BLOCK_ELEMENTS = 2**16  # new outcomes times members: few enough to stay in a core's cache
+ROUNDING = 1e-12  # a level reached but for the rounding of the weights' sum counts as reached
+BLOCK_ELEMENTS = 2**16  # new outcomes times members: few enough to stay in a core's cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,10 +146,10 @@ def outcome_interval(
     outcomes = outcomes.reshape(n_members, -1)
     arm = np.broadcast_to(arm, shape).ravel()
     needed = _needed(errors, arm, propensity.ravel(), alpha)
-    radius = None if binary else _error_quantile(errors, arm, needed)
+    radius = None if binary else error_quantile(errors, arm, needed)
     ranked = _ranked(errors, errors.member, n_members)
     lower, upper = np.empty(len(arm)), np.empty(len(arm))
-    size = _BLOCK_ELEMENTS // n_members + 1
+    size = BLOCK_ELEMENTS // n_members + 1
     for start in range(0, len(arm), size):
         rows = slice(start, start + size)
         segment = arm[rows] * n_members + np.arange(n_members)[:, None]
@@ -210,9 +210,28 @@ def individual_effect_interval(
         If alpha is not a number strictly between 0 and 1.
     """
     check_alpha(alpha)
+    return differences(
+        errors, control, treated, outcomes, propensity, alpha / 2, binary, n_predicting
+    )
+
+
+def differences(
+    errors: HeldOutErrors,
+    control: int | np.ndarray,
+    treated: int | np.ndarray,
+    outcomes: np.ndarray,
+    propensity: np.ndarray,
+    alpha: float,
+    binary: bool,
+    n_predicting: int | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Range of differences within both arms' outcome intervals, each of level 1 - alpha.
+
+    Parameters and results are those of `individual_effect_interval`.
+    """
     every_arm = np.arange(errors.n_arms)
     low, high = outcome_interval(
-        errors, every_arm, outcomes, propensity, alpha / 2, binary, n_predicting
+        errors, every_arm, outcomes, propensity, alpha, binary, n_predicting
     )
     rows = np.arange(len(propensity))[:, None]
     same = np.equal(control, treated)
@@ -228,7 +247,7 @@ def _needed(
     total = np.bincount(errors.arm, errors.weight, minlength=errors.n_arms)
     with np.errstate(divide="ignore", over="ignore"):
         person = errors.together[arm] / propensity
-        needed = (1 - alpha) * (1 + person / total[arm]) - _ROUNDING
+        needed = (1 - alpha) * (1 + person / total[arm]) - ROUNDING
     return np.where(needed <= 1, np.maximum(needed, np.finfo(float).tiny), np.inf)
 
 
@@ -276,7 +295,7 @@ def _ranked(errors: HeldOutErrors, member: int | np.ndarray, n_members: int) -> 
     )
 
 
-def _error_quantile(errors: HeldOutErrors, arm: np.ndarray, needed: np.ndarray) -> np.ndarray:
+def error_quantile(errors: HeldOutErrors, arm: np.ndarray, needed: np.ndarray) -> np.ndarray:
     """Smallest error of the arm that, with all smaller ones of any member, has the share needed."""
     pooled = _ranked(errors, 0, 1)
     first, end = pooled.first[arm], pooled.first[arm + 1]
