@@ -59,9 +59,9 @@ def assemble(
     device : torch.device
     seed : int
     """
-    place = encoded.conditions.place
+    place, place_received = encoded.conditions.place, encoded.conditions.place_received
     networks = _networks(ensemble, folds, views, place, n_members)
-    evidence = _evidence(encoded, folds, networks, views, cross_fitted[:, place], device)
+    evidence = _evidence(encoded, folds, networks, views, cross_fitted[:, place_received], device)
     calibration = Calibration.none(len(place))
     if calibrated and ensemble.second is not None:
         rows = folds.first(_CALIBRATION_ROWS)
@@ -86,14 +86,19 @@ def assemble(
         if ensemble.emission is not None and networks.effects is None:
             emitted = _posterior(networks, ensemble.emission, place)
             posterior = emitted.deviations(x, device)[1][..., canonical]
+        missed = None
+        if held:
+            missed = held * _of_all_arms(missed_heterogeneity(evidence), len(place))[canonical]
+        departs = 0 if ensemble.departures is None else len(ensemble.departures[1])
+        deviations = networks.deviations(x, device)[1][..., canonical]
         calibration = calibrate(
-            networks.deviations(x, device)[1][..., canonical],
+            deviations[: len(deviations) - departs],
             networks.by_model(x, device)[..., canonical],
             second.by_model(x, device)[..., canonical],
             folds.partition,
             folds.n_parts,
             n_members,
-            held * missed_heterogeneity(evidence)[canonical] if held else None,
+            missed,
             posterior,
             (choice.effects[:, 0] * choice.emitted).mean(),
         )
@@ -121,6 +126,10 @@ def _networks(
     if ensemble.drawn is not None:
         drawn, of, mixture = ensemble.drawn
         theta, model = torch.cat([theta, drawn]), np.append(model, of)
+    if ensemble.departures is not None:
+        departed, of, more = ensemble.departures
+        theta, model = torch.cat([theta, departed]), np.append(model, of)
+        mixture = np.vstack([np.pad(mixture, ((0, 0), (0, len(of)))), more])
     reads = np.array(ensemble.choice.inputs)[ensemble.choice.chosen] == "boosted"
     reads |= ensemble.effects is not None  # whose networks may have chosen otherwise
     return Networks(
@@ -139,6 +148,11 @@ def _networks(
         n_members=n_members,
         mixture=mixture,
     )
+
+
+def _of_all_arms(values: np.ndarray, n_arms: int) -> np.ndarray:
+    """Values of the arms that rows received, and their mean for those that none did."""
+    return np.pad(values, (0, n_arms - len(values)), constant_values=values.mean())
 
 
 def _in_order(theta: torch.Tensor, place: np.ndarray) -> np.ndarray:
@@ -181,7 +195,7 @@ def _evidence(
         propensity=propensity,
         row=judge.index[model, column],
         model=model,
-        outcomes=outcomes[model, column],
+        outcomes=outcomes[model, column, : encoded.conditions.n_received],
         used=encoded.used,
         fingerprint=encoded.fingerprint,
         index_hash=encoded.index_hash,

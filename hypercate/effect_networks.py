@@ -116,7 +116,11 @@ def fit_effect_networks(
     )
     candidates = candidates.of_effects(len(arms))
     trained = fit_networks(
-        replace(hypernet, n_arms=len(arms)),
+        replace(
+            hypernet,
+            n_arms=len(arms),
+            arm_codes=tuple(hypernet.arm_codes[k] for k in arms) if hypernet.arm_codes else (),
+        ),
         data,
         repeated,
         candidates.profiles(hypernet.net),

@@ -14,7 +14,7 @@ from hypercate.averaging import averaged, weigh_emitted
 from hypercate.effect_networks import EffectUnits, fit_effect_networks
 from hypercate.fitted import Choice, Generator
 from hypercate.folds import Folds
-from hypercate.generator.draws import Drawn, draw_networks
+from hypercate.generator.draws import Drawn, draw_departures, draw_networks
 from hypercate.generator.evaluate import outcomes_at_own_rows
 from hypercate.generator.hypernetwork import HyperNet
 from hypercate.generator.outcome_net import OutcomeNet, WeighedNets
@@ -66,6 +66,9 @@ class Ensemble:
         What becomes of the models' outcomes.
     effects : EffectUnits or None
         Of the effects' networks, where the learner has such.
+    departures : (Tensor, ndarray, ndarray), or None
+        Networks of arms that no row received, as `draw_departures` gives them; None without such,
+        and where draws do not differ by the models.
     """
 
     net: OutcomeNet | WeighedNets
@@ -80,6 +83,7 @@ class Ensemble:
     emission: Emission | None
     stages: tuple[SecondStage, ...]
     effects: EffectUnits | None
+    departures: Drawn | None = None
 
 
 def fit_ensemble(
@@ -200,6 +204,11 @@ def fit_ensemble(
     starts = ([part.theta for part in parts], [part.second for part in parts])
     theta = torch.cat([torch.cat(start, 1) for start in starts])
     drawn = None if source == "members" else _drawn(parts, source, seed)
+    departures = None
+    if drawn is None and study.n_conditions < hypernet.n_arms:
+        departures = draw_departures(
+            hypernet, trained.params, trained.buffers, trained.theta, study.n_conditions
+        )
     if emission is not None:
         net, theta, drawn = averaged(hypernet.net, theta, drawn, emission, share)
     return Ensemble(
@@ -215,6 +224,7 @@ def fit_ensemble(
         emission,
         stages,
         effects,
+        departures,
     )
 
 

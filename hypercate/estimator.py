@@ -254,6 +254,7 @@ class HyperCATE(Answers, BaseEstimator):
         "sample_weight": True,
         "groups": True,
         "propensity": True,
+        "arm_features": True,
     }
     __metadata_request__score: ClassVar = {"treatment": True, "sample_weight": True}
 
@@ -385,6 +386,7 @@ class HyperCATE(Answers, BaseEstimator):
         sample_weight: Any = None,
         groups: Any = None,
         propensity: Any = None,
+        arm_features: Any = None,
     ) -> Self:
         """Fit the potential outcomes of every arm.
 
@@ -411,6 +413,14 @@ class HyperCATE(Answers, BaseEstimator):
             treatment if there are two arms, or those of all arms, as a frame with a column for
             each label or an array in the order of ``arms_``. They take the place of those that are
             estimated, at the training rows; at new rows, too, if they are the same in all.
+        arm_features : DataFrame, optional
+            What arms are made of, such as a dose or the parts of a combined treatment: a row for
+            each arm, its label in the index or in a column ``"arm"``, and columns of numbers or
+            categories. An arm's network is then generated from its description, and departs from
+            what that says as far as the arm's own rows show. Arms that are described and that no
+            row received have effects too, in ``predict``, ``effect`` and their intervals: they
+            are the last ones of ``arms_``. With such arms networks read the covariates alone, and
+            neither emitted networks nor a second stage count, for these know only arms with rows.
 
         Returns
         -------
@@ -428,9 +438,18 @@ class HyperCATE(Answers, BaseEstimator):
         device = resolve_device(self.device)
         seed = draw_seed(self.random_state)
         encoded = read_study(
-            X, y, treatment, sample_weight, groups, propensity, self.control, self.outcome
+            X,
+            y,
+            treatment,
+            sample_weight,
+            groups,
+            propensity,
+            arm_features,
+            self.control,
+            self.outcome,
         )
         study = encoded.study
+        self._check_described(encoded)
         folds = self._folds(encoded, seed)
         candidates = Candidates.of(
             self.generation,
@@ -440,6 +459,7 @@ class HyperCATE(Answers, BaseEstimator):
             study.n_conditions,
             LEARNERS[self.learner].degree,
             self._effort.degrees,
+            encoded.conditions.all_received,
         )
         trees = candidates.need_trees and self.effort != "instant"
         with own_threads(self.n_jobs) as n_threads:
@@ -462,10 +482,10 @@ class HyperCATE(Answers, BaseEstimator):
             )
         conditions = encoded.conditions
         warn_of_poor_support(
-            cross_fitted[:, conditions.place],
+            cross_fitted[:, conditions.place_received],
             conditions.position_of(study.condition),
             study.weight,
-            conditions.labels,
+            conditions.received,
             encoded.features,
             study.x,
         )
@@ -623,6 +643,26 @@ class HyperCATE(Answers, BaseEstimator):
                 f"{self.hypernet_hidden[-1]}"
             )
 
+    def _check_described(self, encoded: Encoded) -> None:
+        """Refuse parameters with which descriptions of arms would have no effect."""
+        if encoded.arm_codes is None:
+            return
+        without = {"generation": "none", "sharing": "independent", "effort": "instant"}
+        for name, value in without.items():
+            if getattr(self, name) == value:
+                raise ValueError(
+                    f"arm_features would have no effect with {name}={value!r}, which does not "
+                    "generate arms from what they have in common: leave out one of the two"
+                )
+        conditions = encoded.conditions
+        if issubclass(LEARNERS[self.learner], EffectLearner) and not conditions.all_received:
+            described = conditions.labels[conditions.n_received :].tolist()
+            raise ValueError(
+                f"learner={self.learner!r} fits effects to rows of their arms, but no row received "
+                f"{listed(map(repr, described))}: use learner='t', or leave them out of "
+                "arm_features"
+            )
+
     def _folds(self, encoded: Encoded, seed: int) -> Folds:
         study, conditions = encoded.study, encoded.conditions
         n_parts = max(3, round(1 / self.validation_fraction))
@@ -653,13 +693,14 @@ class HyperCATE(Answers, BaseEstimator):
         if self.effort == "instant":
             return emit_ensemble(study, folds, learner, views, device, seed)
         n, n_inputs = study.x.shape
+        codes, all_received = encoded.arm_codes, encoded.conditions.all_received
         hypernet = HyperNet(
             net=OutcomeNet(
                 n_inputs + views.n_last,
                 tuple(int(width) for width in self.outcome_hidden),
                 self.activation,
             ),
-            n_arms=study.n_conditions,
+            n_arms=len(encoded.conditions.labels),
             generation=self.generation,
             n_chunks=int(self.n_chunks),
             n_heads=int(self.n_heads),
@@ -668,6 +709,7 @@ class HyperCATE(Answers, BaseEstimator):
             dropout=float(self.hypernet_dropout),
             spectral_norm=bool(self.spectral_norm),
             noise=float(self.hypernet_noise),
+            arm_codes=() if codes is None else tuple(map(tuple, codes.tolist())),
         )
         return fit_ensemble(
             study,
@@ -680,8 +722,11 @@ class HyperCATE(Answers, BaseEstimator):
             views,
             self.model_outcome,
             self.uncertainty,
-            self._weighs and self.pretrained == "auto" and not untried(study, views),
-            self._has_second_stage,
+            self._weighs
+            and self.pretrained == "auto"
+            and all_received
+            and not untried(study, views),
+            self._has_second_stage and all_received,
             device,
             seed,
             torch.get_num_threads(),

@@ -136,5 +136,5 @@ class Fitted:
         return self.networks.predict(x, device)
 
     def propensities(self, x: np.ndarray) -> np.ndarray:
-        """Probabilities of the arms (n, n_arms), in the order of the estimator's arms."""
-        return self.propensity.predict(x)[:, self.conditions.place]
+        """Probabilities of the arms that rows received, in the order of the estimator's."""
+        return self.propensity.predict(x)[:, self.conditions.place_received]

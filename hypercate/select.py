@@ -42,16 +42,20 @@ class Candidates:
         n_arms: int,
         of_learner: str | None = None,
         tried: tuple[str, ...] = TRIED_DEGREES,
+        all_received: bool = True,
     ) -> Candidates:
         """All pairs that the estimator's parameters allow.
 
         `of_learner` is the one degree that a learner stands for, if it does; `tried` are those of
         ``sharing="auto"``, without independent arms where there are two, which "weak" leaves free
         enough, and where draws differ by a perturbation of the generator alone, which does not
-        reach them.
+        reach them. Where some arms were not received by any row, neither independent arms nor the
+        trees' predictions of each arm say anything of them.
         """
         degrees = tried if sharing == "auto" else (sharing,)
-        if sharing == "auto" and (n_arms == 2 or uncertainty in PERTURBATIONS):
+        if inputs == "auto" and not all_received:
+            inputs = "raw"
+        if sharing == "auto" and (n_arms == 2 or uncertainty in PERTURBATIONS or not all_received):
             degrees = tuple(name for name in degrees if name != "independent")
         if generation == "none":
             degrees = ("none",)

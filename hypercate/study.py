@@ -16,6 +16,7 @@ from hypercate.encoding import (
     as_pandas,
     check_rows,
     check_sample_weight,
+    describe_arms,
     index_of,
 )
 from hypercate.encoding.checks import as_array, as_labels, as_vector, listed, warn
@@ -93,6 +94,8 @@ class Encoded:
         Of the labels of the rows given, by `hash_labels`; None if X was no pandas frame.
     propensity : ndarray of float64, shape (n, n_conditions), or None
         Known probabilities of the conditions, in the canonical order.
+    arm_codes : ndarray of float32, shape (n_described, n_codes), or None
+        Of the arms' descriptions, in the canonical order; those that no row received come last.
     """
 
     study: Study
@@ -103,6 +106,7 @@ class Encoded:
     fingerprint: np.ndarray
     index_hash: np.ndarray | None
     propensity: np.ndarray | None
+    arm_codes: np.ndarray | None
 
 
 def read_study(
@@ -112,6 +116,7 @@ def read_study(
     sample_weight: Any,
     groups: Any,
     propensity: Any,
+    arm_features: Any,
     control: Any,
     outcome: str,
 ) -> Encoded:
@@ -160,6 +165,12 @@ def read_study(
     )
     if groups is None:
         _warn_of_repeated_rows(study)
+    if propensity is not None:
+        propensity = propensity[:, np.argsort(conditions.place)]
+    arm_codes = None
+    if arm_features is not None:
+        conditions, of_labels = describe_arms(arm_features, conditions)
+        arm_codes = of_labels[np.argsort(conditions.place)]
     return Encoded(
         study,
         features,
@@ -168,7 +179,8 @@ def read_study(
         used,
         np.column_stack([fingerprint, combined([fingerprint, given])]),
         None if index is None else hash_labels(index),
-        None if propensity is None else propensity[:, np.argsort(conditions.place)],
+        propensity,
+        arm_codes,
     )
 
 

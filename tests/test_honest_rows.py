@@ -37,7 +37,7 @@ def fit(X, y, arm, groups=None, **changed):
 
 def folds_of(est, X, y, arm, groups=None):
     """The folds of a fit, drawn anew from its seed."""
-    study = read_study(X, y, arm, None, groups, None, est.control, est.outcome).study
+    study = read_study(X, y, arm, None, groups, None, None, est.control, est.outcome).study
     n_parts = max(3, round(1 / est.validation_fraction))
     return Folds.of(study.condition, n_parts, est.n_members, est.fitted_.seed, study.cluster)
 

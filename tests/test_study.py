@@ -29,7 +29,7 @@ def coarse(n=1000, seed=0, treated=0.5, ill=0.3):
 
 
 def read(X, y, treatment, weight=None, groups=None, control=None, outcome="auto"):
-    return read_study(X, y, treatment, weight, groups, None, control, outcome)
+    return read_study(X, y, treatment, weight, groups, None, None, control, outcome)
 
 
 def assert_same(study, other):

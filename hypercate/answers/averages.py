@@ -16,6 +16,7 @@ from hypercate.encoding.fingerprints import combined, fingerprints
 from hypercate.evidence import Evidence
 from hypercate.inference import averages, heterogeneity
 from hypercate.inference.averages import AverageInference
+from hypercate.inference.effects import against
 from hypercate.inference.groups import shortage
 from hypercate.overlap import support_notes
 from hypercate.train.device import resolve_device
@@ -78,8 +79,8 @@ class Averages(Effects):
             By cross-fitted AIPW; see `hypercate.inference.averages`. The standard error is NaN for
             one row, and for training rows among which an arm has fewer than two.
         """
-        control, evidence = self._control(T0), self._evidence()
-        labels = self.arms_.tolist()
+        control, evidence = self._control_received(T0), self._evidence()
+        labels = self.fitted_.conditions.received.tolist()
         if X is None:
             return self._noted(averages.average_effect(evidence, control, labels), evidence)
         x = self._encode(X)
@@ -87,7 +88,7 @@ class Averages(Effects):
         if some is not None and too_few is None:
             found = averages.average_effect(some, control, labels)
             return self._noted(found, some)
-        effects = self._effects_of_all_models(x, T0)
+        effects = self._effects_of_all_models(x, control)
         found = averages.average_effect_at(evidence, effects, control, labels, too_few)
         return self._noted(found, evidence)
 
@@ -147,8 +148,8 @@ class Averages(Effects):
         ValueError
             If no row received another arm than T0.
         """
-        control, evidence = self._control(T0), self._evidence()
-        labels = self.arms_.tolist()
+        control, evidence = self._control_received(T0), self._evidence()
+        labels = self.fitted_.conditions.received.tolist()
         if X is None:
             if treatment is not None:
                 raise TypeError("treatment is of the rows of X, so X is needed too")
@@ -156,12 +157,12 @@ class Averages(Effects):
         require_treatment(treatment, "att", "X, treatment")
         x = self._encode(X)
         check_rows(len(x), index_of(X), treatment=treatment)
-        arm = self.fitted_.conditions.positions(treatment, call="att(X, treatment)")
+        arm = self.fitted_.conditions.positions_received(treatment, "att(X, treatment)")
         some, too_few = self._known_again(combined([fingerprints(x), arm]), with_arm=True)
         if some is not None and too_few is None:
             found = averages.effect_on_treated(some, control, labels)
             return self._noted(found, some)
-        effects = self._effects_of_all_models(x, T0)
+        effects = self._effects_of_all_models(x, control)
         found = averages.effect_on_treated_at(evidence, effects, arm, control, labels, too_few)
         return self._noted(found, evidence)
 
@@ -223,11 +224,11 @@ class Averages(Effects):
             If a label is missing, a group has fewer than two rows of an arm, or groups is a Series
             with the labels of the rows in another order.
         """
-        control = self._control(T0)
+        control = self._control_received(T0)
         evidence = self._evidence()
         check_rows(len(evidence.used), evidence.index_hash, groups=groups)
         labels = as_series(groups, "groups").reset_index(drop=True)
-        arms = self.arms_.tolist()
+        arms = self.fitted_.conditions.received.tolist()
         found = averages.group_effects(evidence, labels[evidence.used], control, arms)
         return self._noted(found, evidence)
 
@@ -244,8 +245,10 @@ class Averages(Effects):
         DataFrame
             See `hypercate.inference.heterogeneity.heterogeneity_test`.
         """
-        control = self._control(T0)
-        return heterogeneity.heterogeneity_test(self._evidence(), control, self.arms_.tolist())
+        control = self._control_received(T0)
+        return heterogeneity.heterogeneity_test(
+            self._evidence(), control, self.fitted_.conditions.received.tolist()
+        )
 
     def _known_again(
         self, fingerprint: np.ndarray, with_arm: bool
@@ -260,19 +263,21 @@ class Averages(Effects):
         if not times.any():
             return evidence, "for rows of weight 0"
         some = evidence.repeated(times)
-        return some, shortage(some, self.arms_.tolist())
+        return some, shortage(some, self.fitted_.conditions.received.tolist())
 
     def _noted(self, found: AverageInference, evidence: Evidence) -> AverageInference:
         """With what has to be known of the support, and of which of the training rows it is."""
-        notes = support_notes(evidence.propensity, evidence.arm, evidence.weight, self.arms_)
+        notes = support_notes(
+            evidence.propensity, evidence.arm, evidence.weight, self.fitted_.conditions.received
+        )
         if evidence is not self._evidence():
             found = replace(found, estimand=f"{found.estimand} of some training rows")
         return replace(found, notes=(*found.notes, *notes))
 
-    def _effects_of_all_models(self, x: np.ndarray, T0: Any) -> np.ndarray:
+    def _effects_of_all_models(self, x: np.ndarray, control: int) -> np.ndarray:
         """Mean effects by all models, members or not, whose errors at judged rows are averaged."""
         outcomes = self.fitted_.networks.by_model(x, resolve_device(self.device)).mean(axis=0)
-        return self._contrast(outcomes, T0, None)
+        return against(outcomes[:, : self.fitted_.conditions.n_received], control)
 
 
 def _unboxed(value: np.ndarray) -> float | np.ndarray:

@@ -195,7 +195,8 @@ class Effects(Outcomes):
         require_treatment(treatment, "score")
         x = self._encode(X)
         fitted = self.fitted_
-        effects = against(fitted.outcomes(x, resolve_device(self.device)))
+        outcomes = fitted.outcomes(x, resolve_device(self.device))
+        effects = against(outcomes[:, : fitted.conditions.n_received])
         n, index = len(effects), index_of(X)
         check_rows(n, index, y=y, treatment=treatment)
         weight = check_sample_weight(sample_weight, n, index)
@@ -206,7 +207,7 @@ class Effects(Outcomes):
             x[used],
             fitted.features.n_codes,
             target[used],
-            fitted.conditions.positions(treatment, call="score(X, y, treatment)")[used],
+            fitted.conditions.positions_received(treatment, "score(X, y, treatment)")[used],
             weight[used],
             fitted.seed,
             torch.get_num_threads(),

@@ -138,6 +138,17 @@ class Outcomes:
         check_rows(n, index, **{name: label})
         return conditions.positions(label, name)
 
+    def _codes_received(self, name: str, label: Any, n: int, index: pd.Index | None) -> np.ndarray:
+        """The same of arms that rows of the fit received."""
+        codes = self._codes(name, label, n, index)
+        self.fitted_.conditions.check_received(codes)
+        return codes
+
+    def _control_received(self, T0: Any) -> int:
+        """The same of an arm that rows of the fit received."""
+        check_is_fitted(self, "fitted_")
+        return 0 if T0 is None else self.fitted_.conditions.position_received(T0, "T0")
+
     def _control(self, T0: Any) -> int:
         check_is_fitted(self, "fitted_")
         return 0 if T0 is None else self.fitted_.conditions.position(T0)

@@ -42,7 +42,7 @@ class Persons(Outcomes):
         """
         outcomes, propensity = self._outcomes_and_propensity(X)
         rows = np.arange(len(propensity))
-        codes = self._codes("arm", arm, len(rows), index_of(X))
+        codes = self._codes_received("arm", arm, len(rows), index_of(X))
         return conformal.outcome_interval(
             conformal.HeldOutErrors.of(self._evidence()),
             codes,
@@ -95,11 +95,13 @@ class Persons(Outcomes):
         outcomes, propensity = self._outcomes_and_propensity(X)
         n, index = len(propensity), index_of(X)
         every_other_arm = is_every_other_arm(T0, T1)
-        control = self._codes("T0", T0, n, index)[:, None]
+        control = self._codes_received("T0", T0, n, index)[:, None]
         if every_other_arm:
-            treated = np.delete(np.arange(len(self.arms_)), self._control(T0))
+            treated = np.delete(
+                np.arange(self.fitted_.conditions.n_received), self._control_received(T0)
+            )
         else:
-            treated = self._codes("T1", T1, n, index)[:, None]
+            treated = self._codes_received("T1", T1, n, index)[:, None]
         lower, upper = _EFFECT_INTERVALS[dependence](
             conformal.HeldOutErrors.of(self._evidence()),
             control,
@@ -117,4 +119,4 @@ class Persons(Outcomes):
         x = self._encode(X)
         self._evidence()  # refuses early
         outcomes = self.fitted_.networks.by_model(x, resolve_device(self.device))
-        return outcomes, self.fitted_.propensities(x)
+        return outcomes[..., : self.fitted_.conditions.n_received], self.fitted_.propensities(x)

@@ -1,5 +1,6 @@
 """User data to float32 arrays for a network, and the place where bad data is refused."""
 
+from hypercate.encoding.arm_features import describe_arms
 from hypercate.encoding.checks import check_rows
 from hypercate.encoding.conditions import Conditions
 from hypercate.encoding.features import FeatureEncoder
@@ -12,5 +13,6 @@ __all__ = [
     "as_pandas",
     "check_rows",
     "check_sample_weight",
+    "describe_arms",
     "index_of",
 ]

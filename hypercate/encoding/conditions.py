@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -19,6 +19,8 @@ LARGEST_INTEGER = 2.0**53
 class Conditions:
     """The distinct treatments: control first, the others in sorted order, as users see them.
 
+    Those that no row received, and of which only a description is known, follow.
+
     A fit works on codes in the order in which conditions first appear among its rows, so that
     names change nothing: `place` leads from a user's position to that code.
 
@@ -28,10 +30,27 @@ class Conditions:
         Booleans, integers or strings, control first.
     place : ndarray of int64, shape (n_conditions,)
         Canonical code of each label.
+    n_received : int
+        Labels, the first ones, that rows received.
     """
 
     labels: np.ndarray
     place: np.ndarray
+    n_received: int
+
+    @property
+    def all_received(self) -> bool:
+        return self.n_received == len(self.labels)
+
+    @property
+    def received(self) -> np.ndarray:
+        """Labels that rows received."""
+        return self.labels[: self.n_received]
+
+    @property
+    def place_received(self) -> np.ndarray:
+        """Canonical code of each of these, below `n_received`."""
+        return self.place[: self.n_received]
 
     @classmethod
     def fit(cls, treatment: Any, control: Any = None, call: str = "") -> Conditions:
@@ -55,7 +74,7 @@ class Conditions:
             If treatment is not one-dimensional, a label is missing, there are fewer than two arms
             or so many that treatment looks continuous, or control is not an arm.
         """
-        arms, counts = np.unique(_read_arms(treatment, call=call), return_counts=True)
+        arms, counts = np.unique(read_arms(treatment, call=call), return_counts=True)
         if len(arms) < 2:
             raise ValueError(
                 f"treatment has the arms [{listed(map(repr, arms.tolist()))}]: an effect needs "
@@ -67,10 +86,10 @@ class Conditions:
                 "(or like an identifier): bin it into a few arms, e.g. with pandas.cut"
                 + _hint(call)
             )
-        conditions = cls(arms, np.arange(len(arms)))
+        every = np.arange(len(arms))
+        conditions = cls(arms, every, len(arms))
         first = 0 if control is None else conditions.position(control, "control")
-        order = np.concatenate(([first], np.delete(np.arange(len(arms)), first)))
-        return cls(arms[order], np.arange(len(arms)))
+        return cls(arms[np.append(first, np.delete(every, first))], every, len(arms))
 
     def in_order_of(self, positions: np.ndarray) -> Conditions:
         """The same with the canonical order of first appearance.
@@ -78,10 +97,17 @@ class Conditions:
         Parameters
         ----------
         positions : ndarray of int, shape (n,)
-            Of the rows' labels; every label appears.
+            Of the rows' labels; every label that was received appears.
         """
         first = np.unique(positions, return_index=True)[1]
-        return Conditions(self.labels, np.argsort(np.argsort(first)))
+        others = np.arange(self.n_received, len(self.labels))
+        return replace(self, place=np.append(np.argsort(np.argsort(first)), others))
+
+    def and_described(self, labels: np.ndarray) -> Conditions:
+        """With labels that no row received."""
+        n = len(self.labels) + len(labels)
+        place = np.append(self.place, np.arange(len(self.labels), n))
+        return replace(self, labels=np.append(self.labels, labels), place=place)
 
     def positions(self, treatment: Any, name: str = "treatment", call: str = "") -> np.ndarray:
         """Position of each row's label among the labels.
@@ -103,7 +129,13 @@ class Conditions:
         TypeError, ValueError
             As in fit, and if a label is not one of the arms.
         """
-        return codes_of(_read_arms(treatment, name, call), self._position, name)
+        return codes_of(read_arms(treatment, name, call), self._position, name)
+
+    def positions_received(self, treatment: Any, call: str) -> np.ndarray:
+        """The same of arms that rows were given, which excludes those that are only described."""
+        positions = self.positions(treatment, call=call)
+        self.check_received(positions)
+        return positions
 
     def position_of(self, condition: np.ndarray) -> np.ndarray:
         """Position among the labels of canonical codes."""
@@ -126,12 +158,29 @@ class Conditions:
                 f"{name} {label!r} is not an arm: the arms are {self.labels.tolist()}"
             ) from None
 
+    def position_received(self, label: Any, name: str) -> int:
+        """The same of an arm that is not only described."""
+        position = self.position(label, name)
+        self.check_received(position)
+        return position
+
+    def check_received(self, positions: int | np.ndarray) -> None:
+        """Refuse arms of which only a description is known."""
+        last = int(np.max(positions, initial=0))
+        if last >= self.n_received:
+            raise ValueError(
+                f"no row of the fit received arm {self.labels[last].item()!r}, of which only the "
+                "description is known: averages, scores and intervals of persons need its "
+                "outcomes. Ask for its effects at rows, by effect, effect_interval or "
+                "predict_outcomes"
+            )
+
     @cached_property
     def _position(self) -> dict[Any, int]:
         return {label: position for position, label in enumerate(self.labels.tolist())}
 
 
-def _read_arms(treatment: Any, name: str = "treatment", call: str = "") -> np.ndarray:
+def read_arms(treatment: Any, name: str = "treatment", call: str = "") -> np.ndarray:
     """Labels of the arms, whole floats as integers."""
     vector = as_vector(treatment, name)
     if vector.ndim == 2:

@@ -59,6 +59,41 @@ def draw_networks(
     return as_deviations(theta, model, origin)
 
 
+@torch.no_grad()
+def draw_departures(
+    hypernet: HyperNet, params: Tensors, buffers: Tensors, theta: Tensor, n_received: int
+) -> Drawn:
+    """Networks of arms that no row received, which depart from what their description says.
+
+    Each departs as one of the other arms does, so that they vary as arms do about what their
+    descriptions say.
+
+    Parameters
+    ----------
+    hypernet : HyperNet
+    params, buffers : dict of Tensor
+        Models on the leading axis.
+    theta : Tensor, shape (n_models, n_arms, n_weights)
+        What these generate.
+    n_received : int
+        Arms, the first ones, that rows received.
+
+    Returns
+    -------
+    theta : Tensor, shape (n_received, n_arms, n_weights)
+    model : ndarray of int, shape (n_received,)
+    mixture : ndarray, shape (n_received, n_models + n_received)
+        As of `draw_networks`; the deviations of arms that rows received are 0.
+    """
+    arm = torch.arange(n_received, device="cpu")
+    model = np.arange(n_received) % len(theta)
+    of = {name: tensor[model] for name, tensor in params.items()}
+    of["arms"][:, n_received:] = of["arms"][arm, arm][:, None]
+    departed = hypernet.generate(of, {name: tensor[model] for name, tensor in buffers.items()})
+    departed[:, :n_received] = theta[model, :n_received]
+    return as_deviations(departed, model, np.eye(len(theta))[model])
+
+
 def as_deviations(theta: Tensor, model: np.ndarray, origin: np.ndarray) -> Drawn:
     """Networks as deviations from combinations of the models.
 

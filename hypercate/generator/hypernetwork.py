@@ -35,6 +35,8 @@ Tensors = dict[str, Tensor]
 PERTURBATIONS = ("dropout", "noise")
 """What a draw of the generator can be perturbed by."""
 
+OWN_DEPARTURE = 0.1  # of a described arm's own embedding from what its description says
+
 _CPU: Any = {"dtype": torch.float32, "device": "cpu"}  # whatever the process's defaults are
 
 
@@ -60,6 +62,10 @@ class HyperNet:
     noise : float
         Standard deviation of noise that conditions the generator beside the arm's embedding, which
         has a root mean square of 1.
+    arm_codes : tuple of tuple of float, one an arm
+        Of the arms' descriptions, of root mean square 1; empty where arms are mere labels. An arm's
+        embedding is then told by its description, but for what it learns of its own, which starts
+        at 0 and stays there if no row received it.
     """
 
     net: OutcomeNet
@@ -72,6 +78,7 @@ class HyperNet:
     dropout: float
     spectral_norm: bool
     noise: float = 0.0
+    arm_codes: tuple[tuple[float, ...], ...] = ()
 
     @cached_property
     def pieces(self) -> Pieces:
@@ -84,6 +91,8 @@ class HyperNet:
             names.insert(1, "piece_matrix")
         if self.noise:
             names.append("noise_matrix")
+        if self.arm_codes:
+            names.append("code_matrix")
         return names
 
     def init(
@@ -148,6 +157,12 @@ class HyperNet:
             params["noise_matrix"] = normal(
                 self.embedding_dim, self.hidden[0], std=self.embedding_dim**-0.5
             )
+        if self.arm_codes:
+            n_codes = len(self.arm_codes[0])
+            params["code_matrix"] = normal(n_codes, self.embedding_dim, std=n_codes**-0.5)
+            params["arms"].zero_()
+            codes = torch.tensor(self.arm_codes, **_CPU)
+            buffers["codes"] = codes.expand(n, *codes.shape).clone()
         if self.spectral_norm:
             for name in self._matrices:
                 u = torch.randn(params[name].shape[:-1], generator=generator, **_CPU)
@@ -213,7 +228,11 @@ class HyperNet:
                 own = own + (buffers["scale"] * params["common"])[:, None]
             return own
         drawn = drawn or {}
-        hidden = unit_rms(params["arms"]) @ self.matrix(params, buffers, "arm_matrix")
+        arms = params["arms"]
+        if self.arm_codes:
+            told = buffers["codes"] @ self.matrix(params, buffers, "code_matrix")
+            arms = told + OWN_DEPARTURE * arms
+        hidden = unit_rms(arms) @ self.matrix(params, buffers, "arm_matrix")
         if "noise" in drawn:
             noise = drawn["noise"][:, None] @ self.matrix(params, buffers, "noise_matrix")
             hidden = hidden + self.noise * noise

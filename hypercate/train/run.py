@@ -140,6 +140,7 @@ def row_outputs(
     ----------
     net : OutcomeNet
     theta : Tensor, shape (nets, n_arms, n_weights)
+        Arms that have no rows come last.
     data : Data
     model : Tensor of int64, shape (nets,)
     rows : Tensor of int64, shape (nets, n_slots)
@@ -150,9 +151,9 @@ def row_outputs(
     -------
     Tensor, shape (nets, n_slots)
     """
-    if layout.order is not None:
-        theta = theta.index_select(1, layout.order)
-    by_group = theta.split([n_arms for n_arms, _ in layout.groups], dim=1)
+    sizes = [n_arms for n_arms, _ in layout.groups]
+    theta = theta[:, : sum(sizes)] if layout.order is None else theta.index_select(1, layout.order)
+    by_group = theta.split(sizes, dim=1)
     parts = rows.split([n_arms * width for n_arms, width in layout.groups], dim=1)
     outputs = [
         net(weights.flatten(0, 1), data.inputs(model, part).view(-1, width, net.n_inputs)).view_as(
