@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=version("hypercate"))
     commands = parser.add_subparsers(dest="command", required=True)
     benchmark = commands.add_parser(
-        "benchmark", help="HyperCATE beside EconML's learners on the same splits"
+        "benchmark", help="HyperCATE beside other learners on the same splits"
     )
     benchmark.add_argument("dataset", choices=[*DATASETS, "all"])
     benchmark.add_argument(
@@ -46,8 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--learners",
         default="panel",
         metavar="LIST",
-        help="names as in the table, or the groups panel (default), generation, options, forests; "
-        "with --intervals the group panel",
+        help="names as in the table, or the groups panel (default), generation, options, "
+        "bayesian, forests; with --intervals the groups panel, bayesian, sources",
     )
     benchmark.add_argument(
         "--treated",
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--out", type=Path, default=Path("results"), metavar="DIR", help="default: results"
     )
     options = parser.parse_args(arguments)
-    needed = ("causaldata", "econml", "matplotlib", "pooch")
+    needed = ("causaldata", "econml", "matplotlib", "pooch", "stochtree")
     missing = [name for name in needed if find_spec(name) is None]
     if missing:
         print(
