@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from hypercate.benchmark.studies import Study
 
 INTERRUPTED = 130
-DATASETS = ["ihdp", "acic", "jobs", "twins", "lalonde", "realcause", "arms", "simulated"]
+DATASETS = [
+    "ihdp",
+    "acic",
+    "jobs",
+    "twins",
+    "lalonde",
+    "realcause",
+    "arms",
+    "low-rank",
+    "simulated",
+]
 OPTIONS = ["source", "treated", "rows", "arms", "share", "design"]
 
 
@@ -54,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=positive,
         metavar="N",
         help="thin the treated training rows to N; arms: training rows of each treatment "
-        "(default: 30)",
+        "(default: 30); low-rank: of each arm (default: 40)",
     )
     benchmark.add_argument(
         "--rows",
@@ -63,7 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="training rows; acic: all 3802 by default; simulated: 500 by default",
     )
     benchmark.add_argument(
-        "--arms", type=positive, metavar="K", help="arms: number of arms (default: 5)"
+        "--arms",
+        type=positive,
+        metavar="K",
+        help="arms, low-rank: number of arms, the control too (default: 5, 20)",
     )
     benchmark.add_argument(
         "--share",
