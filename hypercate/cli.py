@@ -15,7 +15,17 @@ if TYPE_CHECKING:
     from hypercate.benchmark.studies import Study
 
 INTERRUPTED = 130
-DATASETS = ["ihdp", "acic", "jobs", "twins", "lalonde", "realcause", "arms", "simulated"]
+DATASETS = [
+    "ihdp",
+    "acic",
+    "jobs",
+    "twins",
+    "lalonde",
+    "realcause",
+    "arms",
+    "low-rank",
+    "simulated",
+]
 OPTIONS = ["source", "treated", "rows", "arms", "share", "design"]
 
 
@@ -25,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=version("hypercate"))
     commands = parser.add_subparsers(dest="command", required=True)
     benchmark = commands.add_parser(
-        "benchmark", help="HyperCATE beside EconML's learners on the same splits"
+        "benchmark", help="HyperCATE beside other learners on the same splits"
     )
     benchmark.add_argument("dataset", choices=[*DATASETS, "all"])
     benchmark.add_argument(
@@ -46,15 +56,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--learners",
         default="panel",
         metavar="LIST",
-        help="names as in the table, or the groups panel (default), generation, options, forests; "
-        "with --intervals the group panel",
+        help="names as in the table, or the groups panel (default), generation, options, "
+        "bayesian, forests; with --intervals the groups panel, bayesian, sources",
     )
     benchmark.add_argument(
         "--treated",
         type=positive,
         metavar="N",
         help="thin the treated training rows to N; arms: training rows of each treatment "
-        "(default: 30)",
+        "(default: 30); low-rank: of each arm (default: 40)",
     )
     benchmark.add_argument(
         "--rows",
@@ -63,7 +73,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="training rows; acic: all 3802 by default; simulated: 500 by default",
     )
     benchmark.add_argument(
-        "--arms", type=positive, metavar="K", help="arms: number of arms (default: 5)"
+        "--arms",
+        type=positive,
+        metavar="K",
+        help="arms, low-rank: number of arms, the control too (default: 5, 20)",
     )
     benchmark.add_argument(
         "--share",
@@ -89,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--out", type=Path, default=Path("results"), metavar="DIR", help="default: results"
     )
     options = parser.parse_args(arguments)
-    needed = ("causaldata", "econml", "matplotlib", "pooch")
+    needed = ("causaldata", "econml", "matplotlib", "pooch", "stochtree")
     missing = [name for name in needed if find_spec(name) is None]
     if missing:
         print(

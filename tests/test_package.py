@@ -176,7 +176,7 @@ class TestInstalledElsewhere:
         finished = run(scripts / "hypercate", "benchmark", "ihdp", cwd=tmp_path)
         assert finished.returncode == 1
         assert finished.stdout == ""
-        assert "causaldata, econml, matplotlib, pooch" in finished.stderr
+        assert "causaldata, econml, matplotlib, pooch, stochtree" in finished.stderr
         assert 'pip install "hypercate[benchmark]"' in finished.stderr
         assert "Traceback" not in finished.stderr
         assert not list(tmp_path.iterdir())
@@ -197,4 +197,5 @@ class TestImportHere:
         finished = run(sys.executable, "-W", "error", "-c", FIT, cwd=tmp_path, check=True)
         loaded = {name.partition(".")[0] for name in json.loads(finished.stdout)["modules"]}
         assert "torch" in loaded
-        assert not loaded & {"causaldata", "econml", "matplotlib", "pooch", "statsmodels", "shap"}
+        extras = {"causaldata", "econml", "matplotlib", "pooch", "statsmodels", "shap", "stochtree"}
+        assert not loaded & extras

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.exceptions import DataConversionWarning
 
 from hypercate import cli
 
@@ -267,6 +268,63 @@ class TestPythonBlocks:
         assert not sklearn.get_config()["enable_metadata_routing"]
 
 
+class TestOtherHarnesses:
+    """Calls of the page on other harnesses."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def states(cls):
+        names, states = {"__name__": "harness"}, []
+        for block in blocks("python", PAGES["docs/in-other-harnesses.md"]):
+            exec(compile(block, "in-other-harnesses.md", "exec"), names)
+            states.append(dict(names))
+        assert len(states) == 4
+        return states
+
+    def test_all_conventions_give_the_same_effects(self, states):
+        as_function, as_net, as_econml, _ = states
+        assert as_function["tau"].shape == (100,)
+        np.testing.assert_array_equal(as_function["tau"], as_net["effect_of_net"])
+        np.testing.assert_array_equal(as_function["tau"], as_econml["tau"])
+        np.testing.assert_allclose(
+            as_net["treated_of_net"] - as_net["control_of_net"], as_net["effect_of_net"], rtol=1e-5
+        )
+
+    def test_what_is_reported_is_good(self, states):
+        figures = states[-1]["report"]
+        assert figures["sqrt-PEHE"] < 0.7 * states[-1]["effect"].std()
+        assert figures["ATE error"] < 0.2
+        assert figures["coverage of 90 % intervals"] > 0.8
+        assert figures["interval score"] > 0
+
+    def test_the_average_of_the_function_is_that_of_all_rows(self, states):
+        names = states[0]
+        found = names["estimate_ate"](names["X"], names["t"], names["y"])
+        assert found == pytest.approx(names["effect"].mean(), abs=0.2)
+
+    def test_arrays_of_floats_frames_of_strings_and_several_arms_go_in(self, states, monkeypatch):
+        names, rng = states[0], np.random.default_rng(1)
+        monkeypatch.setitem(names["SETTINGS"], "effort", "instant")
+        X, t, y = (names[name] for name in ("X", "t", "y"))
+        single = names["estimate_cate"](X.astype("float32"), t.astype(float), y, X)
+        assert single.shape == (300,)
+        frame = pd.DataFrame(X).add_prefix("x").assign(site=rng.choice(["north", "south"], 300))
+        frame.loc[::9, "x0"] = np.nan
+        assert np.isfinite(names["estimate_cate"](frame, t, y, frame)).all()
+        assert names["estimate_cate"](X, rng.integers(3, size=300), y, X).shape == (300, 2)
+
+    def test_what_the_page_says_is_refused_or_warned_of_is(self, states, monkeypatch):
+        names = states[-1]
+        monkeypatch.setitem(names["SETTINGS"], "effort", "instant")
+        X, t, y = (names[name] for name in ("X", "t", "y"))
+        with pytest.raises(ValueError, match=r"\(300, 1\)"):
+            names["estimate_cate"](X, t[:, None], y, X)
+        with pytest.warns(DataConversionWarning, match="column-vector y"):
+            names["estimate_cate"](X, t, y[:, None], X)
+        with pytest.raises(ValueError, match="columns of W"):
+            names["InEconMLsOrder"]().fit(y, t, X=X, W=X)
+
+
 class TestTheTwoCommands:
     def test_ci_runs_the_test_command_as_it_is_shown(self):
         script = (ROOT / ".ci/run").read_text()
@@ -496,7 +554,10 @@ class TestLinks:
         linked = set(re.findall(r"\]\(#([^)]+)\)", contents))
         assert linked == anchors(BENCHMARKS) - anchors(BENCHMARKS.splitlines()[0])
 
-    @pytest.mark.parametrize("name", ["README.md", "docs/limits.md", "docs/how-it-works.md"])
+    @pytest.mark.parametrize(
+        "name",
+        ["README.md", "docs/limits.md", "docs/how-it-works.md", "docs/in-other-harnesses.md"],
+    )
     def test_pages_are_found_from_the_readme(self, name):
         assert name == "README.md" or f"]({name})" in README
 

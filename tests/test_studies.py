@@ -15,6 +15,7 @@ from hypercate.benchmark.studies import FIGURES, STUDIES, Predictions
 from hypercate.datasets import (
     draw_arms_study,
     draw_interval_study,
+    draw_low_rank_study,
     load_acic2016,
     load_ihdp,
     load_jobs,
@@ -78,6 +79,7 @@ class TestFigures:
             ("acic", load_acic2016),
             ("twins", load_twins),
             ("arms", draw_arms_study),
+            ("low-rank", draw_low_rank_study),
             ("simulated", draw_interval_study),
         ],
     )
@@ -157,6 +159,12 @@ class TestOptions:
     def test_arms_their_rows_and_share(self):
         split = task("arms", arms=3, treated=11, share="nothing", replication=7).load()
         expected = draw_arms_study(3, 11, "nothing", 7)
+        pd.testing.assert_frame_equal(split.train.X, expected.train.X)
+        np.testing.assert_array_equal(split.test.mu, expected.test.mu)
+
+    def test_arms_of_low_rank_and_their_rows(self):
+        split = task("low-rank", arms=3, treated=11, replication=7).load()
+        expected = draw_low_rank_study(3, 11, 7)
         pd.testing.assert_frame_equal(split.train.X, expected.train.X)
         np.testing.assert_array_equal(split.test.mu, expected.test.mu)
 
@@ -322,11 +330,12 @@ class TestCommandLine:
             "## LaLonde with CPS controls",
             "## RealCause (psid)",
             "## Many arms (treated 30, arms 5, share much)",
+            "## Low-rank arms (treated 40, arms 20)",
             "## Simulated (smooth, rows 300)",
         ]
         assert all((tmp_path / f"{name}.png").exists() for name in STUDIES)
         results = pd.read_csv(tmp_path / "results.csv")
-        assert len(results) == 15
+        assert len(results) == 17
         assert results["error"].isna().all()
 
     @pytest.mark.parametrize(
@@ -338,6 +347,7 @@ class TestCommandLine:
             (["ihdp", "--design", "few"], "--design does not apply to ihdp"),
             (["simulated", "--treated", "30"], "--treated does not apply to simulated"),
             (["arms", "--rows", "30"], "--rows does not apply to arms"),
+            (["low-rank", "--share", "much"], "--share does not apply to low-rank"),
             (["jobs", "--replications", "9-11"], "jobs has replications 1 to 10 only"),
             (["lalonde", "--learners", "true ATE"], "true ATE has no meaning for lalonde"),
         ],

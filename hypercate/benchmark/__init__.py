@@ -1,1 +1,1 @@
-"""The side-by-side benchmark: HyperCATE beside EconML's learners on the same splits."""
+"""The side-by-side benchmark: HyperCATE beside learners of other packages on the same splits."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hypercate.benchmark import peers
+from hypercate.benchmark import bayesian, peers
 from hypercate.benchmark.panel import OURS, Effect
 from hypercate.datasets import CausalSample
 from hypercate.estimator import HyperCATE
@@ -63,12 +63,24 @@ def _bootstrap(make: peers.Make, train: CausalSample, seed: int) -> Intervals:
     return Intervals(fitted.effect, fitted.interval)
 
 
+def _credible(
+    fit: Callable[[CausalSample, int], bayesian.Posterior], train: CausalSample, seed: int
+) -> Intervals:
+    """With credible intervals."""
+    fitted = fit(train, seed)
+    return Intervals(fitted.effect, fitted.interval)
+
+
 _PANEL: dict[str, IntervalLearner] = {
     OURS: _hypercate,
     "CausalForestDML": partial(_peer, peers.causal_forest),
     "T boosting bootstrap": partial(_bootstrap, partial(peers.t_learner, peers.boosting)),
     "LinearDML": partial(_peer, peers.linear_dml),
     "ForestDRLearner": partial(_peer, peers.forest_dr),
+}
+_BAYESIAN: dict[str, IntervalLearner] = {
+    "BART": partial(_credible, bayesian.bart),
+    "BCF": partial(_credible, bayesian.bcf),
 }
 _DROPOUT = {"hypernet_dropout": 0.05}
 _NOISE = {"hypernet_noise": 0.03}
@@ -85,9 +97,14 @@ _SOURCES: dict[str, dict[str, Any]] = {
 }
 LEARNERS: dict[str, IntervalLearner] = {
     **_PANEL,
+    **_BAYESIAN,
     **{name: partial(_hypercate, **parameters) for name, parameters in _SOURCES.items()},
 }
 """Every learner with intervals by its name in the table."""
 
-GROUPS: dict[str, list[str]] = {"panel": list(_PANEL), "sources": [OURS, *_SOURCES]}
+GROUPS: dict[str, list[str]] = {
+    "panel": list(_PANEL),
+    "bayesian": [OURS, *_BAYESIAN],
+    "sources": [OURS, *_SOURCES],
+}
 """Names that stand for several learners."""

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hypercate.benchmark import peers
+from hypercate.benchmark import bayesian, peers
 from hypercate.datasets import CausalSample
 from hypercate.estimator import HyperCATE
 
@@ -77,6 +77,12 @@ def _peer(make: peers.Make, train: CausalSample, seed: int) -> Effect:
     return fitted.effect
 
 
+def _posterior(
+    fit: Callable[[CausalSample, int], bayesian.Posterior], train: CausalSample, seed: int
+) -> Effect:
+    return fit(train, seed).effect
+
+
 OURS = "HyperCATE"
 NO_SHARING = "HyperCATE none"
 
@@ -94,6 +100,10 @@ _PEERS: dict[str, peers.Make] = {
     "ForestDRLearner": peers.forest_dr,
 }
 _FURTHER: dict[str, peers.Make] = {"T forest": partial(peers.t_learner, peers.forest)}
+_BAYESIAN: dict[str, Learner] = {
+    "BART": partial(_posterior, bayesian.bart),
+    "BCF": partial(_posterior, bayesian.bcf),
+}
 _ANCHORS: dict[str, Learner] = {"zero effect": _zero, "true ATE": _true_ate}
 _GENERATION: dict[str, dict[str, Any]] = {
     "HyperCATE once": {"generation": "once"},
@@ -124,6 +134,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 LEARNERS: dict[str, Learner] = {
     OURS: _hypercate,
     **{name: partial(_peer, make) for name, make in (_PEERS | _FURTHER).items()},
+    **_BAYESIAN,
     **_ANCHORS,
     **{name: partial(_hypercate, **kw) for name, kw in (_GENERATION | _OPTIONS).items()},
 }
@@ -133,6 +144,7 @@ GROUPS: dict[str, list[str]] = {
     "panel": [OURS, NO_SHARING, *_PEERS, *_ANCHORS],
     "generation": [OURS, *_GENERATION],
     "options": [OURS, *_OPTIONS],
+    "bayesian": [OURS, *_BAYESIAN],
     "forests": [OURS, *_FURTHER, "CausalForestDML", "ForestDRLearner"],
 }
 """Names that stand for several learners."""

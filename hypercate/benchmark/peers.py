@@ -64,17 +64,22 @@ class FittedPeer:
         return np.column_stack([model.predict(encoded) for model in self.estimator.models])
 
     def _encode(self, X: pd.DataFrame) -> np.ndarray:
-        encoded = pd.get_dummies(X, dtype=float)
-        return encoded.reindex(columns=self.columns, fill_value=0.0).to_numpy()
+        return one_hot(X, self.columns).to_numpy()
 
     def _side_by_side(self, contrasts: Sequence[np.ndarray]) -> np.ndarray:
         columns = [np.ravel(contrast) for contrast in contrasts]
         return columns[0] if self.n_arms == 2 else np.stack(columns, axis=1)
 
 
+def one_hot(X: pd.DataFrame, columns: pd.Index | None = None) -> pd.DataFrame:
+    """The frame in numbers; with `columns`, those of a frame before: a new level is none."""
+    encoded = pd.get_dummies(X, dtype=float)
+    return encoded if columns is None else encoded.reindex(columns=columns, fill_value=0.0)
+
+
 def fit_peer(make: Make, train: CausalSample, seed: int, **fit_arguments: Any) -> FittedPeer:
     """Make and fit an estimator; what it draws at random, it draws from the seed."""
-    encoded = pd.get_dummies(train.X, dtype=float)
+    encoded = one_hot(train.X)
     estimator = make(seed)
     with quiet(), _global_draws(seed):
         estimator.fit(train.y, train.treatment, X=encoded.to_numpy(), **fit_arguments)

@@ -14,6 +14,7 @@ from hypercate.datasets import (
     CausalSplit,
     draw_arms_study,
     draw_interval_study,
+    draw_low_rank_study,
     load_acic2016,
     load_ihdp,
     load_jobs,
@@ -162,6 +163,10 @@ def _arms(replication: int, treated: int, arms: int, share: str) -> CausalSplit:
     return draw_arms_study(arms, treated, share, replication)
 
 
+def _low_rank(replication: int, treated: int, arms: int) -> CausalSplit:
+    return draw_low_rank_study(arms, treated, replication)
+
+
 def _simulated(replication: int, design: str, rows: int) -> CausalSplit:
     return draw_interval_study(design, rows, replication)
 
@@ -216,6 +221,9 @@ STUDIES: dict[str, Study] = {
         _effects,
         {"treated": 30, "arms": 5, "share": "much"},
         thinned=False,
+    ),
+    "low-rank": Study(
+        "Low-rank arms", _low_rank, _effects, {"treated": 40, "arms": 20}, thinned=False
     ),
     "simulated": Study(
         "Simulated", _simulated, _effects, {"design": "smooth", "rows": 500}, thinned=False
