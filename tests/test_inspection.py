@@ -416,6 +416,14 @@ class TestCompression:
             "generated": 3 * weights,
         }
 
+    def test_counts_embeddings_of_pieces_and_maps_of_descriptions(self):
+        n_pieces = 8
+        sizes = compression(fitted()[0]).loc["outcomes"]
+        described = compression(fitted(described=True)[0]).loc["outcomes"]
+        assert sizes["embeddings"] == (3 + n_pieces) * 8
+        assert described["embeddings"] == (4 + n_pieces) * 8
+        assert described["matrices"] - sizes["matrices"] == 2 * 8
+
     def test_of_independent_arms_is_one_parameter_a_weight(self):
         for name in ("none", "independent"):
             sizes = compression(fitted(**MODELS[name])[0])
