@@ -33,15 +33,18 @@ class Generator:
     buffers: dict[str, np.ndarray]
 
     @property
-    def n_parameters(self) -> int:
-        """Trained parameters of one model: its generator's, or its arms' own if none share."""
+    def trained(self) -> list[str]:
+        """Names of what one model trains: its generator, or its arms' own weights if none share."""
         apart = self.buffers.get("apart")
         if self.hypernet.generation == "none" or apart is None:
-            used = list(self.params)
-        else:
-            owned = bool(apart.any(axis=1).all())
-            used = [name for name in self.params if (name == "own") == owned]
-        return sum(self.params[name][0].size for name in used)
+            return list(self.params)
+        owned = bool(apart.any(axis=1).all())
+        return [name for name in self.params if (name == "own") == owned]
+
+    @property
+    def n_parameters(self) -> int:
+        """How many parameters that are."""
+        return sum(self.params[name][0].size for name in self.trained)
 
 
 @dataclass(frozen=True)

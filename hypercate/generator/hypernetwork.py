@@ -208,6 +208,14 @@ class HyperNet:
             drawn["noise"] = torch.randn(n_draws, self.embedding_dim, **how)
         return drawn
 
+    def conditioning(self, params: Tensors, buffers: Tensors) -> Tensor:
+        """What a generator is told of every arm, (nets, n_arms, embedding_dim); not with "none"."""
+        arms = params["arms"]
+        if self.arm_codes:
+            described = buffers["codes"] @ self.matrix(params, buffers, "code_matrix")
+            arms = described + OWN_DEPARTURE * arms
+        return unit_rms(arms)
+
     def generate(self, params: Tensors, buffers: Tensors, drawn: Tensors | None = None) -> Tensor:
         """Weights of every arm's network.
 
@@ -228,11 +236,8 @@ class HyperNet:
                 own = own + (buffers["scale"] * params["common"])[:, None]
             return own
         drawn = drawn or {}
-        arms = params["arms"]
-        if self.arm_codes:
-            told = buffers["codes"] @ self.matrix(params, buffers, "code_matrix")
-            arms = told + OWN_DEPARTURE * arms
-        hidden = unit_rms(arms) @ self.matrix(params, buffers, "arm_matrix")
+        told = self.conditioning(params, buffers)
+        hidden = told @ self.matrix(params, buffers, "arm_matrix")
         if "noise" in drawn:
             noise = drawn["noise"][:, None] @ self.matrix(params, buffers, "noise_matrix")
             hidden = hidden + self.noise * noise

@@ -1,0 +1,60 @@
+"""In which layers the arms' networks part."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from hypercate.inspection.trained import TrainedMembers, fitted_of
+
+
+def layer_departures(est: Any) -> pd.DataFrame:
+    """How far each arm's weights depart from the mean of all arms' weights, layer by layer.
+
+    With theta_k the weights and biases of a layer of arm k, and m their mean over the arms,
+
+        departure_k = |theta_k - m| / |m|
+
+    in the Euclidean norm, averaged over the members whose mean is the prediction. That layers of
+    one network are to be compared, and not all its weights at once, is the advice of Zhang, Bengio
+    & Singer (2022, "Are all layers created equal?", JMLR 23). How far arms may depart in a layer is
+    the degree of sharing, ``est.sharing_``: arms that differ by a constant depart in the last layer
+    alone, and independent ones by more than their mean in every layer.
+
+    Parameters
+    ----------
+    est : HyperCATE
+        Fitted, or loaded from a file.
+
+    Returns
+    -------
+    DataFrame, shape (n_arms, n_layers)
+        Arms in the order of ``est.arms_``, also those that no row received; layers from 1, the
+        first, to the output's. 0 where arms do not depart, also if all weights of a layer are 0;
+        infinite if arms depart from a mean of 0. These are the trained networks of the arms, not
+        those of effects alone, nor emitted ones, nor trees.
+
+    Raises
+    ------
+    NotFittedError
+        If est is not fitted.
+    ValueError
+        If nothing was trained (``effort="instant"``).
+
+    Examples
+    --------
+    >>> layer_departures(est).round(2)  # doctest: +SKIP
+    """
+    fitted = fitted_of(est)
+    members = TrainedMembers.of(fitted)
+    theta = members.theta().double()
+    mean = theta.mean(dim=1, keepdim=True)
+    table = {}
+    for number, layer in enumerate(members.hypernet.net.layers, start=1):
+        own = slice(layer.start, layer.stop)
+        departure = (theta - mean)[..., own].norm(dim=-1)
+        relative = departure / mean[..., own].norm(dim=-1)
+        table[number] = relative.where(departure > 0, 0.0).mean(dim=0).numpy()
+    frame = pd.DataFrame(table, index=pd.Index(fitted.conditions.labels, name="arm"))
+    return frame.rename_axis(columns="layer")

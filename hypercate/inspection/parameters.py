@@ -1,0 +1,66 @@
+"""What a generator trains, beside the weights that it generates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from hypercate.fitted import Generator
+from hypercate.inspection.trained import fitted_of, require_trained
+
+_PARTS = {"common": "common", "arms": "embeddings", "pieces": "embeddings", "heads": "heads"}
+_COLUMNS = ("common", "embeddings", "matrices", "heads", "own")
+
+
+def compression(est: Any) -> pd.DataFrame:
+    """Parameters that one member trains, part by part, and weights that they generate.
+
+    A hypernetwork is a way to share weights (Ha, Dai & Le, 2017, "HyperNetworks", ICLR): where it
+    trains fewer parameters than its networks have weights, arms have to have something in common.
+
+    Parameters
+    ----------
+    est : HyperCATE
+        Fitted, or loaded from a file.
+
+    Returns
+    -------
+    DataFrame
+        A row for the networks of ``outcomes``, and one for those of ``effects`` where the learner
+        has such. Columns: ``common``, the weights that arms share; ``embeddings`` of arms and of
+        pieces of the weights; ``matrices`` of the generator, with its biases; ``heads``, which emit
+        the weights; ``own``, the weights that arms own; ``trained``, the sum of these;
+        ``generated`` weights of all networks; and ``ratio``, generated weights a trained parameter.
+        The sums of ``trained`` and ``generated`` are those of ``est.n_parameters_``. Where some
+        members' arms share and others' are independent, the count is that of a member whose arms
+        share.
+
+    Raises
+    ------
+    NotFittedError
+        If est is not fitted.
+    ValueError
+        If nothing was trained (``effort="instant"``).
+
+    Examples
+    --------
+    >>> compression(est)[["trained", "generated", "ratio"]]  # doctest: +SKIP
+    """
+    fitted = fitted_of(est)
+    require_trained(fitted)
+    names = ("outcomes", "effects")[: len(fitted.generators)]
+    return pd.DataFrame(
+        [_counts(generator) for generator in fitted.generators],
+        index=pd.Index(names, name="networks"),
+    )
+
+
+def _counts(generator: Generator) -> dict[str, float]:
+    counts: dict[str, float] = dict.fromkeys(_COLUMNS, 0)
+    for name in generator.trained:
+        part = "own" if name == "own" else _PARTS.get(name, "matrices")
+        counts[part] += generator.params[name][0].size
+    trained = generator.n_parameters
+    generated = generator.hypernet.n_arms * generator.hypernet.net.n_weights
+    return {**counts, "trained": trained, "generated": generated, "ratio": generated / trained}

@@ -1,0 +1,104 @@
+"""Networks between two arms, generated from between their embeddings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from hypercate.inspection.trained import TrainedMembers, fitted_of
+from hypercate.train.device import resolve_device
+
+
+def along_step(est: Any, X: Any, T0: Any, T1: Any, n_steps: int = 11) -> pd.DataFrame:
+    """Mean outcomes on the straight way from one arm's embedding to another's.
+
+    With e_0 and e_1 what a generator h is told of the arms, it generates a network at every step s
+    from
+
+        e(s) = (1 - s) e_0 + s e_1, rescaled to the norm that all embeddings have
+
+    A generator that has learned arms as neighbours moves smoothly from one to the other; one that
+    has learned them by heart jumps, or leaves the range between them. The straight way is that of
+    Goodfellow, Vinyals & Saxe (2015, "Qualitatively characterizing neural network optimization
+    problems", ICLR), here between embeddings instead of weights. What lies between two labels is no
+    treatment: only where arms are described (``fit(..., arm_features=)``) does it stand for one.
+
+    Parameters
+    ----------
+    est : HyperCATE
+        Fitted, or loaded from a file.
+    X : DataFrame or array-like, shape (n, n_features)
+        Rows, one at least, over which outcomes are averaged.
+    T0, T1 : label
+        The arms where the way starts and ends; arms that no row received too.
+    n_steps : int, default=11
+        Steps, two at least, both ends counted.
+
+    Returns
+    -------
+    DataFrame, shape (n_steps, 3)
+        ``step`` from 0 (T0) to 1 (T1); ``outcome``, its mean over rows and members, in units of y
+        or as a probability; ``sd`` of the members' mean outcomes at this step, NaN of one member.
+        By the trained networks of the arms alone, without emitted networks, a second stage or
+        networks of effects, and by those members alone whose arms share a generator: so the ends
+        are not those of ``predict_outcomes`` where anything else counts.
+
+    Raises
+    ------
+    NotFittedError
+        If est is not fitted.
+    TypeError, ValueError
+        If X is not what ``predict_outcomes`` takes or has no rows, T0 or T1 is not an arm or both
+        are the same, n_steps is not a whole number of at least 2, nothing was trained, or no
+        member's arms share a generator.
+
+    Examples
+    --------
+    >>> along_step(est, X, "placebo", "drug").plot(x="step", y="outcome")  # doctest: +SKIP
+    """
+    fitted = fitted_of(est)
+    ends = [fitted.conditions.position(T0, "T0"), fitted.conditions.position(T1, "T1")]
+    if ends[0] == ends[1]:
+        raise ValueError(f"T0 and T1 are the same arm, {T0!r}: there is no step between them")
+    whole = isinstance(n_steps, int | np.integer) and not isinstance(n_steps, bool)
+    if not whole or n_steps < 2:
+        raise ValueError(f"n_steps={n_steps!r} must be a whole number of at least 2")
+    x = fitted.features.transform(X)
+    if not len(x):
+        raise ValueError("X has no rows over which outcomes could be averaged")
+    members = TrainedMembers.of(fitted).sharing()
+    if not len(members.member):
+        raise ValueError(
+            "no member's arms share a generator (they are independent, est.sharing_, or the model "
+            'has generation="none"), so nothing lies between two arms'
+        )
+    step = np.linspace(0, 1, int(n_steps))
+    networks = fitted.networks
+    between = replace(
+        networks,
+        net=members.hypernet.net,
+        theta=_generated_between(members, ends, step),
+        model=np.arange(len(members.member)),
+        location=networks.location[members.member],
+        scale=networks.scale[members.member],
+        views=tuple(networks.views[m] for m in members.member),
+        stages=(),
+        effects=None,
+        n_members=len(members.member),
+    )
+    outcome = pd.DataFrame(between.by_model(x, resolve_device(est.device)).mean(axis=1))
+    return pd.DataFrame({"step": step, "outcome": outcome.mean(), "sd": outcome.std()})
+
+
+@torch.no_grad()
+def _generated_between(members: TrainedMembers, ends: list[int], step: np.ndarray) -> np.ndarray:
+    """Weights (m, n_steps, n_weights) of networks on the way between two arms."""
+    start, end = (members.conditioning()[:, [arm]] for arm in ends)
+    share = torch.tensor(step[:, None], dtype=torch.float32, device="cpu")
+    told = (1 - share) * start + share * end
+    hypernet = replace(members.hypernet, n_arms=len(step), arm_codes=())
+    return hypernet.generate({**members.params, "arms": told}, members.buffers).numpy()
