@@ -59,7 +59,8 @@ def assemble(
     device : torch.device
     seed : int
     """
-    place, place_received = encoded.conditions.place, encoded.conditions.place_received
+    place_received, doses = encoded.conditions.place_received, encoded.doses
+    place = encoded.conditions.place if doses is None else np.arange(doses.n_splines)
     networks = _networks(ensemble, folds, views, place, n_members)
     evidence = _evidence(encoded, folds, networks, views, cross_fitted[:, place_received], device)
     calibration = Calibration.none(len(place))
@@ -102,7 +103,8 @@ def assemble(
             posterior,
             (choice.effects[:, 0] * choice.emitted).mean(),
         )
-        calibration = replace(calibration, level=calibration.level[:, place])
+        level = np.ascontiguousarray(calibration.level[:, place])
+        calibration = replace(calibration, level=level)
     return Fitted(
         features=encoded.features,
         conditions=encoded.conditions,
@@ -115,6 +117,7 @@ def assemble(
         choice=ensemble.choice.of_first(n_members),
         seed=seed,
         evidence=evidence,
+        doses=doses,
     )
 
 
@@ -182,20 +185,32 @@ def _evidence(
     propensity: np.ndarray,
     device: torch.device,
 ) -> Evidence:
-    study, judge = encoded.study, folds.judge
-    outcomes = networks.at_own_rows(
-        study.x, views.inputs if views.n_last else None, judge.index, device
-    )
+    study, judge, doses = encoded.study, folds.judge, encoded.doses
     model, column = np.nonzero(judge.real)
+
+    def judged(networks: Networks) -> np.ndarray:
+        view = views.inputs if views.n_last else None
+        return networks.at_own_rows(study.x, view, judge.index, device)[model, column]
+
+    if doses is None or study.dose is None:
+        y, outcomes = study.y, judged(networks)
+    else:
+        place = encoded.conditions.place
+        outcomes = judged(networks.at_doses(doses.of_range[place]))
+        at_own_dose = networks.at_doses(doses.splines(study.dose)[judge.index][:, :, None])
+        row = judge.index[model, column]
+        off = outcomes[np.arange(len(row)), encoded.conditions.position_of(study.condition)[row]]
+        off -= judged(at_own_dose)[:, 0]
+        y = study.y + np.bincount(row, off) / np.bincount(row)
     return Evidence(
         arm=encoded.conditions.position_of(study.condition),
-        y=study.y,
+        y=y,
         weight=study.weight,
         cluster=study.cluster,
         propensity=propensity,
         row=judge.index[model, column],
         model=model,
-        outcomes=outcomes[model, column, : encoded.conditions.n_received],
+        outcomes=outcomes[:, : encoded.conditions.n_received],
         used=encoded.used,
         fingerprint=encoded.fingerprint,
         index_hash=encoded.index_hash,

@@ -103,6 +103,7 @@ def fit_ensemble(
     seed: int,
     n_jobs: int,
     verbose: bool,
+    blend: np.ndarray | None = None,
 ) -> Ensemble:
     """Search and choose a candidate for every model, and train it from two random starts.
 
@@ -134,10 +135,12 @@ def fit_ensemble(
     n_jobs : int
         Threads of the second stage.
     verbose : bool
+    blend : ndarray of float32, shape (n, c), optional
+        Where treatments are doses: how much the c networks of its range count at each row's.
     """
     location, scale = units(study.y, study.weight, folds.learns, learner.family)
     target = learner.family.target(study.y, location[:, None], scale[:, None])
-    data = Data.of(study.x, views.inputs, target, study.weight, device)
+    data = Data.of(study.x, views.inputs, target, study.weight, device, blend)
     trained = fit_networks(
         hypernet,
         data,
@@ -205,7 +208,7 @@ def fit_ensemble(
     theta = torch.cat([torch.cat(start, 1) for start in starts])
     drawn = None if source == "members" else _drawn(parts, source, seed)
     departures = None
-    if drawn is None and study.n_conditions < hypernet.n_arms:
+    if drawn is None and blend is None and study.n_conditions < hypernet.n_arms:
         departures = draw_departures(
             hypernet, trained.params, trained.buffers, trained.theta, study.n_conditions
         )

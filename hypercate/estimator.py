@@ -143,6 +143,13 @@ class HyperCATE(Answers, BaseEstimator):
         Widths of the potential-outcome network's hidden layers.
     activation : str, default="blunt_silu"
         Of the potential-outcome network: blunt_silu, blunt_softplus, silu, gelu, elu, tanh or relu.
+    treatment_kind : {"auto", "dose"}, default="auto"
+        ``"auto"``: treatments are arms, labels of any kind. ``"dose"``: they are amounts, numbers
+        of many values, and outcomes are smooth in them: quadratic splines of the dose whose
+        coefficients are generated networks; see `hypercate.encoding.doses`. `dose_response` gives
+        the curves, ``effect(X, T0=0, T1=1.5)`` compares doses, ``arms_`` and averages are of
+        ranges of doses, and `control` is a dose, by default the least. Emitted networks and the
+        second stage are of arms, and do not count.
     outcome : {"auto", "continuous", "binary"}, default="auto"
         ``"auto"`` takes y as binary if it holds two distinct strings, or only 0 and 1 (or
         booleans), both present. A binary outcome gives probabilities, and risk differences for
@@ -273,6 +280,7 @@ class HyperCATE(Answers, BaseEstimator):
         "inputs": [StrOptions({"auto", *INPUTS})],
         "outcome_hidden": [tuple, list],
         "activation": [StrOptions(set(ACTIVATIONS))],
+        "treatment_kind": [StrOptions({"auto", "dose"})],
         "outcome": [StrOptions(set(OUTCOMES))],
         "control": "no_validation",
         "n_members": [Interval(Integral, 1, None, closed="left")],
@@ -315,6 +323,7 @@ class HyperCATE(Answers, BaseEstimator):
         inputs="auto",
         outcome_hidden=(32, 32, 32, 32, 32),
         activation="blunt_silu",
+        treatment_kind="auto",
         outcome="auto",
         control=None,
         n_members=5,
@@ -349,6 +358,7 @@ class HyperCATE(Answers, BaseEstimator):
         self.inputs = inputs
         self.outcome_hidden = outcome_hidden
         self.activation = activation
+        self.treatment_kind = treatment_kind
         self.outcome = outcome
         self.control = control
         self.n_members = n_members
@@ -435,6 +445,7 @@ class HyperCATE(Answers, BaseEstimator):
         """
         self._check_parameters()
         require_treatment(treatment, "fit")
+        self._check_of_doses(propensity=propensity, arm_features=arm_features)
         device = resolve_device(self.device)
         seed = draw_seed(self.random_state)
         encoded = read_study(
@@ -447,6 +458,7 @@ class HyperCATE(Answers, BaseEstimator):
             arm_features,
             self.control,
             self.outcome,
+            self.treatment_kind == "dose",
         )
         study = encoded.study
         self._check_described(encoded)
@@ -458,7 +470,7 @@ class HyperCATE(Answers, BaseEstimator):
             self.uncertainty,
             study.n_conditions,
             LEARNERS[self.learner].degree,
-            self._effort.degrees,
+            self._degrees,
             encoded.conditions.all_received,
         )
         trees = candidates.need_trees and self.effort != "instant"
@@ -576,10 +588,18 @@ class HyperCATE(Answers, BaseEstimator):
         return round(self._effort.n_members * self.n_members)
 
     @property
+    def _degrees(self) -> tuple[str, ...]:
+        """Of sharing that are tried; networks of near doses are never independent."""
+        if self.treatment_kind == "dose":
+            return tuple(name for name in self._effort.degrees if name != "independent")
+        return self._effort.degrees
+
+    @property
     def _weighs(self) -> bool:
         """Whether effects by others can be weighed with those of trained networks."""
         return (
             self.sharing == "auto"
+            and self.treatment_kind != "dose"
             and LEARNERS[self.learner].degree is None
             and self.generation != "none"
             and self.uncertainty not in PERTURBATIONS
@@ -643,9 +663,26 @@ class HyperCATE(Answers, BaseEstimator):
                 f"{self.hypernet_hidden[-1]}"
             )
 
+    def _check_of_doses(self, **arguments: Any) -> None:
+        """Refuse what is of arms where treatments are doses."""
+        if self.treatment_kind != "dose":
+            return
+        for name, value in arguments.items():
+            if value is not None:
+                raise ValueError(
+                    f"{name} is of arms, and with treatment_kind='dose' there are none: leave out "
+                    "one of the two"
+                )
+        if issubclass(LEARNERS[self.learner], EffectLearner) or self.effort == "instant":
+            name = "effort" if self.effort == "instant" else "learner"
+            raise ValueError(
+                f"{name}={getattr(self, name)!r} is of arms: with treatment_kind='dose' leave it "
+                "out"
+            )
+
     def _check_described(self, encoded: Encoded) -> None:
         """Refuse parameters with which descriptions of arms would have no effect."""
-        if encoded.arm_codes is None:
+        if encoded.arm_codes is None or encoded.doses is not None:
             return
         without = {"generation": "none", "sharing": "independent", "effort": "instant"}
         for name, value in without.items():
@@ -693,14 +730,15 @@ class HyperCATE(Answers, BaseEstimator):
         if self.effort == "instant":
             return emit_ensemble(study, folds, learner, views, device, seed)
         n, n_inputs = study.x.shape
-        codes, all_received = encoded.arm_codes, encoded.conditions.all_received
+        codes, doses = encoded.arm_codes, encoded.doses
+        all_received = encoded.conditions.all_received
         hypernet = HyperNet(
             net=OutcomeNet(
                 n_inputs + views.n_last,
                 tuple(int(width) for width in self.outcome_hidden),
                 self.activation,
             ),
-            n_arms=len(encoded.conditions.labels),
+            n_arms=encoded.n_networks,
             generation=self.generation,
             n_chunks=int(self.n_chunks),
             n_heads=int(self.n_heads),
@@ -731,6 +769,7 @@ class HyperCATE(Answers, BaseEstimator):
             seed,
             torch.get_num_threads(),
             bool(self.verbose),
+            None if doses is None or study.dose is None else doses.blend(study.dose),
         )
 
     def _schedule(self, n: int) -> Schedule:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from hypercate.encoding import Conditions, FeatureEncoder
+from hypercate.encoding import Conditions, Doses, FeatureEncoder
 from hypercate.evidence import Evidence
 from hypercate.generator.hypernetwork import HyperNet
 from hypercate.inference.jackknife import Calibration
@@ -120,6 +120,8 @@ class Fitted:
     seed : int
     evidence : Evidence or None
         The training rows; None in a model that was saved without.
+    doses : Doses or None
+        Where treatments are amounts; `conditions` are then their ranges.
     """
 
     features: FeatureEncoder
@@ -133,6 +135,17 @@ class Fitted:
     choice: Choice
     seed: int
     evidence: Evidence | None
+    doses: Doses | None = None
+
+    @property
+    def of_conditions(self) -> Networks:
+        """Networks whose outcomes are those of the conditions: of arms, or of the ranges of doses.
+
+        Of a range it is the outcome that the mean blend of its doses gives.
+        """
+        if self.doses is None:
+            return self.networks
+        return self.networks.at_doses(self.doses.of_range[self.conditions.place])
 
     def outcomes(self, x: np.ndarray, device: torch.device) -> np.ndarray:
         """Potential outcomes (n, n_arms) at encoded covariates."""

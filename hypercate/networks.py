@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -44,6 +44,9 @@ class Networks:
         Models, the first ones, whose mean is the prediction.
     mixture : ndarray of float64, shape (n_deviations, n_networks)
         Combinations of the networks that are deviations from the prediction.
+    blend : ndarray of float64, shape (1 or m, 1 or n, n_doses, n_arms), or None
+        How much each arm's network counts in an outcome, where these are of doses: for each model
+        and row. Such outcomes take the place of the arms'. None if each arm has its own.
     """
 
     net: OutcomeNet | WeighedNets
@@ -57,6 +60,17 @@ class Networks:
     effects: EffectUnits | None
     n_members: int
     mixture: np.ndarray
+    blend: np.ndarray | None = None
+
+    def at_doses(self, splines: np.ndarray) -> Networks:
+        """Whose outcomes are those of some doses.
+
+        Parameters
+        ----------
+        splines : ndarray, shape (..., n_doses, n_arms)
+            For all rows, or with axes before: for each row, or each model and row.
+        """
+        return replace(self, blend=splines.reshape(*[1] * (4 - splines.ndim), *splines.shape))
 
     @property
     def n_generated(self) -> int:
@@ -134,6 +148,15 @@ class Networks:
             torch.as_tensor(part[model], device="cpu")[:, None, None]
             for part in (self.location, self.scale)
         )
+        if self.blend is not None:
+            shares = torch.as_tensor(self.blend, dtype=torch.float64, device="cpu")
+
+            def blended(output: torch.Tensor, rows: slice) -> torch.Tensor:
+                own = shares[:, rows] if shares.shape[1] > 1 else shares
+                mixed = (output.double().transpose(1, 2)[:, :, None] * own).sum(3)
+                return learner.potential_outcome(mixed.transpose(1, 2), location, scale)
+
+            return blended
         if not self.stages:
             return lambda output, _: learner.potential_outcome(output, location, scale)
         stages = [self.stages[m] for m in model]

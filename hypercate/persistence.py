@@ -30,7 +30,7 @@ from safetensors.numpy import load as read_tensors
 from safetensors.numpy import save as write_tensors
 
 from hypercate.effect_networks import EffectUnits
-from hypercate.encoding import Conditions, FeatureEncoder
+from hypercate.encoding import Conditions, Doses, FeatureEncoder
 from hypercate.encoding.columns import CategoryColumn, NumberColumn
 from hypercate.evidence import Evidence
 from hypercate.fitted import Choice, Fitted, Generator, Pretrained
@@ -51,7 +51,7 @@ _LONGEST_TEXT = 1000  # in JSON; longer ones are tensors
 _CLASSES = {
     kind.__name__: kind
     for kind in (
-        Fitted, FeatureEncoder, NumberColumn, CategoryColumn, Conditions, Normal, Bernoulli,
+        Fitted, FeatureEncoder, NumberColumn, CategoryColumn, Conditions, Doses, Normal, Bernoulli,
         Networks, OutcomeNet, WeighedNets, *LEARNERS.values(), View, LevelMeans, BoostedView, Trees,
         SecondStage, Effects, EffectUnits, Generator, Pretrained, HyperNet, Propensity, Views,
         Calibration, Choice, Evidence,

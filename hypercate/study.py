@@ -12,6 +12,7 @@ from scipy.sparse import issparse
 from hypercate.compat import num_samples, rows_of
 from hypercate.encoding import (
     Conditions,
+    Doses,
     FeatureEncoder,
     as_pandas,
     check_rows,
@@ -20,6 +21,7 @@ from hypercate.encoding import (
     index_of,
 )
 from hypercate.encoding.checks import as_array, as_labels, as_vector, listed, warn
+from hypercate.encoding.doses import read_doses
 from hypercate.encoding.fingerprints import combined, fingerprints
 from hypercate.encoding.frames import hash_labels
 from hypercate.encoding.propensities import check_propensity
@@ -55,6 +57,8 @@ class Study:
         0 to n_clusters - 1; rows of a cluster are not independent.
     n_codes : ndarray of int64, shape (n_inputs,)
         Of covariates that are codes of many levels; 0 for numbers.
+    dose : ndarray of float64, shape (n,), or None
+        Of each row, where treatments are amounts; its condition is then the range of the dose.
     """
 
     x: np.ndarray
@@ -63,6 +67,7 @@ class Study:
     condition: np.ndarray
     cluster: np.ndarray
     n_codes: np.ndarray
+    dose: np.ndarray | None = None
 
     @property
     def n_conditions(self) -> int:
@@ -94,8 +99,11 @@ class Encoded:
         Of the labels of the rows given, by `hash_labels`; None if X was no pandas frame.
     propensity : ndarray of float64, shape (n, n_conditions), or None
         Known probabilities of the conditions, in the canonical order.
-    arm_codes : ndarray of float32, shape (n_described, n_codes), or None
-        Of the arms' descriptions, in the canonical order; those that no row received come last.
+    arm_codes : ndarray of float32, shape (n_networks, n_codes), or None
+        What the generator is told of each network. Of arms their description, in the canonical
+        order; those that no row received come last.
+    doses : Doses or None
+        Where treatments are amounts.
     """
 
     study: Study
@@ -107,6 +115,12 @@ class Encoded:
     index_hash: np.ndarray | None
     propensity: np.ndarray | None
     arm_codes: np.ndarray | None
+    doses: Doses | None = None
+
+    @property
+    def n_networks(self) -> int:
+        """Of a model: one an arm, or one a spline of the dose."""
+        return len(self.conditions.labels) if self.doses is None else self.doses.n_splines
 
 
 def read_study(
@@ -119,6 +133,7 @@ def read_study(
     arm_features: Any,
     control: Any,
     outcome: str,
+    as_doses: bool = False,
 ) -> Encoded:
     """Check and encode what ``HyperCATE.fit`` is given; see there for the parameters.
 
@@ -136,22 +151,35 @@ def read_study(
     X, y, treatment = as_pandas(X, "X"), as_pandas(y, "y"), as_pandas(treatment, "treatment")
     _check_dimensions(X, y, treatment)
     features = FeatureEncoder.fit(X)
-    conditions = Conditions.fit(treatment, control, CALL)
     n = num_samples(X)
+    doses, dose = None, None
+    if as_doses:
+        check_rows(n, index, y=y, treatment=treatment)
+        dose = read_doses(treatment, "treatment")
+    else:
+        conditions = Conditions.fit(treatment, control, CALL)
     check_rows(n, index, y=y, treatment=treatment, groups=groups)
     weight = check_sample_weight(sample_weight, n, index)
     used = weight > 0
+    if dose is not None:
+        doses = Doses.fit(dose[used], control)
+        conditions, dose = doses.conditions(), dose.clip(doses.ends[0], doses.ends[-1])
     if not used.all():
         features = FeatureEncoder.fit(rows_of(X, np.flatnonzero(used)))
     labels = read_outcome(y)
     _check_order(labels, conditions.labels)
     family = family_of(labels, outcome, weight)
-    given = conditions.positions(treatment)
+    given = (
+        conditions.positions(treatment)
+        if dose is None or doses is None
+        else conditions.position_of(doses.range_of(dose))
+    )
     if propensity is not None:
         propensity = check_propensity(propensity, n, conditions, index)[used]
     position = given[used]
     _check_support(position, conditions.labels)
-    conditions = conditions.in_order_of(position)
+    if doses is None:
+        conditions = conditions.in_order_of(position)
     condition = conditions.place[position]
     x = features.transform(X)
     fingerprint = fingerprints(x)
@@ -162,12 +190,13 @@ def read_study(
         condition=condition,
         cluster=_clusters(groups, used, position, conditions.labels),
         n_codes=features.n_codes,
+        dose=None if dose is None else dose[used],
     )
     if groups is None:
         _warn_of_repeated_rows(study)
     if propensity is not None:
         propensity = propensity[:, np.argsort(conditions.place)]
-    arm_codes = None
+    arm_codes = None if doses is None else doses.codes()
     if arm_features is not None:
         conditions, of_labels = describe_arms(arm_features, conditions)
         arm_codes = of_labels[np.argsort(conditions.place)]
@@ -181,6 +210,7 @@ def read_study(
         None if index is None else hash_labels(index),
         propensity,
         arm_codes,
+        doses,
     )
 
 

@@ -275,6 +275,7 @@ NAMES = (
     "uncertainty",
     "pretrained",
     "second_stage",
+    "treatment_kind",
 )
 WIDTHS = ("hypernet_hidden", "outcome_hidden")
 MODELS = ("model_propensity", "model_outcome")

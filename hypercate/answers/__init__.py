@@ -1,8 +1,9 @@
 """What a fitted model answers: potential outcomes, effects, and how sure they are."""
 
 from hypercate.answers.averages import Averages
+from hypercate.answers.doses import DoseResponses
 from hypercate.answers.persons import Persons
 
 
-class Answers(Persons, Averages):
+class Answers(Persons, Averages, DoseResponses):
     """Questions to a fitted `hypercate.HyperCATE`; what they read is set by its ``fit``."""

@@ -276,7 +276,7 @@ class Averages(Effects):
 
     def _effects_of_all_models(self, x: np.ndarray, control: int) -> np.ndarray:
         """Mean effects by all models, members or not, whose errors at judged rows are averaged."""
-        outcomes = self.fitted_.networks.by_model(x, resolve_device(self.device)).mean(axis=0)
+        outcomes = self.fitted_.of_conditions.by_model(x, resolve_device(self.device)).mean(axis=0)
         return against(outcomes[:, : self.fitted_.conditions.n_received], control)
 
 

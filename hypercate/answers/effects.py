@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -13,7 +15,8 @@ from hypercate.answers.arguments import draw_seed, is_every_other_arm, require_t
 from hypercate.answers.outcomes import Outcomes
 from hypercate.encoding import check_rows, check_sample_weight, index_of
 from hypercate.inference.effects import EffectInference, against, contrast
-from hypercate.inference.jackknife import mix, root_sum_of_squares, spread
+from hypercate.inference.jackknife import Calibration, mix, root_sum_of_squares, spread
+from hypercate.networks import Networks
 from hypercate.outcomes.reading import read_outcome
 from hypercate.scoring import r_score
 from hypercate.train.device import resolve_device
@@ -34,7 +37,7 @@ class Effects(Outcomes):
         ndarray, shape (n,) for two arms, (n, n_arms - 1) for more
             In the units of y, or risk differences for a binary outcome.
         """
-        return against(self.predict_outcomes(X))
+        return self.effect(X)
 
     def effect(self, X: Any, T0: Any = None, T1: Any = None) -> np.ndarray:
         """CATE of arm T1 against arm T0.
@@ -56,7 +59,9 @@ class Effects(Outcomes):
         ValueError
             If T0 or T1 is not one of the arms.
         """
-        return self._contrast(self.predict_outcomes(X), T0, T1, index_of(X))
+        x = self._encode(X)
+        networks, contrast, _ = self._compared(T0, T1, len(x), index_of(X))
+        return contrast(networks.predict(x, resolve_device(self.device)))
 
     def sample_effects(
         self,
@@ -133,7 +138,10 @@ class Effects(Outcomes):
         EffectInference
         """
         effects, deviations = self._deviations(X, T0, T1)
-        if T1 is None:
+        doses = self.fitted_.doses
+        if T1 is None and doses is not None:
+            arms = [doses.usual]
+        elif T1 is None:
             arms = np.delete(self.arms_, self._control(T0)).tolist()
         else:
             arms = [T1] if np.ndim(T1) == 0 else []
@@ -193,6 +201,7 @@ class Effects(Outcomes):
         float, at most 1; 0 is as good as constant effects
         """
         require_treatment(treatment, "score")
+        self._require_arms("score", "the error of dose_response at rows that were left out")
         x = self._encode(X)
         fitted = self.fitted_
         outcomes = fitted.outcomes(x, resolve_device(self.device))
@@ -224,11 +233,34 @@ class Effects(Outcomes):
     def _deviations(self, X: Any, T0: Any, T1: Any) -> tuple[np.ndarray, np.ndarray]:
         """Effects, and their calibrated deviations on a leading axis."""
         x = self._encode(X)
-        networks = self.fitted_.networks
+        networks, contrast, calibration = self._compared(T0, T1, len(x), index_of(X))
         outcomes, deviations = networks.deviations(x, resolve_device(self.device))
-        deviations = spread(deviations, self.fitted_.calibration)
-        index = index_of(X)
-        return self._contrast(outcomes, T0, T1, index), self._contrast(deviations, T0, T1, index)
+        return contrast(outcomes), contrast(spread(deviations, calibration))
+
+    def _compared(
+        self, T0: Any, T1: Any, n: int, index: pd.Index | None
+    ) -> tuple[Networks, Callable[[np.ndarray], np.ndarray], Calibration]:
+        """Networks of what is compared, how their outcomes are, and their calibration."""
+        fitted = self.fitted_
+        if fitted.doses is None:
+            return (
+                fitted.networks,
+                lambda outcomes: self._contrast(outcomes, T0, T1, index),
+                fitted.calibration,
+            )
+        doses = fitted.doses
+        pair = [
+            doses.read(default if dose is None else dose, name, n, index)
+            for name, dose, default in (("T0", T0, doses.control), ("T1", T1, doses.usual))
+        ]
+        splines = doses.splines(np.stack(np.broadcast_arrays(*pair), axis=-1).ravel())
+        splines = splines.reshape(-1, 2, doses.n_splines)
+        level = np.einsum("ck,ndk->cnd", fitted.calibration.level, splines)
+        return (
+            fitted.networks.at_doses(splines),
+            against,
+            replace(fitted.calibration, level=level),
+        )
 
     def _largest_effect(self) -> float:
         least, greatest = self.fitted_.family.support

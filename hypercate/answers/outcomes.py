@@ -104,8 +104,18 @@ class Outcomes:
         ndarray, shape (n, n_arms)
             In the units of y, or probabilities of ``classes_[1]``; columns in the order of arms_.
         """
+        self._require_arms("predict_outcomes", "dose_response(X, doses)")
         x = self._encode(X)
         return self.fitted_.outcomes(x, resolve_device(self.device))
+
+    def _require_arms(self, method: str, instead: str) -> None:
+        """Refuse a question of arms to a model of doses."""
+        check_is_fitted(self, "fitted_")
+        if self.fitted_.doses is not None:
+            raise ValueError(
+                f"{method} is of arms, and this model is of doses (treatment_kind='dose'): use "
+                f"{instead}"
+            )
 
     def _known(self, name: str) -> Fitted:
         """The fitted model; before a fit there is no such attribute."""

@@ -3,12 +3,14 @@
 from hypercate.encoding.arm_features import describe_arms
 from hypercate.encoding.checks import check_rows
 from hypercate.encoding.conditions import Conditions
+from hypercate.encoding.doses import Doses
 from hypercate.encoding.features import FeatureEncoder
 from hypercate.encoding.frames import as_pandas, index_of
 from hypercate.encoding.weights import check_sample_weight
 
 __all__ = [
     "Conditions",
+    "Doses",
     "FeatureEncoder",
     "as_pandas",
     "check_rows",

@@ -86,23 +86,26 @@ def describe_arms(arm_features: Any, conditions: Conditions) -> tuple[Conditions
     return conditions, constant_norm(values)
 
 
-def constant_norm(values: np.ndarray) -> np.ndarray:
+def constant_norm(values: np.ndarray, frequencies: tuple[float, ...] = (1.0,)) -> np.ndarray:
     """A code of the same norm for every row, in which near values have near codes.
 
-    ``sqrt(2) (cos(pi u / 2), sin(pi u / 2))`` of each column, u from 0 at its least value to 1 at
-    its greatest: a generator is then told as much of a small dose as of a large one (the
-    input encoding of Gonzalez Ortiz, Guttag & Dalca, 2024, "Magnitude invariant parametrizations
-    improve hypernetwork learning", ICLR).
+    ``sqrt(2) (cos(pi f u / 2), sin(pi f u / 2))`` of each column and frequency f, u from 0 at the
+    column's least value to 1 at its greatest: a generator is then told as much of a small dose as
+    of a large one (the input encoding of Gonzalez Ortiz, Guttag & Dalca, 2024, "Magnitude invariant
+    parametrizations improve hypernetwork learning", ICLR).
 
     Parameters
     ----------
     values : ndarray, shape (n, m)
+    frequencies : tuple of float, length c
+        With 1 there is half a bend between the least value and the greatest.
 
     Returns
     -------
-    ndarray of float32, shape (n, 2 m)
+    ndarray of float32, shape (n, 2 m c)
         Of root mean square 1 in every row.
     """
     least, range_ = values.min(axis=0), np.ptp(values, axis=0)
-    angle = np.pi / 2 * (values - least) / np.where(range_ > 0, range_, 1)
+    unit = (values - least) / np.where(range_ > 0, range_, 1)
+    angle = np.pi / 2 * np.hstack([unit * frequency for frequency in frequencies])
     return (2**0.5 * np.hstack([np.cos(angle), np.sin(angle)])).astype(np.float32)

@@ -118,6 +118,27 @@ def average_effect(
     return AverageInference(estimate[0], stderr[0], dof[0], index, _ATE, len(fit.y))
 
 
+def mean_outcomes(fit: Evidence, arms: Sequence[Any] | None = None) -> AverageInference:
+    """Mean outcome of the training population, were all of it given an arm.
+
+    Parameters
+    ----------
+    fit : Evidence
+    arms : sequence, optional
+        Labels of the arms; by default their positions.
+
+    Returns
+    -------
+    AverageInference
+        A row for each arm.
+    """
+    everyone = everyone_of(fit, arms)
+    outcomes, influence = everyone.outcomes()
+    stderr, dof = everyone.spread(influence)
+    index = pd.Index(labels_of(fit, arms), name="arm")
+    return AverageInference(outcomes[0], stderr[0], dof[0], index, "Mean outcome", len(fit.y))
+
+
 def group_effects(
     fit: Evidence, groups: Any, control: int = 0, arms: Sequence[Any] | None = None
 ) -> AverageInference:

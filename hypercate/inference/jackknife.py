@@ -52,7 +52,7 @@ class Calibration:
     ----------
     scale : float
         Factor of the deviations.
-    level : ndarray, shape (c, n_arms)
+    level : ndarray, shape (c, n_arms), or (c, n or 1, n_arms)
         Deviations that are the same everywhere: the shrinkage's share of a typical row's, and what
         constant effects may have missed.
     shrinkage : float in [0, 1]
@@ -227,7 +227,8 @@ def spread(deviations: np.ndarray, calibration: Calibration) -> np.ndarray:
     The root of their sum of squares, of a contrast of arms, is its standard error.
     """
     own = (1 - calibration.shrinkage) ** 0.5 * calibration.scale * deviations
-    level = calibration.level[:, None]
+    level = calibration.level
+    level = level[:, None] if level.ndim == 2 else level
     return np.concatenate([own, np.broadcast_to(level, (len(level), *own.shape[1:]))])
 
 

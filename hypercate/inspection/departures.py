@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from hypercate.inspection.trained import TrainedMembers, fitted_of
+from hypercate.inspection.trained import TrainedMembers, fitted_of_arms
 
 
 def layer_departures(est: Any) -> pd.DataFrame:
@@ -46,7 +46,7 @@ def layer_departures(est: Any) -> pd.DataFrame:
     --------
     >>> layer_departures(est).round(2)  # doctest: +SKIP
     """
-    fitted = fitted_of(est)
+    fitted = fitted_of_arms(est)
     members = TrainedMembers.of(fitted)
     theta = members.theta().double()
     mean = theta.mean(dim=1, keepdim=True)

@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 
 from hypercate.fitted import Fitted
-from hypercate.inspection.trained import TrainedMembers, fitted_of
+from hypercate.inspection.trained import TrainedMembers, fitted_of_arms
 from hypercate.train.device import resolve_device
 
 _HEADINGS = (
@@ -106,7 +106,7 @@ def arm_similarity(est: Any, X: Any) -> ArmSimilarity:
     >>> similarity = arm_similarity(est, X)  # doctest: +SKIP
     >>> similarity.function.loc["drug", "placebo"]  # doctest: +SKIP
     """
-    fitted = fitted_of(est)
+    fitted = fitted_of_arms(est)
     x = fitted.features.transform(X)
     if len(x) < 2:
         raise ValueError(

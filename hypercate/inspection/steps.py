@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hypercate.inspection.trained import TrainedMembers, fitted_of
+from hypercate.inspection.trained import TrainedMembers, fitted_of_arms
 from hypercate.train.device import resolve_device
 
 
@@ -60,7 +60,7 @@ def along_step(est: Any, X: Any, T0: Any, T1: Any, n_steps: int = 11) -> pd.Data
     --------
     >>> along_step(est, X, "placebo", "drug").plot(x="step", y="outcome")  # doctest: +SKIP
     """
-    fitted = fitted_of(est)
+    fitted = fitted_of_arms(est)
     ends = [fitted.conditions.position(T0, "T0"), fitted.conditions.position(T1, "T1")]
     if ends[0] == ends[1]:
         raise ValueError(f"T0 and T1 are the same arm, {T0!r}: there is no step between them")

@@ -81,6 +81,17 @@ def fitted_of(est: Any) -> Fitted:
     return est.fitted_
 
 
+def fitted_of_arms(est: Any) -> Fitted:
+    """The same of a model whose treatments are arms, or a ValueError."""
+    fitted = fitted_of(est)
+    if fitted.doses is not None:
+        raise ValueError(
+            "this looks at arms, and the treatments of this model are doses: see its curves by "
+            "dose_response"
+        )
+    return fitted
+
+
 def require_trained(fitted: Fitted) -> None:
     """Refuse a model of which no generator was trained."""
     if not fitted.generators:

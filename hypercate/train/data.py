@@ -24,12 +24,16 @@ class Data:
     y : Tensor of float32, shape (n_models, n)
         Target, in each model's own unit.
     weight : Tensor of float32, shape (n,)
+    blend : Tensor of float32, shape (n, c), or None
+        How much networks k to k + c - 1 count at a row of condition k; None where there is a
+        network for each condition.
     """
 
     x: Tensor
     view: Tensor | None
     y: Tensor
     weight: Tensor
+    blend: Tensor | None = None
 
     @classmethod
     def of(
@@ -39,6 +43,7 @@ class Data:
         target: np.ndarray,
         weight: np.ndarray,
         device: torch.device,
+        blend: np.ndarray | None = None,
     ) -> Data:
         """On a device; `view` (n_models, n, n_last) may have no columns."""
         return cls(
@@ -46,6 +51,7 @@ class Data:
             view=torch.as_tensor(view, device=device) if view.shape[2] else None,
             y=torch.as_tensor(target, device=device),
             weight=torch.as_tensor(weight, dtype=torch.float32, device=device),
+            blend=None if blend is None else torch.as_tensor(blend, device=device),
         )
 
     def inputs(self, model: Tensor, rows: Tensor) -> Tensor:

@@ -134,12 +134,12 @@ def row_outputs(
     rows: Tensor,
     layout: Layout,
 ) -> Tensor:
-    """Output of each network at its own rows, of the row's arm.
+    """Output of each network at its own rows, of the row's arm or blended for its dose.
 
     Parameters
     ----------
     net : OutcomeNet
-    theta : Tensor, shape (nets, n_arms, n_weights)
+    theta : Tensor, shape (nets, n_networks, n_weights)
         Arms that have no rows come last.
     data : Data
     model : Tensor of int64, shape (nets,)
@@ -151,9 +151,29 @@ def row_outputs(
     -------
     Tensor, shape (nets, n_slots)
     """
-    sizes = [n_arms for n_arms, _ in layout.groups]
-    theta = theta[:, : sum(sizes)] if layout.order is None else theta.index_select(1, layout.order)
-    by_group = theta.split(sizes, dim=1)
+    n_conditions = sum(n_arms for n_arms, _ in layout.groups)
+    if data.blend is None:
+        return _outputs_by_arm(net, theta[:, :n_conditions], data, model, rows, layout)
+    share = data.blend[rows]
+    each = [
+        _outputs_by_arm(net, theta[:, k : k + n_conditions], data, model, rows, layout)
+        for k in range(share.shape[2])
+    ]
+    return (torch.stack(each, 2) * share).sum(2)
+
+
+def _outputs_by_arm(
+    net: OutcomeNet,
+    theta: Tensor,
+    data: Data,
+    model: Tensor,
+    rows: Tensor,
+    layout: Layout,
+) -> Tensor:
+    """Outputs of the networks, one for each condition, at the rows of that condition."""
+    if layout.order is not None:
+        theta = theta.index_select(1, layout.order)
+    by_group = theta.split([n_arms for n_arms, _ in layout.groups], dim=1)
     parts = rows.split([n_arms * width for n_arms, width in layout.groups], dim=1)
     outputs = [
         net(weights.flatten(0, 1), data.inputs(model, part).view(-1, width, net.n_inputs)).view_as(

@@ -1,0 +1,194 @@
+"""Doses: treatments that are amounts, whose outcomes are smooth in them.
+
+Doses are parted into ranges that hold about as many rows each. An outcome is a quadratic spline in
+the dose, ``f(x, t) = sum_j B_j(t) f_j(x)``, with B_j the B-splines (de Boor, 1978, "A practical
+guide to splines", chapter IX) whose knots are the ends of the ranges; three of them differ from 0
+in each range. Every f_j is a network of the hypernetwork's, which is told the dose about which it
+counts most, so that networks of near doses are alike: varying coefficients, as of Nie, Ye, Liu &
+Nicolae (2021, "VCNet and functional targeted regularization for learning causal effects of
+continuous treatments", ICLR), with generated networks in place of splines of every weight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from scipy.interpolate import BSpline
+
+from hypercate.encoding.arm_features import constant_norm
+from hypercate.encoding.checks import as_labels, as_vector, check_rows, rows_where
+from hypercate.encoding.conditions import Conditions
+
+DEGREE = 2
+N_BLENDED = DEGREE + 1  # networks that count at a dose
+LEAST_DOSES = 10
+ROWS_A_RANGE, MOST_RANGES, LEAST_RANGES = 50, 6, 2
+FREQUENCIES = (1.0, 2.0)  # of the code of a dose: half a bend over all doses, and a whole one
+_STEP = 1e-3  # of the range of the doses, over which a derivative is taken
+
+
+@dataclass(frozen=True, eq=False)
+class Doses:
+    """Ranges of doses, and the splines that have their ends as knots.
+
+    Attributes
+    ----------
+    ends : ndarray of float64, shape (n_ranges + 1,)
+        Of the ranges, from the least dose to the greatest.
+    control : float
+        The dose that others are compared with.
+    usual : float
+        The median of the doses above control, or of all others if none is above.
+    of_range : ndarray of float64, shape (n_ranges, n_splines)
+        Mean of the splines over the doses of each range.
+    """
+
+    ends: np.ndarray
+    control: float
+    usual: float
+    of_range: np.ndarray
+
+    @classmethod
+    def fit(cls, treatment: Any, control: Any) -> Doses:
+        """Ranges from the doses that rows received.
+
+        Parameters
+        ----------
+        treatment : array-like, shape (n,)
+            Numbers.
+        control : float, optional
+            The dose that others are compared with; by default the least.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If doses are not finite numbers or fewer than ten distinct ones, or control is not
+            among their range.
+        """
+        doses = read_doses(treatment, "treatment")
+        distinct = np.unique(doses)
+        if len(distinct) < LEAST_DOSES:
+            raise ValueError(
+                f"treatment has {len(distinct)} distinct doses, but a curve needs at least "
+                f"{LEAST_DOSES}: leave treatment_kind='dose' out, and they are arms; their doses "
+                "can be told by arm_features"
+            )
+        n_ranges = int(np.clip(len(doses) // ROWS_A_RANGE, LEAST_RANGES, MOST_RANGES))
+        ends = np.unique(np.quantile(doses, np.linspace(0, 1, n_ranges + 1)))
+        if len(ends) <= LEAST_RANGES:
+            ends = np.quantile(distinct, [0, 0.5, 1])
+        least = float(ends[0])
+        if control is None:
+            control = least
+        if isinstance(control, bool) or not isinstance(control, Real):
+            raise TypeError(f"control={control!r} must be a dose, a number")
+        control = float(control)
+        if not least <= control <= ends[-1]:
+            raise ValueError(
+                f"control={control!r} lies outside the doses of treatment, {least:.6g} to "
+                f"{ends[-1]:.6g}"
+            )
+        others = doses[doses > control]
+        usual = float(np.median(others if len(others) else doses[doses != control]))
+        empty = cls(ends, control, usual, np.empty(0))
+        splines, place = empty.splines(doses), empty.range_of(doses)
+        n_of = np.bincount(place, minlength=len(ends) - 1)
+        if n_of.min() < 2:
+            raise ValueError(
+                f"the doses from {ends[n_of.argmin()]:.6g} to {ends[n_of.argmin() + 1]:.6g} have "
+                f"{n_of.min()} row(s): drop doses that lie far apart from the others"
+            )
+        total = np.zeros((len(n_of), splines.shape[1]))
+        np.add.at(total, place, splines)
+        return cls(ends, control, usual, total / n_of[:, None])
+
+    @property
+    def n_splines(self) -> int:
+        return len(self.ends) - 1 + DEGREE
+
+    @property
+    def _knots(self) -> np.ndarray:
+        return np.pad(self.ends, DEGREE, mode="edge")
+
+    def range_of(self, doses: np.ndarray) -> np.ndarray:
+        """The range that each dose lies in, int64."""
+        return np.searchsorted(self.ends[1:-1], doses, side="right")
+
+    def splines(self, doses: np.ndarray) -> np.ndarray:
+        """How much each network counts at doses (n,): float64, shape (n, n_splines)."""
+        return BSpline.design_matrix(doses, self._knots, DEGREE).toarray()
+
+    def slopes(self, doses: np.ndarray) -> np.ndarray:
+        """Two doses about each, (n, 2), over whose distance an outcome's slope is taken."""
+        step = _STEP * np.ptp(self.ends)
+        return np.stack([doses - step, doses + step], axis=-1).clip(self.ends[0], self.ends[-1])
+
+    def blend(self, doses: np.ndarray) -> np.ndarray:
+        """The same of the networks of a dose's range, float32 of shape (n, N_BLENDED)."""
+        which = self.range_of(doses)[:, None] + np.arange(N_BLENDED)
+        return np.take_along_axis(self.splines(doses), which, axis=1).astype(np.float32)
+
+    def codes(self) -> np.ndarray:
+        """What the generator is told of each network: float32, shape (n_splines, n_codes).
+
+        The code of the dose about which its spline lies (the Greville abscissa, the mean of the
+        spline's inner knots).
+        """
+        knots = self._knots
+        centre = np.convolve(knots, np.ones(DEGREE) / DEGREE, "valid")[1:-1]
+        return constant_norm(centre[:, None], FREQUENCIES)
+
+    def conditions(self) -> Conditions:
+        """The ranges as arms, that of the control dose first."""
+        labels = np.array([f"{low:.4g} to {high:.4g}" for low, high in pairwise(self.ends)])
+        every = np.arange(len(labels))
+        first = int(self.range_of(np.array([self.control]))[0])
+        place = np.append(first, np.delete(every, first))
+        return Conditions(labels[place], place, len(labels))
+
+    def read(self, doses: Any, name: str, n: int, index: Any) -> np.ndarray:
+        """Doses that a caller asks for: one for all rows, shape (1,), or one for each, (n,).
+
+        Raises
+        ------
+        TypeError, ValueError
+            If they are not numbers, of another length than the rows, or outside the doses of the
+            fit, where nothing is known.
+        """
+        if np.ndim(doses) == 0:
+            values = read_doses([doses], name)
+        else:
+            check_rows(n, index, **{name: doses})
+            values = read_doses(doses, name)
+        return self.within(values, name)
+
+    def within(self, doses: np.ndarray, name: str) -> np.ndarray:
+        """Refuse doses outside those of the fit."""
+        outside = (doses < self.ends[0]) | (doses > self.ends[-1])
+        if outside.any():
+            raise ValueError(
+                f"{name} has the dose {doses[outside][0]:.6g}, outside the doses of the fit, "
+                f"{self.ends[0]:.6g} to {self.ends[-1]:.6g}, where nothing is known"
+            )
+        return doses
+
+
+def read_doses(values: Any, name: str) -> np.ndarray:
+    """Finite numbers, float64 of shape (n,)."""
+    vector = as_vector(values, name)
+    if vector.ndim != 1:
+        raise ValueError(f"{name} has shape {vector.shape}, but doses are one-dimensional")
+    numbers = as_labels(vector, name)
+    if numbers.dtype.kind not in "iuf":
+        raise TypeError(
+            f"{name} holds {numbers[0].item()!r}, but doses are numbers: leave "
+            "treatment_kind='dose' out if these are arms"
+        )
+    doses = numbers.astype(np.float64)
+    if not np.isfinite(doses).all():
+        raise ValueError(f"{name} is infinite in {rows_where(~np.isfinite(doses))}")
+    return doses
