@@ -22,6 +22,7 @@ from hypercate.effort import EFFORTS, Effort
 from hypercate.encoding.checks import listed
 from hypercate.ensemble import Ensemble, fit_ensemble
 from hypercate.folds import Folds
+from hypercate.generator.architectures import ARCHITECTURES
 from hypercate.generator.draws import SOURCES
 from hypercate.generator.generation import GENERATIONS
 from hypercate.generator.hypernetwork import PERTURBATIONS, HyperNet
@@ -52,6 +53,7 @@ _INTEGERS = (
 _MODELS = ("model_propensity", "model_outcome")
 _OF_TRAINING = (
     "learner",
+    "hypernet",
     "generation",
     "n_chunks",
     "n_heads",
@@ -92,6 +94,10 @@ class HyperCATE(Answers, BaseEstimator):
         is left of the outcome on what is left of the treatment. See `hypercate.learners` for their
         sources. Nuisances are the networks that ``effort="instant"`` emits where `pretrained`
         allows, else boosted trees.
+    hypernet : {"mlp", "rnn", "cnn", "attention"}, default="mlp"
+        The hypernetwork's architecture. ``"mlp"``: every piece of the weights, a chunk or a layer,
+        is generated from its own embedding and the arm's. The others pass over the sequence of
+        pieces first: a recurrent network, a convolution, or attention.
     effort : {"balanced", "instant", "fast", "thorough"}, default="balanced"
         ``"balanced"`` trains a hypernetwork on the rows: seconds for a thousand of them on one
         thread. ``"fast"`` takes about half the time: constant effects are no candidate, patience is
@@ -267,6 +273,7 @@ class HyperCATE(Answers, BaseEstimator):
 
     _parameter_constraints: ClassVar[dict] = {
         "learner": [StrOptions(set(LEARNERS))],
+        "hypernet": [StrOptions(set(ARCHITECTURES))],
         "effort": [StrOptions({"instant", *EFFORTS})],
         "generation": [StrOptions(set(GENERATIONS))],
         "n_chunks": [Interval(Integral, 1, None, closed="left")],
@@ -310,6 +317,7 @@ class HyperCATE(Answers, BaseEstimator):
         self,
         *,
         learner="t",
+        hypernet="mlp",
         effort="balanced",
         generation="chunk",
         n_chunks=8,
@@ -345,6 +353,7 @@ class HyperCATE(Answers, BaseEstimator):
         verbose=False,
     ):
         self.learner = learner
+        self.hypernet = hypernet
         self.effort = effort
         self.generation = generation
         self.n_chunks = n_chunks
@@ -657,6 +666,13 @@ class HyperCATE(Answers, BaseEstimator):
                     f"effort='instant' trains nothing, so that {listed(changed)} would have no "
                     "effect: leave out what was passed, or use effort='balanced'"
                 )
+        pieces = self.n_chunks if self.generation == "chunk" else 1
+        if self.hypernet != "mlp" and pieces == 1 and self.generation != "component":
+            raise ValueError(
+                f"hypernet={self.hypernet!r} passes over pieces of the weights, of which there is "
+                "one at most with these parameters: use generation='chunk' with several n_chunks, "
+                "or generation='component'"
+            )
         if self.hypernet_hidden[-1] % self.n_heads:
             raise ValueError(
                 f"n_heads={self.n_heads} must divide the last width of hypernet_hidden, "
@@ -748,6 +764,7 @@ class HyperCATE(Answers, BaseEstimator):
             spectral_norm=bool(self.spectral_norm),
             noise=float(self.hypernet_noise),
             arm_codes=() if codes is None else tuple(map(tuple, codes.tolist())),
+            architecture=self.hypernet,
         )
         return fit_ensemble(
             study,

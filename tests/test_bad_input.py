@@ -271,7 +271,7 @@ class TestFit:
 
 INTEGERS = ("n_chunks", "n_heads", "embedding_dim", "n_members", "max_epochs", "patience")
 NAMES = (
-    *("learner", "effort", "generation", "sharing", "inputs", "activation", "outcome"),
+    *("learner", "hypernet", "effort", "generation", "sharing", "inputs", "activation", "outcome"),
     "uncertainty",
     "pretrained",
     "second_stage",

@@ -113,6 +113,9 @@ _GENERATION: dict[str, dict[str, Any]] = {
     "HyperCATE chunk 4 heads": {"n_heads": 4},
     NO_SHARING: {"generation": "none"},
 }
+_ARCHITECTURES: dict[str, dict[str, Any]] = {
+    f"HyperCATE {name}": {"hypernet": name} for name in ("rnn", "cnn", "attention")
+}
 _OPTIONS: dict[str, dict[str, Any]] = {
     "HyperCATE instant": {"effort": "instant"},
     "HyperCATE trained": {"pretrained": "none", "second_stage": "none"},
@@ -136,13 +139,17 @@ LEARNERS: dict[str, Learner] = {
     **{name: partial(_peer, make) for name, make in (_PEERS | _FURTHER).items()},
     **_BAYESIAN,
     **_ANCHORS,
-    **{name: partial(_hypercate, **kw) for name, kw in (_GENERATION | _OPTIONS).items()},
+    **{
+        name: partial(_hypercate, **kw)
+        for name, kw in (_GENERATION | _ARCHITECTURES | _OPTIONS).items()
+    },
 }
 """Every learner by its name in the table."""
 
 GROUPS: dict[str, list[str]] = {
     "panel": [OURS, NO_SHARING, *_PEERS, *_ANCHORS],
     "generation": [OURS, *_GENERATION],
+    "architectures": [OURS, *_ARCHITECTURES],
     "options": [OURS, *_OPTIONS],
     "bayesian": [OURS, *_BAYESIAN],
     "forests": [OURS, *_FURTHER, "CausalForestDML", "ForestDRLearner"],

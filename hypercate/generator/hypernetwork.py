@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 from hypercate.generator import spectral
+from hypercate.generator.architectures import matrix_shapes, over_pieces
 from hypercate.generator.conditioning import unit_rms
 from hypercate.generator.generation import Pieces, cut
 from hypercate.generator.initialization import start_scale
@@ -66,6 +67,8 @@ class HyperNet:
         Of the arms' descriptions, of root mean square 1; empty where arms are mere labels. An arm's
         embedding is then told by its description, but for what it learns of its own, which starts
         at 0 and stays there if no row received it.
+    architecture : {"mlp", "rnn", "cnn", "attention"}
+        How pieces of the weights hear of one another; see `hypercate.generator.architectures`.
     """
 
     net: OutcomeNet
@@ -79,6 +82,7 @@ class HyperNet:
     spectral_norm: bool
     noise: float = 0.0
     arm_codes: tuple[tuple[float, ...], ...] = ()
+    architecture: str = "mlp"
 
     @cached_property
     def pieces(self) -> Pieces:
@@ -93,7 +97,11 @@ class HyperNet:
             names.append("noise_matrix")
         if self.arm_codes:
             names.append("code_matrix")
-        return names
+        return names + list(self._over_pieces)
+
+    @property
+    def _over_pieces(self) -> dict[str, tuple[int, int]]:
+        return matrix_shapes(self.architecture, self.hidden[0])
 
     def init(
         self, sharing: Sequence[Profile], input_scale: Tensor, generator: torch.Generator
@@ -163,6 +171,8 @@ class HyperNet:
             params["arms"].zero_()
             codes = torch.tensor(self.arm_codes, **_CPU)
             buffers["codes"] = codes.expand(n, *codes.shape).clone()
+        for name, shape in self._over_pieces.items():
+            params[name] = normal(*shape, std=shape[0] ** -0.5)
         if self.spectral_norm:
             for name in self._matrices:
                 u = torch.randn(params[name].shape[:-1], generator=generator, **_CPU)
@@ -245,7 +255,10 @@ class HyperNet:
         if "pieces" in params:
             piece = unit_rms(params["pieces"]) @ self.matrix(params, buffers, "piece_matrix")
             hidden = hidden + piece[:, None]
-        hidden = torch.tanh(hidden + params["bias0"][:, None, None]).flatten(1, 2)
+        hidden = torch.tanh(hidden + params["bias0"][:, None, None])
+        hidden = over_pieces(
+            self.architecture, hidden, lambda name: self.matrix(params, buffers, name)
+        ).flatten(1, 2)
         for i in range(1, len(self.hidden)):
             matrix = self.matrix(params, buffers, f"matrix{i}")
             hidden = torch.tanh(torch.baddbmm(params[f"bias{i}"][:, None], hidden, matrix))
