@@ -25,7 +25,7 @@ from hypercate.folds import Folds
 from hypercate.generator.architectures import ARCHITECTURES
 from hypercate.generator.draws import SOURCES
 from hypercate.generator.generation import GENERATIONS
-from hypercate.generator.hypernetwork import PERTURBATIONS, HyperNet
+from hypercate.generator.hypernetwork import OWN_DEPARTURE, PERTURBATIONS, HyperNet
 from hypercate.generator.outcome_net import ACTIVATIONS, OutcomeNet
 from hypercate.generator.profiles import PROFILES
 from hypercate.learners import LEARNERS, EffectLearner
@@ -764,6 +764,7 @@ class HyperCATE(Answers, BaseEstimator):
             spectral_norm=bool(self.spectral_norm),
             noise=float(self.hypernet_noise),
             arm_codes=() if codes is None else tuple(map(tuple, codes.tolist())),
+            own_departure=OWN_DEPARTURE if doses is None else 0.0,
             architecture=self.hypernet,
         )
         return fit_ensemble(

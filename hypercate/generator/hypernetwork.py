@@ -67,6 +67,8 @@ class HyperNet:
         Of the arms' descriptions, of root mean square 1; empty where arms are mere labels. An arm's
         embedding is then told by its description, but for what it learns of its own, which starts
         at 0 and stays there if no row received it.
+    own_departure : float
+        How much an arm's own embedding counts beside its description.
     architecture : {"mlp", "rnn", "cnn", "attention"}
         How pieces of the weights hear of one another; see `hypercate.generator.architectures`.
     """
@@ -82,6 +84,7 @@ class HyperNet:
     spectral_norm: bool
     noise: float = 0.0
     arm_codes: tuple[tuple[float, ...], ...] = ()
+    own_departure: float = OWN_DEPARTURE
     architecture: str = "mlp"
 
     @cached_property
@@ -223,7 +226,7 @@ class HyperNet:
         arms = params["arms"]
         if self.arm_codes:
             described = buffers["codes"] @ self.matrix(params, buffers, "code_matrix")
-            arms = described + OWN_DEPARTURE * arms
+            arms = described + self.own_departure * arms
         return unit_rms(arms)
 
     def generate(self, params: Tensors, buffers: Tensors, drawn: Tensors | None = None) -> Tensor:
