@@ -35,6 +35,8 @@ FILES = {
     "acic": ["acic2016/x.csv", "acic2016/zymu_1.csv"],
     "jobs": [f"jobs/jobs_DW_bin.new.10.{part}.npz" for part in ("train", "test")],
     "twins": ["twins/ganite_Twin_data.csv.gz"],
+    "realcause": ["realcause/lalonde_psid_sample0.csv"],
+    "cps": ["realcause/lalonde_cps_sample0.csv"],
 }
 
 
