@@ -11,6 +11,7 @@ from hypercate.datasets.hillstrom import load_hillstrom
 from hypercate.datasets.ihdp import load_ihdp
 from hypercate.datasets.jobs import load_jobs
 from hypercate.datasets.lalonde import load_lalonde
+from hypercate.datasets.rates import draw_outcome_study
 from hypercate.datasets.realcause import load_realcause
 from hypercate.datasets.samples import CausalSample, CausalSplit
 from hypercate.datasets.synthetic import draw_arms_study, draw_interval_study
@@ -21,6 +22,7 @@ __all__ = [
     "CausalSplit",
     "draw_arms_study",
     "draw_interval_study",
+    "draw_outcome_study",
     "load_acic2016",
     "load_hillstrom",
     "load_ihdp",

@@ -82,7 +82,7 @@ def draw_arms_study(
         raise ValueError(f"sharing must be one of {', '.join(SHARED)}, got {sharing!r}")
     rng = np.random.default_rng(replication)
     n_rows = TEST_ROWS + OVERSAMPLING * CONTROLS_PER_TREATED * n_arms * rows_per_arm
-    X, z = _covariates(rng, n_rows)
+    X, z = covariates(rng, n_rows)
     mu = _surfaces(rng, z, n_arms, sharing)
     assigned = softmax(z @ rng.normal(0, 0.1, size=(N_COLUMNS, n_arms)), axis=1).cumsum(axis=1)
     treatment = (rng.uniform(size=(n_rows, 1)) > assigned[:, :-1]).sum(axis=1)
@@ -152,10 +152,10 @@ def draw_interval_study(
     share = FEW_TREATED_SHARE if design == "few" else TREATED_SHARE
     n_treated = round(share * rows)
     n_people = TEST_ROWS + OVERSAMPLING * rows
-    X, z = _covariates(rng, n_people)
-    control = _random_surface(rng, z)
+    X, z = covariates(rng, n_people)
+    control = random_surface(rng, z)
     confounding = np.zeros(n_people) if design == "randomised" else control
-    treatment = (rng.uniform(size=n_people) < _propensity(confounding, share)).astype(int)
+    treatment = (rng.uniform(size=n_people) < propensity_of(confounding, share)).astype(int)
     mu = np.column_stack([control, control + _effect(rng, z, design)])
     y = mu[np.arange(n_people), treatment] + rng.normal(0, NOISE_SD, size=n_people)
     people = CausalSample(X, treatment, y, mu, randomized=None)
@@ -171,7 +171,7 @@ def draw_interval_study(
     )
 
 
-def _propensity(confounding: np.ndarray, share: float) -> np.ndarray:
+def propensity_of(confounding: np.ndarray, share: float) -> np.ndarray:
     """Probabilities ``expit(c + confounding)`` with the mean given."""
     c = brentq(lambda c: expit(c + confounding).mean() - share, -20, 20)
     return expit(c + confounding)
@@ -181,7 +181,7 @@ def _effect(rng: np.random.Generator, z: np.ndarray, design: str) -> np.ndarray:
     """True effects (n,) of a design."""
     if design == "null":
         return np.zeros(len(z))
-    surface = _step_surface(rng, z) if design == "stepped" else _random_surface(rng, z)
+    surface = _step_surface(rng, z) if design == "stepped" else random_surface(rng, z)
     return EFFECT_MEAN + EFFECT_SD * surface
 
 
@@ -192,7 +192,7 @@ def _step_surface(rng: np.random.Generator, z: np.ndarray) -> np.ndarray:
     return _standardise(steps @ rng.normal(size=N_STEPS))
 
 
-def _covariates(rng: np.random.Generator, n_rows: int) -> tuple[pd.DataFrame, np.ndarray]:
+def covariates(rng: np.random.Generator, n_rows: int) -> tuple[pd.DataFrame, np.ndarray]:
     """Covariates (n, 20) and the same standardised."""
     place = np.arange(N_COLUMNS)
     correlation = CORRELATION ** np.abs(place[:, None] - place)
@@ -204,18 +204,18 @@ def _covariates(rng: np.random.Generator, n_rows: int) -> tuple[pd.DataFrame, np
 def _surfaces(rng: np.random.Generator, z: np.ndarray, n_arms: int, sharing: str) -> np.ndarray:
     """Potential outcomes (n, n_arms)."""
     intercept = rng.normal(0, 0.5, size=n_arms)
-    common = _random_surface(rng, z)[:, None]
+    common = random_surface(rng, z)[:, None]
     if sharing == "much":
         angle = rng.uniform(0, 2 * np.pi, size=n_arms)
-        directions = np.column_stack([_random_surface(rng, z) for _ in range(RANK)])
+        directions = np.column_stack([random_surface(rng, z) for _ in range(RANK)])
         own = directions @ np.stack([np.cos(angle), np.sin(angle)])
     else:
-        own = np.column_stack([_random_surface(rng, z) for _ in range(n_arms)])
+        own = np.column_stack([random_surface(rng, z) for _ in range(n_arms)])
     share = SHARED[sharing]
     return intercept + np.sqrt(share) * common + np.sqrt(1 - share) * own
 
 
-def _random_surface(rng: np.random.Generator, z: np.ndarray) -> np.ndarray:
+def random_surface(rng: np.random.Generator, z: np.ndarray) -> np.ndarray:
     """A surface (n,) of mean 0 and variance 1: eight columns linearly, and four bumps of three."""
     linear = rng.normal(size=N_COLUMNS) * _choose(rng, 8)
     bumps = np.stack([rng.normal(size=N_COLUMNS) * _choose(rng, 3) for _ in range(4)], axis=1)

@@ -52,3 +52,6 @@ class Bernoulli:
 
     def mean(self, output: Tensor, location: Tensor, scale: Tensor) -> Tensor:
         return torch.sigmoid(output.double())
+
+    def bounds(self, location: np.ndarray, scale: np.ndarray) -> tuple[float, float]:
+        return self.support
