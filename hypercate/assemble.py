@@ -85,16 +85,23 @@ def assemble(
         posterior = None
         if ensemble.emission is not None and networks.effects is None:
             emitted = _posterior(networks, ensemble.emission, place)
-            posterior = emitted.deviations(x, device)[1][..., canonical]
+            posterior = emitted.deviations(x, device)[1]
+        outcomes, deviations = networks.deviations(x, device)
+        unit = encoded.family.unit_of_deviations(outcomes)
+        missed = missed_heterogeneity(evidence) / unit.mean(axis=0)
+
+        def in_units(values: np.ndarray) -> np.ndarray:
+            return (values / unit)[..., canonical]
+
         calibration = calibrate(
-            networks.deviations(x, device)[1][..., canonical],
-            networks.by_model(x, device)[..., canonical],
-            second.by_model(x, device)[..., canonical],
+            in_units(deviations),
+            in_units(networks.by_model(x, device)),
+            in_units(second.by_model(x, device)),
             folds.partition,
             folds.n_parts,
             n_members,
-            held * missed_heterogeneity(evidence)[canonical] if held else None,
-            posterior,
+            held * missed[canonical] if held else None,
+            None if posterior is None else in_units(posterior),
             (choice.effects[:, 0] * choice.emitted).mean(),
         )
         calibration = replace(calibration, level=calibration.level[:, place])

@@ -23,7 +23,9 @@ def script():
 
 
 class TestStudies:
-    @pytest.mark.parametrize("study", ["null-randomised", "clustered", "sites", "noise-boosted"])
+    @pytest.mark.parametrize(
+        "study", ["null-randomised", "clustered", "count", "sites", "noise-boosted"]
+    )
     def test_each_gives_a_row_of_finite_figures(self, script, study):
         row = script.replicate(study, 1)
         figures = {name: value for name, value in row.items() if name != "study"}

@@ -62,14 +62,16 @@ class Groups:
         weight = self.fit.weight[:, None] * inverse_propensity(self.fit)
         return self.mean(weight, self.fit.y[:, None] - self.fit.mean_outcomes)
 
-    def effects(self, control: int) -> tuple[np.ndarray, np.ndarray]:
-        """Mean effects (n_groups, n_arms - 1), and the cells' influences (n_cells, n_arms - 1)."""
+    def outcomes(self) -> tuple[np.ndarray, np.ndarray]:
+        """Mean outcomes (n_groups, n_arms), and the cells' influences (n_cells, n_arms)."""
         predicted, of_predicted = self.mean(self.fit.weight[:, None], self.fit.mean_outcomes)
         error, of_error = self.correction()
-        return (
-            difference(predicted + error, control),
-            difference(of_predicted + of_error, control),
-        )
+        return predicted + error, of_predicted + of_error
+
+    def effects(self, control: int) -> tuple[np.ndarray, np.ndarray]:
+        """Mean effects (n_groups, n_arms - 1), and the cells' influences (n_cells, n_arms - 1)."""
+        mean, influence = self.outcomes()
+        return difference(mean, control), difference(influence, control)
 
     def effects_on_treated(self, control: int) -> tuple[np.ndarray, np.ndarray]:
         """Mean effects on those that had each other arm, and the cells' influences, likewise."""

@@ -62,6 +62,9 @@ class Family(Protocol):
     def bounds(self, location: np.ndarray, scale: np.ndarray) -> tuple[Any, Any]:
         """The least and the greatest that a mean outcome can be, in those units."""
 
+    def unit_of_deviations(self, mean: np.ndarray) -> np.ndarray:
+        """In which errors of predicted means are alike among rows."""
+
 
 _NUMBERS: dict[str, Family] = {family.kind: family for family in (Normal(), Count(), Positive())}
 

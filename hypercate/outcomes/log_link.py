@@ -64,6 +64,10 @@ class LogLink(ABC):
     def bounds(self, location: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return location * np.exp(LEAST_LOG), location * scale
 
+    def unit_of_deviations(self, mean: np.ndarray) -> np.ndarray:
+        """The mean: errors grow with it, as noise does, and are alike on the log scale."""
+        return mean
+
     @property
     @abstractmethod
     def kind(self) -> str: ...

@@ -55,3 +55,6 @@ class Normal:
 
     def bounds(self, location: np.ndarray, scale: np.ndarray) -> tuple[float, float]:
         return self.support
+
+    def unit_of_deviations(self, mean: np.ndarray) -> np.ndarray:
+        return np.ones_like(mean)
