@@ -14,6 +14,9 @@ Nothing is simulated but the data. The studies are:
   independent, the same in both or of opposite sign; how many are infinite; the median width.
 - ``clustered``: 500 rows in 40 clusters, whose outcomes have an intra-class correlation of 0.3 and
   whose treatment is more alike than chance, too. The same averages at 95 %, with ``groups=``.
+- ``count`` and ``positive``: 500 rows of `hypercate.datasets.draw_outcome_study`. At 95 %, the ATE
+  and the ratio of the arms' average outcomes; at 90 %, effects and ratios at new rows, and ratios
+  at the fifth of them of the least, and of the greatest, mean outcome of controls.
 - ``sites``: 1000 rows at 50 sites, which shift the outcome by twice what they add to the log odds
   of the treatment. The ATE at 95 %, and by how much its estimate is off.
 - ``null-randomised`` (500 rows, 5 columns), ``null-confounded`` (500, 20), ``null-wide`` (300, 50,
@@ -44,7 +47,7 @@ from tqdm import tqdm
 
 from hypercate import HyperCATE
 from hypercate.benchmark.harness import append
-from hypercate.datasets import draw_interval_study
+from hypercate.datasets import draw_interval_study, draw_outcome_study
 from hypercate.datasets.synthetic import NOISE_SD
 from hypercate.ensemble import Ensemble
 from hypercate.fitted import Choice, Generator
@@ -110,6 +113,25 @@ def persons(replication: int) -> Row:
             row[f"{name}, infinite"] = float(np.isinf(width).mean())
             row[f"{name}, median width"] = float(np.median(width))
     return row
+
+
+def ratios(replication: int, kind: str) -> Row:
+    """Averages and effects where the treatment multiplies the mean."""
+    split = draw_outcome_study(kind, 500, replication)
+    train, test = split.train, split.test
+    est = fit(replication, train.X, train.y, train.treatment, outcome=kind)
+    control, treated = np.vstack([train.mu, test.mu]).mean(axis=0)
+    ratio, level = test.mu[:, 1] / test.mu[:, 0], test.mu[:, 0].argsort().argsort() / len(test)
+    bounds = est.effect_interval(test.X, alpha=0.1, scale="ratio")
+    low, high = ([bound[some] for bound in bounds] for some in (level < 0.2, level >= 0.8))
+    return {
+        "ATE (95 %)": holds(est.ate_interval(), treated - control),
+        "ratio of averages (95 %)": holds(est.ate_interval(scale="ratio"), treated / control),
+        "effect (90 %)": holds(est.effect_interval(test.X, alpha=0.1), test.effect),
+        "ratio (90 %)": holds(bounds, ratio),
+        "ratio, least outcomes (90 %)": holds(low, ratio[level < 0.2]),
+        "ratio, greatest outcomes (90 %)": holds(high, ratio[level >= 0.8]),
+    }
 
 
 def sites(replication: int) -> Row:
@@ -222,6 +244,8 @@ STUDIES: dict[str, Callable[[int], Row]] = {
     "null-confounded": partial(constant_effect, rows=500, columns=20, confounded=True),
     "null-wide": partial(constant_effect, rows=300, columns=50, confounded=True),
     "unbiased": unbiased,
+    "count": partial(ratios, kind="count"),
+    "positive": partial(ratios, kind="positive"),
     "sites": sites,
     "noise-raw": partial(noise, inputs="raw"),
     "noise-boosted": partial(noise, inputs="boosted"),

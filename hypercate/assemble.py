@@ -86,21 +86,27 @@ def assemble(
         posterior = None
         if ensemble.emission is not None and networks.effects is None:
             emitted = _posterior(networks, ensemble.emission, place)
-            posterior = emitted.deviations(x, device)[1][..., canonical]
+            posterior = emitted.deviations(x, device)[1]
+        outcomes, deviations = networks.deviations(x, device)
+        unit = encoded.family.unit_of_deviations(outcomes)
         missed = None
         if held:
-            missed = held * _of_all_arms(missed_heterogeneity(evidence), len(place))[canonical]
+            missed = _of_all_arms(missed_heterogeneity(evidence), len(place)) / unit.mean(axis=0)
+            missed = held * missed[canonical]
         departs = 0 if ensemble.departures is None else len(ensemble.departures[1])
-        deviations = networks.deviations(x, device)[1][..., canonical]
+
+        def in_units(values: np.ndarray) -> np.ndarray:
+            return (values / unit)[..., canonical]
+
         calibration = calibrate(
-            deviations[: len(deviations) - departs],
-            networks.by_model(x, device)[..., canonical],
-            second.by_model(x, device)[..., canonical],
+            in_units(deviations[: len(deviations) - departs]),
+            in_units(networks.by_model(x, device)),
+            in_units(second.by_model(x, device)),
             folds.partition,
             folds.n_parts,
             n_members,
             missed,
-            posterior,
+            None if posterior is None else in_units(posterior),
             (choice.effects[:, 0] * choice.emitted).mean(),
         )
         level = np.ascontiguousarray(calibration.level[:, place])

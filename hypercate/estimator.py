@@ -31,7 +31,7 @@ from hypercate.generator.profiles import PROFILES
 from hypercate.learners import LEARNERS, EffectLearner
 from hypercate.nuisance.assignment import fit_assignment
 from hypercate.nuisance.views import Views, model_views
-from hypercate.outcomes import OUTCOMES
+from hypercate.outcomes import LOG_LINKED, OUTCOMES
 from hypercate.overlap import warn_of_poor_support
 from hypercate.pretraining.emission import untried
 from hypercate.pretraining.instant import emit_ensemble
@@ -156,10 +156,13 @@ class HyperCATE(Answers, BaseEstimator):
         the curves, ``effect(X, T0=0, T1=1.5)`` compares doses, ``arms_`` and averages are of
         ranges of doses, and `control` is a dose, by default the least. Emitted networks and the
         second stage are of arms, and do not count.
-    outcome : {"auto", "continuous", "binary"}, default="auto"
+    outcome : {"auto", "continuous", "binary", "count", "positive"}, default="auto"
         ``"auto"`` takes y as binary if it holds two distinct strings, or only 0 and 1 (or
-        booleans), both present. A binary outcome gives probabilities, and risk differences for
-        effects.
+        booleans), both present, and else as continuous. A binary outcome gives probabilities, and
+        risk differences for effects. ``"count"``: whole numbers of at least 0, whose expected
+        number is learned by Poisson deviance; ``"positive"``: numbers above 0, such as costs or
+        durations, by gamma deviance. Both have a log link, so that what multiplies the outcome is
+        easy to learn, and potential outcomes above 0; effects are differences of them, or ratios.
     control : label, default=None
         The control arm; the first in sorted order by default.
     n_members : int, default=5
@@ -177,7 +180,8 @@ class HyperCATE(Answers, BaseEstimator):
         With ``"auto"``, every member also fits effects alone, after the outcome's mean and the
         propensities are taken out (the R-learner): a constant, and boosted trees. Its effects are
         weighed with these, by weights that explain its stop rows best, held to the networks' where
-        these say little: see ``weights_`` and `hypercate.second_stage`. Not with ``inputs="raw"``,
+        these say little: see ``weights_`` and `hypercate.second_stage`. Not of a count or a
+        positive outcome, whose effects multiply rather than add, nor with ``inputs="raw"``,
         for no trees are grown, nor with ``generation="none"`` or one degree of sharing, nor where
         draws differ by ``"dropout"`` or ``"noise"`` alone, which do not reach it.
     model_propensity : estimator, default=None
@@ -224,7 +228,7 @@ class HyperCATE(Answers, BaseEstimator):
         Labels of the arms, control first; the order of every output.
     classes_ : ndarray, shape (2,), or None
         Labels of a binary outcome; effects are of the probability of the second.
-    outcome_ : {"continuous", "binary"}
+    outcome_ : {"continuous", "binary", "count", "positive"}
     n_features_in_ : int
     feature_names_in_ : ndarray of str, shape (n_features_in_,)
         Only if X was a frame with string column names.
@@ -236,7 +240,8 @@ class HyperCATE(Answers, BaseEstimator):
         Least factual loss on the member's stop rows at each degree of sharing and with each way to
         see the inputs, and the ``chosen`` one. With ``effort="instant"`` there is one of each:
         mean squared error of rows left out of the last layers, one at a time, in units of the
-        outcome's variance (of a binary outcome: by a linear model of its probability).
+        outcome's variance (of a binary outcome: by a linear model of its probability; of the root
+        of a count; of the logarithm of a positive outcome).
     weights_ : DataFrame, a row a member
         Weights by which effects are averaged: those of the ``trained`` and of the ``emitted``
         networks, a ``constant`` effect, and those of ``boosted`` trees; of sum 1.
@@ -245,7 +250,8 @@ class HyperCATE(Answers, BaseEstimator):
         of the models' variance that is only their random start.
     history_ : DataFrame
         ``member, epoch, train_loss, validation_loss`` of the chosen candidates while they were
-        searched for, on the standardised outcome (cross-entropy for a binary one).
+        searched for, on the standardised outcome (cross-entropy for a binary one; deviance, in
+        units of the mean, for counts and positive ones).
     n_parameters_ : dict
         ``trained``: parameters of one member's generator, or of its arms' own networks where no
         member's arms share; ``generated``: weights of all arms' networks. Emitted networks that
@@ -616,7 +622,12 @@ class HyperCATE(Answers, BaseEstimator):
 
     @property
     def _has_second_stage(self) -> bool:
-        return self._weighs and self.second_stage == "auto" and self.inputs != "raw"
+        return (
+            self._weighs
+            and self.second_stage == "auto"
+            and self.inputs != "raw"
+            and self.outcome not in LOG_LINKED
+        )
 
     def _check_parameters(self) -> None:
         self._validate_params()

@@ -165,7 +165,8 @@ class Networks:
         which = np.unique(model)
         shift = np.stack([self.stages[m].shift(x[m]).T for m in which])
         place = np.searchsorted(which, model)
-        n_arms, support = share.shape[1], learner.family.support
+        n_arms = share.shape[1]
+        bounds = learner.family.bounds(location.numpy(), scale.numpy())
 
         def finish(output: torch.Tensor, rows: slice) -> torch.Tensor:
             outcomes = learner.potential_outcome(output[:, :n_arms], location, scale).numpy()
@@ -173,7 +174,7 @@ class Networks:
             if self.effects is not None:
                 effects = self.effects.effects(output[:, n_arms:].numpy(), model)
             finished = moved(outcomes, effects, share, kept, shift[..., rows][place])
-            return torch.from_numpy(finished.clip(*support))
+            return torch.from_numpy(finished.clip(*bounds))
 
         return finish
 

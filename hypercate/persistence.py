@@ -43,22 +43,23 @@ from hypercate.nuisance.boosted import BoostedView, Trees
 from hypercate.nuisance.levels import LevelMeans
 from hypercate.nuisance.propensity import Propensity, Views
 from hypercate.nuisance.views import View
-from hypercate.outcomes import Bernoulli, Family, Normal
+from hypercate.outcomes import Bernoulli, Count, Family, Normal, Positive
 from hypercate.second_stage import Effects, SecondStage
 
 FORMAT = 1
+FAMILIES = (Normal, Bernoulli, Count, Positive)
 _LONGEST_TEXT = 1000  # in JSON; longer ones are tensors
 _CLASSES = {
     kind.__name__: kind
     for kind in (
-        Fitted, FeatureEncoder, NumberColumn, CategoryColumn, Conditions, Doses, Normal, Bernoulli,
+        Fitted, FeatureEncoder, NumberColumn, CategoryColumn, Conditions, Doses, *FAMILIES,
         Networks, OutcomeNet, WeighedNets, *LEARNERS.values(), View, LevelMeans, BoostedView, Trees,
         SecondStage, Effects, EffectUnits, Generator, Pretrained, HyperNet, Propensity, Views,
         Calibration, Choice, Evidence,
     )
 }  # fmt: skip
 _TYPES = {
-    Family: (Normal, Bernoulli),
+    Family: FAMILIES,
     Hashable: (str, int, float, bool, tuple, type(None)),
     float: (float, int),
 }

@@ -221,6 +221,13 @@ class TestFit:
             ({"outcome": "binary"}, np.ones(N), "two distinct values, but y has 1"),
             ({"outcome": "binary"}, np.arange(N) % 3, "two distinct values, but y has 3"),
             ({"outcome": "continuous"}, ["no", "yes"] * 20, "y holds strings such as 'no'"),
+            (
+                {"outcome": "count"},
+                np.arange(N) - 1.0,
+                "y is no whole number of at least 0 in row 0 ",
+            ),
+            ({"outcome": "count"}, ["no", "yes"] * 20, "a count outcome must be numbers"),
+            ({"outcome": "positive"}, np.arange(N), "y is not above 0 in row 0 "),
             ({"control": "placebo"}, Y, r"'placebo' is not an arm: the arms are \['control'"),
             ({"control": 0}, Y, "0 is not an arm"),
             ({"control": ["drug"]}, Y, r"\['drug'\] is not an arm"),

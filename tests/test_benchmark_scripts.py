@@ -39,6 +39,13 @@ def few_rows():
 
 
 @pytest.fixture(scope="module")
+def outcomes():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPTS)
+        yield importlib.import_module("outcomes")
+
+
+@pytest.fixture(scope="module")
 def pretraining_study():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(SCRIPTS)
@@ -508,6 +515,40 @@ class TestFewRows:
         ]
         assert all(0 < float(row[4]) < 3 for row in rows)
         assert [row[6] == "none" for row in rows] == [False, True] * 2
+
+
+class TestOutcomes:
+    def test_statistics_by_hand(self, outcomes):
+        rows = [
+            ("count", 500, 1, "HyperCATE", 0.5, 0.2),
+            ("count", 500, 2, "HyperCATE", 0.3, 0.1),
+            ("count", 500, 1, "LinearDML", 0.7, np.nan),
+            ("count", 500, 2, "LinearDML", 0.9, np.nan),
+        ]
+        results = pd.DataFrame(rows, columns=[*outcomes.KEY, "pehe", "log_ratio"])
+        text = outcomes.to_markdown(outcomes.summarise(results.assign(seconds=1.0)))
+        assert "| count | 500 | LinearDML | 0.800 ± 0.100 | +0.400 ± 0.200 | none | 1.00 |" in text
+        assert "| count | 500 | HyperCATE | 0.400 ± 0.100 | +0.000 ± 0.000 | 0.150 | 1.00 |" in text
+
+    @pytest.mark.parametrize("kind", ["count", "positive"])
+    def test_errors_are_in_units_of_the_effects_spread(self, outcomes, kind):
+        ate = outcomes.measure(kind, 300, 1, "true ATE")
+        assert ate["pehe"] == pytest.approx(1, abs=0.05)
+        assert np.isnan(ate["log_ratio"])
+        ours = outcomes.measure(kind, 300, 1, "HyperCATE instant")
+        assert ours["pehe"] < 1
+        assert 0.05 < ours["log_ratio"] < 0.6
+
+    def test_runs_end_to_end_and_resumes(self, tmp_path):
+        arguments = ["--kinds", "count", "--rows", "60", "--out", tmp_path]
+        arguments += ["--learners", "HyperCATE instant", "T boosting, log link", "HyperCATE"]
+        run("outcomes.py", *arguments, "--replications", "1")
+        before = (tmp_path / "results.csv").read_text()
+        printed = run("outcomes.py", *arguments, "--replications", "1-2")
+        after = (tmp_path / "results.csv").read_text()
+        assert after.startswith(before)
+        assert len(after.splitlines()) == 1 + 2 * 3
+        assert [row[2] for row in table_rows(printed)[2:]] == arguments[-3:]
 
 
 class TestPretraining:

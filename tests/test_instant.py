@@ -17,7 +17,7 @@ from small import global_state, mixed_frame, rmse, trial
 from test_sklearn_contract import EXPECTED_FAILURES, ArmsByRow, name_of
 
 from hypercate import HyperCATE
-from hypercate.datasets import draw_interval_study
+from hypercate.datasets import draw_interval_study, draw_outcome_study
 from hypercate.pretraining import emission as module
 from hypercate.pretraining.weights import SHA256
 
@@ -67,6 +67,31 @@ class TestEffects:
         assert ((outcomes > 0) & (outcomes < 1)).all()
         assert rmse(outcomes, np.column_stack([without, treated])).max() < 0.08
         assert rmse(est.predict(X), treated - without) < 0.4 * (treated - without).std()
+
+    @pytest.mark.parametrize("kind", ["count", "positive"])
+    def test_effects_that_multiply_are_found_where_a_continuous_outcome_s_are_not(self, kind):
+        split = draw_outcome_study(kind, 500, 3001)
+        errors = []
+        for outcome in (kind, "continuous"):
+            est = instant(outcome=outcome).fit(split.train.X, split.train.y, split.train.treatment)
+            errors.append(rmse(est.predict(split.test.X), split.test.effect))
+            assert est.outcome_ == outcome
+            if outcome == kind:
+                assert (est.predict_outcomes(split.test.X) > 0).all()
+        assert errors[0] < min(0.9 * errors[1], 0.8 * split.test.effect.std())
+
+    @pytest.mark.parametrize("kind", ["count", "positive"])
+    def test_noise_that_grows_widens_intervals(self, kind):
+        X, _, arm, _ = trial(n=800)
+        rng = np.random.default_rng(0)
+        mean = 20 * np.exp(0.3 * X[:, 0] + 0.3 * arm)
+        stderr = []
+        for shape in (100.0, 2.0):
+            y = rng.gamma(shape, mean / shape)
+            y = np.round(y) if kind == "count" else y
+            est = instant(outcome=kind).fit(X, y, arm)
+            stderr.append(est.effect_inference(X).stderr.mean())
+        assert 3 < stderr[1] / stderr[0] < 15
 
     @pytest.mark.parametrize("level", [-3.5, -5.0, -6.5])
     def test_of_rare_events(self, level):
@@ -273,16 +298,17 @@ class TestModel:
         assert "ATE" in str(inference)
         assert fitted.score(X, y, arm) is not None
 
-    @pytest.mark.parametrize("outcome", ["continuous", "binary"])
+    @pytest.mark.parametrize("outcome", ["continuous", "binary", "count", "positive"])
     def test_rows_that_judge_a_model_do_not_reach_it(self, outcome):
         X, y, arm, _ = trial(n=90)
         y = (y > np.median(y)).astype(float) if outcome == "binary" else y
-        before = instant().fit(X, y, arm)
+        y = np.round(np.exp(y / 2)) + 1 if outcome in ("count", "positive") else y
+        before = instant(outcome=outcome).fit(X, y, arm)
         evidence = before.fitted_.evidence
         judged = evidence.row[evidence.model == 2]
         other = y.copy()
         other[judged] = 1 - other[judged] if outcome == "binary" else other[judged] + 50
-        after = instant().fit(X, other, arm)
+        after = instant(outcome=outcome).fit(X, other, arm)
         networks = before.fitted_.networks
         theta = [est.fitted_.networks.theta for est in (before, after)]
         same, others = networks.model == 2, networks.model == 1  # with the draws of them

@@ -11,7 +11,7 @@ from small import copies_of, trial
 from hypercate import HyperCATE
 from hypercate.learners import LEARNERS, EffectLearner
 from hypercate.learners.effects import ARM, OTHER, REFERENCE
-from hypercate.outcomes import Normal
+from hypercate.outcomes import LOG_LINKED, Normal
 
 quick = settings(derandomize=True, deadline=None, max_examples=30)
 TWO_STAGES = sorted(name for name in LEARNERS if issubclass(LEARNERS[name], EffectLearner))
@@ -150,9 +150,11 @@ class TestEveryLearner:
         outcomes = networks.by_model(x, torch.device("cpu"))[evidence.model, evidence.row]
         np.testing.assert_allclose(outcomes, evidence.outcomes, rtol=1e-4, atol=1e-4)
 
-    def test_is_reproducible_pickled_cloned_and_saved(self, name, tmp_path):
+    @pytest.mark.parametrize("outcome", ["continuous", *LOG_LINKED])
+    def test_is_reproducible_pickled_cloned_and_saved(self, name, outcome, tmp_path):
         X, y, arm, _ = trial(120, n_arms=3)
-        est = fitted(name, X, y, arm, max_epochs=3)
+        y = y if outcome == "continuous" else np.round(np.exp(y / 3)) + 1
+        est = fitted(name, X, y, arm, max_epochs=3, outcome=outcome)
         for copy in copies_of(est, X, y, arm, tmp_path / "model.hypercate"):
             assert (copy.predict_outcomes(X) == est.predict_outcomes(X)).all()
             assert (copy.effect_interval(X)[0] == est.effect_interval(X)[0]).all()
@@ -176,12 +178,41 @@ class TestEveryLearner:
         assert (outcomes <= 1).all()
         assert outcomes.std(axis=0).min() > 0.05
 
-    def test_weights_and_groups_are_taken(self, name):
+    @pytest.mark.parametrize(("outcome", "n_arms"), [("count", 3), ("positive", 2)])
+    def test_ratios_of_counts_and_positive_outcomes(self, name, outcome, n_arms):
+        """Rates ``4 exp(x0 / 2)`` times ``2 ** arm``, with noise that grows with them."""
+        rng = np.random.default_rng(0)
+        X, arm = rng.normal(size=(900, 4)), rng.integers(n_arms, size=900)
+        mean = 4 * np.exp(X[:, [0]] / 2) * 2.0 ** np.arange(n_arms)
+        own = mean[np.arange(900), arm]
+        y = rng.poisson(own) if outcome == "count" else rng.gamma(4, own / 4)
+        est = fitted(name, X, y, arm, outcome=outcome, max_epochs=60)
+        assert est.outcome_ == outcome
+        outcomes = np.asarray(est.predict_outcomes(X))
+        assert np.abs(np.log(outcomes / mean)).mean() < 0.2
+        effects = mean[:, 1:] - mean[:, [0]]
+        error = np.sqrt(np.mean((est.predict(X).reshape(effects.shape) - effects) ** 2))
+        assert error < (0.8 if name == "s" else 0.65) * effects.std()
+        found = est.ate_inference()
+        assert (np.abs(found.point_estimate - effects.mean(axis=0)) < 4 * found.stderr).all()
+        far = np.asarray(est.predict_outcomes(100 * X))
+        assert ((far > 0) & (far <= y.max() + 1e-6)).all()
+        low, high = est.predict_outcome_interval(X)
+        assert (low >= 0).all()
+        assert ((low <= y) & (y <= high))[arm == 0].mean() > 0.7
+        assert np.isfinite(est.score(X, y, arm))
+        assert ((est.sharing_.drop(columns="chosen") >= 0).all()).all()
+        assert (est.history_["train_loss"] >= 0).all()
+
+    @pytest.mark.parametrize("outcome", ["continuous", *LOG_LINKED])
+    def test_weights_and_groups_are_taken(self, name, outcome):
         X, y, arm, _ = trial(150)
+        y = y if outcome == "continuous" else np.round(np.exp(y / 3)) + 1
         weight = np.where(np.arange(150) < 120, 1.0, 0.0)
         wild = np.where(weight > 0, y, 1e3)
         groups = np.arange(150) // 2
         settings_ = {"max_epochs": 3, "random_state": 0, "device": "cpu", "outcome_hidden": (8,)}
+        settings_["outcome"] = outcome
         est = HyperCATE(learner=name, **settings_)
         est.fit(X, wild, arm, sample_weight=weight, groups=groups)
         least = HyperCATE(learner=name, **settings_)

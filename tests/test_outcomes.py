@@ -12,12 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.exceptions import DataConversionWarning
+from sklearn.metrics import mean_gamma_deviance, mean_poisson_deviance
 
-from hypercate.outcomes import Bernoulli, Normal, family_of
+from hypercate.outcomes import Bernoulli, Count, Normal, Positive, family_of
 
 pytestmark = pytest.mark.filterwarnings("error")
 quick = settings(max_examples=40, deadline=None, derandomize=True)
-FAMILIES = [Normal(), Bernoulli(np.array([0, 1]))]
+LOG_LINKED = [Count(), Positive()]
+FAMILIES = [Normal(), Bernoulli(np.array([0, 1])), *LOG_LINKED]
 
 
 def family(y, outcome="auto", weight=None):
@@ -59,6 +61,8 @@ class TestKind:
             ([1, 1, 1], "continuous"),
             ([0, 0], "continuous"),
             ([True, True], "continuous"),
+            ([0, 3, 1, 7], "continuous"),
+            ([0.5, 3.5, 1000.0], "continuous"),
         ],
     )
     def test_auto(self, y, kind):
@@ -90,6 +94,8 @@ class TestKind:
 
     def test_support_is_what_outcomes_can_be(self):
         assert family([0.5, 1, 7]).support == (-np.inf, np.inf)
+        assert family([0, 1, 7], "count").support == (0, np.inf)
+        assert family([0.5, 1, 7], "positive").support == (0, np.inf)
         assert family(["no", "yes"]).support == (0, 1)
 
 
@@ -134,7 +140,7 @@ class TestUnit:
     @pytest.mark.parametrize("found", FAMILIES, ids=lambda f: f.kind)
     def test_models_have_units_of_their_own(self, found):
         y = np.array([0.0, 1.0, 1.0, 0.0])
-        location, scale = np.array([[0.0], [0.5]]), np.array([[1.0], [2.0]])
+        location, scale = np.array([[1.0], [0.5]]), np.array([[1.0], [2.0]])
         each = [found.target(y, *unit) for unit in zip(location, scale, strict=True)]
         target = found.target(y, location, scale)
         assert target.shape == (2, 4)
@@ -145,6 +151,7 @@ class TestLearning:
     @pytest.mark.parametrize("found", FAMILIES, ids=lambda f: f.kind)
     def test_the_output_of_least_loss_gives_the_mean_outcome(self, found):
         y = np.array([0.0, 1.0, 1.0, 1.0])
+        y = np.array([0.25, 0.75, 1.0, 1.0]) if found.kind == "positive" else y
         location, scale = found.unit(y, np.ones(4))
         target = torch.as_tensor(found.target(y, np.array(location), np.array(scale)))
         outputs = torch.linspace(-3, 3, 6001)
@@ -174,6 +181,77 @@ class TestLearning:
         for found in FAMILIES:
             least, greatest = found.support
             assert least <= mean_of(found, torch.tensor(output)).item() <= greatest
+
+
+class TestLogLinks:
+    """Counts and positive outcomes, whose means are exponentials."""
+
+    @pytest.mark.parametrize("found", LOG_LINKED, ids=lambda f: f.kind)
+    def test_a_network_that_says_nothing_predicts_the_weighted_mean(self, found):
+        y, weight = np.array([1.0, 4.0, 3.0]), np.array([3.0, 1.0, 0.0])
+        assert mean_of(found, torch.tensor(0.0), *found.unit(y, weight)).item() == 1.75
+
+    @pytest.mark.parametrize(
+        ("found", "deviance"),
+        [(Count(), mean_poisson_deviance), (Positive(), mean_gamma_deviance)],
+    )
+    def test_the_loss_is_the_deviance(self, found, deviance):
+        rng = np.random.default_rng(0)
+        y, output = rng.poisson(3.0, 200) + float(found.kind == "positive"), rng.normal(size=200)
+        location, scale = found.unit(y, np.ones(200))
+        target = found.target(y, np.array(location), np.array(scale))
+        loss = found.loss(torch.tensor(output), torch.tensor(target).double()).mean().item()
+        unit = location if found.kind == "count" else 1.0
+        assert unit * loss == pytest.approx(deviance(y, location * np.exp(output)), rel=1e-6)
+
+    @pytest.mark.parametrize("found", LOG_LINKED, ids=lambda f: f.kind)
+    @pytest.mark.parametrize("at", [-1e4, -90.0, -25.0, 25.0, 90.0, 1e4])
+    def test_far_outputs_have_finite_losses_that_lead_back(self, found, at):
+        output = torch.tensor([at, at], requires_grad=True)
+        loss = found.loss(output, torch.tensor([1.0, 3.0]))
+        loss.sum().backward()
+        assert torch.isfinite(loss).all()
+        assert (loss > 0).all()
+        assert torch.isfinite(output.grad).all()
+        assert (output.grad.sign() == np.sign(at)).all()
+
+    @pytest.mark.parametrize("found", LOG_LINKED, ids=lambda f: f.kind)
+    def test_losses_are_never_negative(self, found):
+        target = torch.logspace(-6, 6, 1000, dtype=torch.float32)
+        near = target.log() + 1e-7 * torch.randn(1000, generator=torch.Generator().manual_seed(0))
+        assert (found.loss(near, target) >= 0).all()
+        assert found.loss(near, target).max() < 1e-5 * target.max()
+
+    @pytest.mark.parametrize("found", LOG_LINKED, ids=lambda f: f.kind)
+    def test_no_mean_is_above_the_largest_outcome_or_at_0(self, found):
+        y = np.array([1.0, 2.0, 9.0])
+        location, scale = found.unit(y, np.array([1.0, 1.0, 1.0]))
+        low, high = mean_of(found, torch.tensor([-1e4, 1e4]), location, scale).tolist()
+        assert high == pytest.approx(9.0)
+        assert 0 < low < 1e-3
+        assert found.bounds(location, scale) == pytest.approx((low, high))
+
+    def test_counts_of_0_alone_have_a_unit(self):
+        assert unit_of([0, 0, 0], "count")[1:] == (1.0, 1.0)
+        assert target_of([0, 0], "count").tolist() == [0, 0]
+
+    @pytest.mark.parametrize("found", LOG_LINKED, ids=lambda f: f.kind)
+    @pytest.mark.parametrize("factor", [1e-300, 1.0, 1e290])
+    def test_limits_of_floats_have_targets(self, found, factor):
+        y = np.array([1.0, 2.0, 6.0]) * factor
+        location, scale = found.unit(y, np.ones(3))
+        target = found.target(y, np.array(location), np.array(scale))
+        np.testing.assert_allclose(target, [1 / 3, 2 / 3, 2], rtol=1e-6)
+
+    def test_rows_of_weight_0_may_hold_anything(self):
+        assert family([1, 2, -3], "count", np.array([1, 1, 0])).kind == "count"
+        assert family([1, 2, 0], "positive", np.array([1, 1, 0])).kind == "positive"
+
+    def test_a_code_for_missing_is_pulled_in(self):
+        y = np.append(np.arange(100) % 7 + 1.0, 999_999.0)
+        for found in LOG_LINKED:
+            with pytest.warns(UserWarning, match="y in row 100 .* more than 10 times as far"):
+                assert found.without_outliers(y, np.ones(101, dtype=bool)).max() == 7
 
 
 class TestReading:
@@ -209,7 +287,16 @@ class TestReading:
             ([1, "a"], "auto", TypeError, r"y holds int \(first in row 0\) and str"),
             ([1j, 2], "auto", TypeError, "y holds complex"),
             ([10**400, 1], "auto", ValueError, "y holds a number too large"),
-            ([0, 1], "count", ValueError, "outcome must be one of .* got 'count'"),
+            ([0, 1], "ordinal", ValueError, "outcome must be one of .* got 'ordinal'"),
+            (
+                [0, 1.5, 2],
+                "count",
+                ValueError,
+                "y is no whole number of at least 0 in row 1 .*pass",
+            ),
+            ([0, -1, 2], "count", ValueError, "y is no whole number of at least 0 in row 1 "),
+            (["a", "b"], "count", ValueError, "a count outcome must be numbers"),
+            ([3, 0, -1], "positive", ValueError, "y is not above 0 in rows 1, 2 .*outcome='count'"),
         ],
     )
     def test_refused(self, y, outcome, error, message):

@@ -98,6 +98,8 @@ def study(name):
             np.where(arm > 0, "treated", "untreated").astype("U20"),
             {},
         ),
+        "a count": ({"outcome": "count"}, frame(), np.round(np.exp(y / 2)), arm, {}),
+        "a positive outcome": ({"outcome": "positive"}, frame(), np.exp(y / 2), arm, {}),
     }[name]
 
 
@@ -107,6 +109,8 @@ STUDIES = [
     "booleans and a binary outcome",
     "both sources, not calibrated",
     "no generator",
+    "a count",
+    "a positive outcome",
 ]
 IN_SHORT = STUDIES[1]
 

@@ -14,7 +14,7 @@ from hypercate.encoding import check_rows, index_of
 from hypercate.encoding.checks import as_series
 from hypercate.encoding.fingerprints import combined, fingerprints
 from hypercate.evidence import Evidence
-from hypercate.inference import averages, heterogeneity
+from hypercate.inference import averages, heterogeneity, ratios
 from hypercate.inference.averages import AverageInference
 from hypercate.inference.effects import against
 from hypercate.inference.groups import shortage
@@ -25,7 +25,9 @@ from hypercate.train.device import resolve_device
 class Averages(Effects):
     """Doubly robust averages, each with its interval and its table."""
 
-    def ate(self, X: Any = None, *, T0: Any = None) -> float | np.ndarray:
+    def ate(
+        self, X: Any = None, *, T0: Any = None, scale: str = "difference"
+    ) -> float | np.ndarray:
         """Average effect of every other arm against T0, doubly robust.
 
         Parameters
@@ -37,6 +39,9 @@ class Averages(Effects):
             rows.
         T0 : label, optional
             The arm compared with; control by default.
+        scale : {"difference", "ratio", "odds"}, default="difference"
+            As in `effect`, of average outcomes: a ratio of averages, not an average of ratios. That
+            of the odds is nearer to 1 than the rows' odds ratios.
 
         Returns
         -------
@@ -45,16 +50,21 @@ class Averages(Effects):
             corrected by the mean error that out-of-fold predictions have over the training rows:
             valid if the new rows come from the training population.
         """
-        return _unboxed(self.ate_inference(X, T0=T0).point_estimate)
+        return _unboxed(self.ate_inference(X, T0=T0, scale=scale).point_estimate)
 
     def ate_interval(
-        self, X: Any = None, *, T0: Any = None, alpha: float = 0.05
+        self,
+        X: Any = None,
+        *,
+        T0: Any = None,
+        alpha: float = 0.05,
+        scale: str = "difference",
     ) -> tuple[float | np.ndarray, float | np.ndarray]:
         """Confidence interval of `ate`, for the population that the rows are a sample of.
 
         Parameters
         ----------
-        X, T0
+        X, T0, scale
             As in `ate`.
         alpha : float in (0, 1), default=0.05
 
@@ -62,34 +72,45 @@ class Averages(Effects):
         -------
         lower, upper : float for two arms, ndarray of shape (n_arms - 1,) for more
         """
-        lower, upper = self.ate_inference(X, T0=T0).interval(alpha)
+        lower, upper = self.ate_inference(X, T0=T0, scale=scale).interval(alpha)
         return _unboxed(lower), _unboxed(upper)
 
-    def ate_inference(self, X: Any = None, *, T0: Any = None) -> AverageInference:
+    def ate_inference(
+        self, X: Any = None, *, T0: Any = None, scale: str = "difference"
+    ) -> AverageInference:
         """Average effects with standard errors; ``print`` shows them as a table.
 
         Parameters
         ----------
-        X, T0
-            As in `ate`.
+        X, T0, scale
+            As in `ate`; standard errors of ratios are of their logarithms.
 
         Returns
         -------
         AverageInference
-            By cross-fitted AIPW; see `hypercate.inference.averages`. The standard error is NaN for
-            one row, and for training rows among which an arm has fewer than two.
+            By cross-fitted AIPW; see `hypercate.inference.averages` and `ratios`. The standard
+            error is NaN for one row, and for training rows among which an arm has fewer than two.
         """
-        control, evidence = self._control_received(T0), self._evidence()
-        labels = self.fitted_.conditions.received.tolist()
+        control, evidence, on = self._control_received(T0), self._evidence(), self._scale(scale)
+        labels = self._received
+
+        def of_training(rows: Evidence) -> AverageInference:
+            if on.is_ratio:
+                return self._noted(ratios.average_ratio(rows, on, control, labels), rows)
+            return self._noted(averages.average_effect(rows, control, labels), rows)
+
         if X is None:
-            return self._noted(averages.average_effect(evidence, control, labels), evidence)
+            return of_training(evidence)
         x = self._encode(X)
         some, too_few = self._known_again(fingerprints(x), with_arm=False)
         if some is not None and too_few is None:
-            found = averages.average_effect(some, control, labels)
-            return self._noted(found, some)
-        effects = self._effects_of_all_models(x, control)
-        found = averages.average_effect_at(evidence, effects, control, labels, too_few)
+            return of_training(some)
+        outcomes = self._outcomes_of_all_models(x)
+        if on.is_ratio:
+            found = ratios.average_ratio_at(evidence, outcomes, on, control, labels, too_few)
+        else:
+            effects = against(outcomes, control)
+            found = averages.average_effect_at(evidence, effects, control, labels, too_few)
         return self._noted(found, evidence)
 
     def att(self, X: Any = None, treatment: Any = None, *, T0: Any = None) -> float | np.ndarray:
@@ -149,7 +170,7 @@ class Averages(Effects):
             If no row received another arm than T0.
         """
         control, evidence = self._control_received(T0), self._evidence()
-        labels = self.fitted_.conditions.received.tolist()
+        labels = self._received
         if X is None:
             if treatment is not None:
                 raise TypeError("treatment is of the rows of X, so X is needed too")
@@ -162,7 +183,7 @@ class Averages(Effects):
         if some is not None and too_few is None:
             found = averages.effect_on_treated(some, control, labels)
             return self._noted(found, some)
-        effects = self._effects_of_all_models(x, control)
+        effects = against(self._outcomes_of_all_models(x), control)
         found = averages.effect_on_treated_at(evidence, effects, arm, control, labels, too_few)
         return self._noted(found, evidence)
 
@@ -228,7 +249,7 @@ class Averages(Effects):
         evidence = self._evidence()
         check_rows(len(evidence.used), evidence.index_hash, groups=groups)
         labels = as_series(groups, "groups").reset_index(drop=True)
-        arms = self.fitted_.conditions.received.tolist()
+        arms = self._received
         found = averages.group_effects(evidence, labels[evidence.used], control, arms)
         return self._noted(found, evidence)
 
@@ -246,9 +267,7 @@ class Averages(Effects):
             See `hypercate.inference.heterogeneity.heterogeneity_test`.
         """
         control = self._control_received(T0)
-        return heterogeneity.heterogeneity_test(
-            self._evidence(), control, self.fitted_.conditions.received.tolist()
-        )
+        return heterogeneity.heterogeneity_test(self._evidence(), control, self._received)
 
     def _known_again(
         self, fingerprint: np.ndarray, with_arm: bool
@@ -263,7 +282,7 @@ class Averages(Effects):
         if not times.any():
             return evidence, "for rows of weight 0"
         some = evidence.repeated(times)
-        return some, shortage(some, self.fitted_.conditions.received.tolist())
+        return some, shortage(some, self._received)
 
     def _noted(self, found: AverageInference, evidence: Evidence) -> AverageInference:
         """With what has to be known of the support, and of which of the training rows it is."""
@@ -274,10 +293,10 @@ class Averages(Effects):
             found = replace(found, estimand=f"{found.estimand} of some training rows")
         return replace(found, notes=(*found.notes, *notes))
 
-    def _effects_of_all_models(self, x: np.ndarray, control: int) -> np.ndarray:
-        """Mean effects by all models, members or not, whose errors at judged rows are averaged."""
+    def _outcomes_of_all_models(self, x: np.ndarray) -> np.ndarray:
+        """Mean outcomes by all models, members or not, whose errors at judged rows are averaged."""
         outcomes = self.fitted_.of_conditions.by_model(x, resolve_device(self.device)).mean(axis=0)
-        return against(outcomes[:, : self.fitted_.conditions.n_received], control)
+        return outcomes[:, : self.fitted_.conditions.n_received]
 
 
 def _unboxed(value: np.ndarray) -> float | np.ndarray:

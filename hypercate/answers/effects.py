@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from sklearn.utils.validation import check_is_fitted
 
 from hypercate.answers.arguments import draw_seed, is_every_other_arm, require_treatment
 from hypercate.answers.outcomes import Outcomes
 from hypercate.encoding import check_rows, check_sample_weight, index_of
 from hypercate.inference.effects import EffectInference, against, contrast
 from hypercate.inference.jackknife import Calibration, mix, root_sum_of_squares, spread
+from hypercate.inference.scales import DIFFERENCE, LEAST_PROBABILITY, Scale, scale_of
 from hypercate.networks import Networks
 from hypercate.outcomes.reading import read_outcome
 from hypercate.scoring import r_score
@@ -39,7 +41,9 @@ class Effects(Outcomes):
         """
         return self.effect(X)
 
-    def effect(self, X: Any, T0: Any = None, T1: Any = None) -> np.ndarray:
+    def effect(
+        self, X: Any, T0: Any = None, T1: Any = None, *, scale: str = "difference"
+    ) -> np.ndarray:
         """CATE of arm T1 against arm T0.
 
         Parameters
@@ -49,6 +53,10 @@ class Effects(Outcomes):
             The arm compared with; control by default.
         T1 : label or array-like of labels, shape (n,), optional
             By default every arm but T0, as in `predict`.
+        scale : {"difference", "ratio", "odds"}, default="difference"
+            What two mean outcomes are compared by. ``"ratio"``: T1's over T0's, of a count, a
+            positive or a binary outcome; ``"odds"``: the ratio of the odds of a binary one.
+            Probabilities count as a millionth from 0 and 1 at least.
 
         Returns
         -------
@@ -57,11 +65,12 @@ class Effects(Outcomes):
         Raises
         ------
         ValueError
-            If T0 or T1 is not one of the arms.
+            If T0 or T1 is not one of the arms, or the outcome cannot be compared on the scale.
         """
-        x = self._encode(X)
+        on, x = self._scale(scale), self._encode(X)
         networks, contrast, _ = self._compared(T0, T1, len(x), index_of(X))
-        return contrast(networks.predict(x, resolve_device(self.device)))
+        outcomes = self._inside(networks.predict(x, resolve_device(self.device)), on)
+        return on.back(contrast(on.link(outcomes)))
 
     def sample_effects(
         self,
@@ -104,7 +113,13 @@ class Effects(Outcomes):
         return np.clip(draws, -bound, bound) if np.isfinite(bound) else draws
 
     def effect_interval(
-        self, X: Any, *, T0: Any = None, T1: Any = None, alpha: float = 0.05
+        self,
+        X: Any,
+        *,
+        T0: Any = None,
+        T1: Any = None,
+        alpha: float = 0.05,
+        scale: str = "difference",
     ) -> tuple[np.ndarray, np.ndarray]:
         """Interval of the effect at each row's covariates (the CATE), not of a person's own.
 
@@ -116,15 +131,20 @@ class Effects(Outcomes):
         alpha : float in (0, 1), default=0.05
             The interval has nominal level 1 - alpha; see `hypercate.inference.jackknife` for the
             grounds of its width, and what it assumes.
+        scale : {"difference", "ratio", "odds"}, default="difference"
+            As in `effect`. Intervals of ratios are symmetric about the logarithm, by the delta
+            method: see `hypercate.inference.scales`.
 
         Returns
         -------
         lower, upper : ndarray
             Of the shape of `effect`.
         """
-        return self.effect_inference(X, T0=T0, T1=T1).interval(alpha)
+        return self.effect_inference(X, T0=T0, T1=T1, scale=scale).interval(alpha)
 
-    def effect_inference(self, X: Any, *, T0: Any = None, T1: Any = None) -> EffectInference:
+    def effect_inference(
+        self, X: Any, *, T0: Any = None, T1: Any = None, scale: str = "difference"
+    ) -> EffectInference:
         """Effects with their standard errors; ``.summary_frame(alpha)`` is a table of them.
 
         Parameters
@@ -132,13 +152,15 @@ class Effects(Outcomes):
         X : DataFrame or array-like, shape (n, n_features)
         T0, T1 : label or array-like of labels, optional
             As in `effect`.
+        scale : {"difference", "ratio", "odds"}, default="difference"
+            As in `effect`; standard errors of ratios are of their logarithms.
 
         Returns
         -------
         EffectInference
         """
-        effects, deviations = self._deviations(X, T0, T1)
-        doses = self.fitted_.doses
+        on, doses = self._scale(scale), self.fitted_.doses
+        effects, deviations = self._deviations(X, T0, T1, on)
         if T1 is None and doses is not None:
             arms = [doses.usual]
         elif T1 is None:
@@ -146,12 +168,13 @@ class Effects(Outcomes):
         else:
             arms = [T1] if np.ndim(T1) == 0 else []
         return EffectInference(
-            point_estimate=effects,
+            point_estimate=on.back(effects),
             stderr=root_sum_of_squares(deviations, axis=0),
             dof=self.calibration_.dof,
             bound=self._largest_effect(),
             index=pd.RangeIndex(len(effects)) if index_of(X) is None else index_of(X),
             arms=arms,
+            scale=on,
         )
 
     def reject(self, X: Any, share: float, *, T0: Any = None, T1: Any = None) -> np.ndarray:
@@ -230,12 +253,29 @@ class Effects(Outcomes):
             return against(outcomes, self._control(T0))
         return contrast(outcomes, self._codes("T0", T0, n, index), self._codes("T1", T1, n, index))
 
-    def _deviations(self, X: Any, T0: Any, T1: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Effects, and their calibrated deviations on a leading axis."""
+    def _scale(self, name: str) -> Scale:
+        check_is_fitted(self, "fitted_")
+        return scale_of(name, self.fitted_.family.kind)
+
+    def _inside(self, outcomes: np.ndarray, scale: Scale) -> np.ndarray:
+        """Outcomes that have links: probabilities of which some are 0 or 1, held inside."""
+        if not scale.is_ratio or self.fitted_.family.classes is None:
+            return outcomes
+        return outcomes.clip(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
+
+    def _deviations(
+        self, X: Any, T0: Any, T1: Any, scale: Scale = DIFFERENCE
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Effects, and their calibrated deviations on a leading axis, before ``scale.back``."""
         x = self._encode(X)
         networks, contrast, calibration = self._compared(T0, T1, len(x), index_of(X))
         outcomes, deviations = networks.deviations(x, resolve_device(self.device))
-        return contrast(outcomes), contrast(spread(deviations, calibration))
+        unit = self.fitted_.family.unit_of_deviations(outcomes)
+        deviations = unit * spread(deviations / unit, calibration)
+        outcomes = self._inside(outcomes, scale)
+        if scale.is_ratio:
+            deviations = scale.slope(outcomes) * deviations
+        return contrast(scale.link(outcomes)), contrast(deviations)
 
     def _compared(
         self, T0: Any, T1: Any, n: int, index: pd.Index | None
@@ -249,12 +289,7 @@ class Effects(Outcomes):
                 fitted.calibration,
             )
         doses = fitted.doses
-        pair = [
-            doses.read(default if dose is None else dose, name, n, index)
-            for name, dose, default in (("T0", T0, doses.control), ("T1", T1, doses.usual))
-        ]
-        splines = doses.splines(np.stack(np.broadcast_arrays(*pair), axis=-1).ravel())
-        splines = splines.reshape(-1, 2, doses.n_splines)
+        splines = doses.of_pair(T0, T1, n, index)
         level = np.einsum("ck,ndk->cnd", fitted.calibration.level, splines)
         return (
             fitted.networks.at_doses(splines),

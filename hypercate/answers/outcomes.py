@@ -148,6 +148,11 @@ class Outcomes:
         check_rows(n, index, **{name: label})
         return conditions.positions(label, name)
 
+    @property
+    def _received(self) -> list:
+        """Labels of the arms that rows of the fit received."""
+        return self.fitted_.conditions.received.tolist()
+
     def _codes_received(self, name: str, label: Any, n: int, index: pd.Index | None) -> np.ndarray:
         """The same of arms that rows of the fit received."""
         codes = self._codes(name, label, n, index)

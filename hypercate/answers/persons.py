@@ -37,8 +37,9 @@ class Persons(Outcomes):
         Returns
         -------
         lower, upper : ndarray, shape (n,)
-            In the units of y; infinite where nothing is known. For a binary outcome, the range of
-            classes, as 0 and 1 for the two of ``classes_``, that cannot be excluded.
+            In the units of y; the ends of what y can be where nothing is known. For a binary
+            outcome, the range of classes, as 0 and 1 for the two of ``classes_``, that cannot be
+            excluded.
         """
         outcomes, propensity = self._outcomes_and_propensity(X)
         rows = np.arange(len(propensity))
@@ -51,6 +52,7 @@ class Persons(Outcomes):
             alpha,
             binary=self.fitted_.family.classes is not None,
             n_predicting=self.fitted_.networks.n_members,
+            support=self.fitted_.family.support,
         )
 
     def individual_effect_interval(
@@ -84,7 +86,7 @@ class Persons(Outcomes):
         Returns
         -------
         lower, upper : ndarray
-            Of the shape of `effect`; infinite where nothing is known.
+            Of the shape of `effect`; infinite where nothing is known and y has no bounds.
 
         Raises
         ------
@@ -111,6 +113,7 @@ class Persons(Outcomes):
             alpha,
             binary=self.fitted_.family.classes is not None,
             n_predicting=self.fitted_.networks.n_members,
+            support=self.fitted_.family.support,
         )
         return (lower[:, 0], upper[:, 0]) if lower.shape[1] == 1 else (lower, upper)
 

@@ -155,7 +155,7 @@ def draw_interval_study(
     X, z = covariates(rng, n_people)
     control = random_surface(rng, z)
     confounding = np.zeros(n_people) if design == "randomised" else control
-    treatment = (rng.uniform(size=n_people) < _propensity(confounding, share)).astype(int)
+    treatment = (rng.uniform(size=n_people) < propensity_of(confounding, share)).astype(int)
     mu = np.column_stack([control, control + _effect(rng, z, design)])
     y = mu[np.arange(n_people), treatment] + rng.normal(0, NOISE_SD, size=n_people)
     people = CausalSample(X, treatment, y, mu, randomized=None)
@@ -171,7 +171,7 @@ def draw_interval_study(
     )
 
 
-def _propensity(confounding: np.ndarray, share: float) -> np.ndarray:
+def propensity_of(confounding: np.ndarray, share: float) -> np.ndarray:
     """Probabilities ``expit(c + confounding)`` with the mean given."""
     c = brentq(lambda c: expit(c + confounding).mean() - share, -20, 20)
     return expit(c + confounding)

@@ -150,6 +150,15 @@ class Doses:
         place = np.append(first, np.delete(every, first))
         return Conditions(labels[place], place, len(labels))
 
+    def of_pair(self, T0: Any, T1: Any, n: int, index: Any) -> np.ndarray:
+        """Splines of the doses compared, (1 or n, 2, n_splines), by default control and usual."""
+        pair = [
+            self.read(default if dose is None else dose, name, n, index)
+            for name, dose, default in (("T0", T0, self.control), ("T1", T1, self.usual))
+        ]
+        both = np.stack(np.broadcast_arrays(*pair), axis=-1)
+        return self.splines(both.ravel()).reshape(-1, 2, self.n_splines)
+
     def read(self, doses: Any, name: str, n: int, index: Any) -> np.ndarray:
         """Doses that a caller asks for: one for all rows, shape (1,), or one for each, (n,).
 

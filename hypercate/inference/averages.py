@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from hypercate.evidence import Evidence
-from hypercate.inference.effects import Inference, inference_columns
+from hypercate.inference.effects import Inference
 from hypercate.inference.groups import (
     Groups,
     difference,
@@ -31,11 +31,12 @@ from hypercate.inference.groups import (
     labels_of,
     other_arms,
 )
+from hypercate.inference.scales import DIFFERENCE, Scale
 
 _ATE = "Average treatment effect (ATE)"
 _ATT = "Average treatment effect on the treated (ATT)"
-_OF_NEW_ROWS = " of new rows"
-_OF_SOME = " of some training rows"
+OF_NEW_ROWS = " of new rows"
+OF_SOME = " of some training rows"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -54,6 +55,8 @@ class AverageInference(Inference):
         Rows that entered the averages.
     notes : tuple of str
         What has to be known of them, shown below the table.
+    scale : Scale
+        On which mean outcomes are compared.
     """
 
     point_estimate: np.ndarray
@@ -63,6 +66,7 @@ class AverageInference(Inference):
     estimand: str
     n_rows: int
     notes: tuple[str, ...] = ()
+    scale: Scale = DIFFERENCE
 
     def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
         """Table of averages, with EconML's column names.
@@ -78,14 +82,11 @@ class AverageInference(Inference):
             Columns ``point_estimate, stderr, zstat, pvalue, ci_lower, ci_upper``. ``zstat`` is the
             estimate over its standard error, ``pvalue`` two-sided for no effect, by Student's t.
         """
-        columns = inference_columns(
-            self.point_estimate, self.stderr, self.dof, *self.interval(alpha)
-        )
-        return pd.DataFrame(columns, index=self.index)
+        return pd.DataFrame(self._columns(alpha), index=self.index)
 
     def _heading(self, alpha: float) -> tuple[str, str]:
         rows = "1 row" if self.n_rows == 1 else f"{self.n_rows} rows"
-        return self.estimand, f"Cross-fitted AIPW, {rows}, intervals at {1 - alpha:.4g}"
+        return self.estimand, f"Cross-fitted AIPW, {rows}, {self._facts(alpha)}"
 
 
 def average_effect(
@@ -285,7 +286,7 @@ def effect_on_treated_at(
     stderr, dof = everyone.spread(of_robust - of_predicted, variance, several)
     index = other_arms(fit, control, arms)
     estimate = mean + (robust - predicted)[0]
-    notes = _notes_at(too_few)
+    notes = notes_at(too_few)
     if too_few is None and (m < 2).any():
         few = [
             f"{label!r} ({count} rows)"
@@ -301,7 +302,7 @@ def effect_on_treated_at(
         stderr[0],
         dof[0],
         index,
-        f"{_ATT}{_OF_NEW_ROWS if too_few is None else _OF_SOME}",
+        f"{_ATT}{OF_NEW_ROWS if too_few is None else OF_SOME}",
         len(arm),
         notes,
     )
@@ -355,14 +356,14 @@ def average_effect_at(
     of_effects = np.sum((effects - mean) ** 2, axis=0) / (several - 1) / several
     stderr, dof = everyone.spread(influence, of_effects, several)
     index = other_arms(fit, control, arms)
-    title = _ATE + (_OF_NEW_ROWS if too_few is None else _OF_SOME)
-    notes = _notes_at(too_few)
+    title = _ATE + (OF_NEW_ROWS if too_few is None else OF_SOME)
+    notes = notes_at(too_few)
     if too_few is None and m == 1:
         notes += ("Standard error and interval: not available for one row.",)
     return AverageInference(mean + correction[0], stderr[0], dof[0], index, title, m, notes)
 
 
-def _notes_at(too_few: str | None) -> tuple[str, ...]:
+def notes_at(too_few: str | None) -> tuple[str, ...]:
     if too_few is None:
         return (
             "New rows: their mean predicted effect, corrected by the mean error that predictions "

@@ -109,6 +109,7 @@ def outcome_interval(
     alpha: float,
     binary: bool = False,
     n_predicting: int | None = None,
+    support: tuple[float, float] = (-np.inf, np.inf),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Intervals that hold a new person's outcome under an arm.
 
@@ -128,6 +129,8 @@ def outcome_interval(
         Whether the outcome is 0 or 1.
     n_predicting : int, optional
         Members, the first ones, whose mean is the prediction; all by default.
+    support : (float, float)
+        The least and the greatest value that an outcome can have, at which intervals end.
 
     Returns
     -------
@@ -158,7 +161,7 @@ def outcome_interval(
             lower[rows], upper[rows] = _classes(*block)
         else:
             lower[rows], upper[rows] = _values(*block, radius[rows])
-    return lower.reshape(shape), upper.reshape(shape)
+    return lower.reshape(shape).clip(*support), upper.reshape(shape).clip(*support)
 
 
 def individual_effect_interval(
@@ -170,6 +173,7 @@ def individual_effect_interval(
     alpha: float,
     binary: bool = False,
     n_predicting: int | None = None,
+    support: tuple[float, float] = (-np.inf, np.inf),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Intervals that hold a new person's own effect, the difference of two potential outcomes.
 
@@ -195,7 +199,7 @@ def individual_effect_interval(
         Share of persons whose effect may lie outside.
     binary : bool
         Whether the outcome is 0 or 1.
-    n_predicting : int, optional
+    n_predicting, support
         As in `outcome_interval`.
 
     Returns
@@ -211,7 +215,7 @@ def individual_effect_interval(
     """
     check_alpha(alpha)
     return differences(
-        errors, control, treated, outcomes, propensity, alpha / 2, binary, n_predicting
+        errors, control, treated, outcomes, propensity, alpha / 2, binary, n_predicting, support
     )
 
 
@@ -224,6 +228,7 @@ def differences(
     alpha: float,
     binary: bool,
     n_predicting: int | None,
+    support: tuple[float, float] = (-np.inf, np.inf),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Range of differences within both arms' outcome intervals, each of level 1 - alpha.
 
@@ -231,7 +236,7 @@ def differences(
     """
     every_arm = np.arange(errors.n_arms)
     low, high = outcome_interval(
-        errors, every_arm, outcomes, propensity, alpha, binary, n_predicting
+        errors, every_arm, outcomes, propensity, alpha, binary, n_predicting, support
     )
     rows = np.arange(len(propensity))[:, None]
     same = np.equal(control, treated)

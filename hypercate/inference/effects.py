@@ -12,10 +12,17 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from hypercate.inference.scales import DIFFERENCE, Scale
+
 _FIRST_ROWS = 10
 _LEAST_WIDTH = 72
 _NOT_AVAILABLE = "-"
 _NUMBER = "{:.4g}".format
+_TITLES = {
+    "difference": ("Effects at the rows' covariates (CATE)", "mean effect"),
+    "ratio": ("Ratios of mean outcomes at the rows' covariates", "geometric mean"),
+    "odds": ("Odds ratios at the rows' covariates", "geometric mean"),
+}
 
 
 def against(outcomes: np.ndarray, control: int = 0) -> np.ndarray:
@@ -53,13 +60,15 @@ def contrast(outcomes: np.ndarray, control: np.ndarray, treated: np.ndarray) -> 
 class Inference(ABC):
     """Estimates with their standard errors: intervals, and a table as text or HTML.
 
-    A standard error that is not a number (NaN) says that none is available.
+    A standard error that is not a number (NaN) says that none is available. Of a ratio it is that
+    of the logarithm, and so are ``zstat`` and the p-value, for a ratio of 1.
     """
 
     point_estimate: np.ndarray
     stderr: np.ndarray
     dof: float | np.ndarray
     notes: tuple[str, ...] = ()
+    scale: Scale = DIFFERENCE
 
     def interval(self, alpha: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
         """Central interval of level 1 - alpha.
@@ -80,11 +89,30 @@ class Inference(ABC):
         """
         check_alpha(alpha)
         half = stats.t.isf(alpha / 2, self.dof) * self.stderr
-        return self.point_estimate - half, self.point_estimate + half
+        centre = self.scale.forth(self.point_estimate)
+        return self.scale.back(centre - half), self.scale.back(centre + half)
 
     @abstractmethod
     def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
         """Table of the estimates, with EconML's column names."""
+
+    def _columns(self, alpha: float) -> dict[str, np.ndarray]:
+        """Columns of the table, by EconML's names; p-values are two-sided, for no effect."""
+        lower, upper = self.interval(alpha)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            zstat = self.scale.forth(self.point_estimate) / self.stderr
+        return {
+            "point_estimate": self.point_estimate,
+            "stderr": self.stderr,
+            "zstat": zstat,
+            "pvalue": 2 * stats.t.sf(np.abs(zstat), self.dof),
+            "ci_lower": lower,
+            "ci_upper": upper,
+        }
+
+    def _facts(self, alpha: float) -> str:
+        of_logs = ", standard errors of the logarithm" if self.scale.is_ratio else ""
+        return f"intervals at {1 - alpha:.4g}{of_logs}"
 
     @abstractmethod
     def _heading(self, alpha: float) -> tuple[str, str]:
@@ -133,6 +161,8 @@ class EffectInference(Inference):
         Index of the frame that the effects were asked for.
     arms : list
         Label of the arm of each effect; empty where it differs by row.
+    scale : Scale
+        On which outcomes are compared.
     """
 
     point_estimate: np.ndarray
@@ -141,9 +171,12 @@ class EffectInference(Inference):
     bound: float
     index: pd.Index
     arms: list
+    scale: Scale = DIFFERENCE
 
     def interval(self, alpha: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
         lower, upper = super().interval(alpha)
+        if self.scale.is_ratio:
+            return lower, upper
         return np.maximum(lower, -self.bound), np.minimum(upper, self.bound)
 
     def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
@@ -161,9 +194,7 @@ class EffectInference(Inference):
             the data; with several effects a second index level, ``arm``, names the treated arm.
             ``pvalue`` is two-sided, for no effect.
         """
-        columns = inference_columns(
-            self.point_estimate, self.stderr, self.dof, *self.interval(alpha)
-        )
+        columns = self._columns(alpha)
         index = self.index
         if self.point_estimate.ndim == 2:
             level = np.tile(np.arange(len(self.arms)), len(index))
@@ -189,37 +220,16 @@ class EffectInference(Inference):
 
     def _heading(self, alpha: float) -> tuple[str, str]:
         n = len(self.index)
-        means = np.atleast_1d(self.point_estimate.mean(axis=0)).tolist()
+        scale = self.scale
+        means = np.atleast_1d(scale.back(scale.forth(self.point_estimate).mean(axis=0))).tolist()
         of_arms = [f" ({arm})" for arm in self.arms] if len(means) > 1 else [""]
         mean = ", ".join(_NUMBER(value) + of for value, of in zip(means, of_arms, strict=True))
         first = f"the first {_FIRST_ROWS} of " if n > _FIRST_ROWS else ""
-        return (
-            "Effects at the rows' covariates (CATE)",
-            f"{first}{n} rows, mean effect {mean}, intervals at {1 - alpha:.4g}",
-        )
+        title, what = _TITLES[scale.name]
+        return title, f"{first}{n} rows, {what} {mean}, {self._facts(alpha)}"
 
 
 def check_alpha(alpha: float) -> None:
     """Refuse what is not a number strictly between 0 and 1, by a ValueError."""
     if not isinstance(alpha, Real) or not 0 < alpha < 1:
         raise ValueError(f"alpha={alpha!r} must be a number strictly between 0 and 1")
-
-
-def inference_columns(
-    point_estimate: np.ndarray,
-    stderr: np.ndarray,
-    dof: float | np.ndarray,
-    lower: np.ndarray,
-    upper: np.ndarray,
-) -> dict[str, np.ndarray]:
-    """Columns of a table of estimates, by EconML's names; p-values are two-sided, for 0."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        zstat = point_estimate / stderr
-    return {
-        "point_estimate": point_estimate,
-        "stderr": stderr,
-        "zstat": zstat,
-        "pvalue": 2 * stats.t.sf(np.abs(zstat), dof),
-        "ci_lower": lower,
-        "ci_upper": upper,
-    }

@@ -60,6 +60,7 @@ def individual_effect_interval(
     alpha: float,
     binary: bool = False,
     n_predicting: int | None = None,
+    support: tuple[float, float] = (-np.inf, np.inf),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Intervals that hold a new person's own effect if both outcomes' noise is independent.
 
@@ -81,7 +82,7 @@ def individual_effect_interval(
     if binary:
         level = -np.expm1(np.log1p(-alpha) / 2)
         return conformal.differences(*asked, level, binary, n_predicting)
-    lower, upper = conformal.differences(*asked, alpha / 2, binary, n_predicting)
+    lower, upper = conformal.differences(*asked, alpha / 2, binary, n_predicting, support)
     control, treated = (np.broadcast_to(arms, lower.shape) for arms in (control, treated))
     predicted = outcomes[:n_predicting].mean(axis=0)
     total = np.bincount(errors.arm, errors.weight, minlength=errors.n_arms)

@@ -54,7 +54,7 @@ class Calibration:
         Factor of the deviations.
     level : ndarray, shape (c, n_arms), or (c, n or 1, n_arms)
         Deviations that are the same everywhere: the shrinkage's share of a typical row's, and what
-        constant effects may have missed.
+        constant effects may have missed; of counts and positive outcomes in units of the mean.
     shrinkage : float in [0, 1]
         Share of the typical row's variance in every row's.
     dof : float

@@ -11,10 +11,13 @@ import numpy as np
 from torch import Tensor
 
 from hypercate.outcomes.bernoulli import Bernoulli
+from hypercate.outcomes.count import Count
 from hypercate.outcomes.normal import Normal
+from hypercate.outcomes.positive import Positive
 from hypercate.outcomes.reading import listed_classes, looks_binary, read_outcome
 
-OUTCOMES = ("auto", "continuous", "binary")
+LOG_LINKED = ("count", "positive")
+OUTCOMES = ("auto", "continuous", "binary", *LOG_LINKED)
 
 
 class Family(Protocol):
@@ -56,18 +59,28 @@ class Family(Protocol):
     def mean(self, output: Tensor, location: Tensor, scale: Tensor) -> Tensor:
         """Potential outcome that an output stands for, float64."""
 
+    def bounds(self, location: np.ndarray, scale: np.ndarray) -> tuple[Any, Any]:
+        """The least and the greatest that a mean outcome can be, in those units."""
+
+    def unit_of_deviations(self, mean: np.ndarray) -> np.ndarray:
+        """In which errors of predicted means are alike among rows."""
+
+
+_NUMBERS: dict[str, Family] = {family.kind: family for family in (Normal(), Count(), Positive())}
+
 
 def family_of(y: Any, outcome: str, weight: np.ndarray) -> Family:
     """The family that y belongs to.
 
     With ``"auto"`` the outcome is binary if it holds two distinct strings, or only 0 and 1 (as
-    numbers or booleans), both present; else it is continuous.
+    numbers or booleans), both present; else it is continuous. Counts and positive outcomes have to
+    be asked for.
 
     Parameters
     ----------
     y : array-like, shape (n,)
         Numbers, booleans or, if binary, strings.
-    outcome : {"auto", "continuous", "binary"}
+    outcome : {"auto", "continuous", "binary", "count", "positive"}
     weight : ndarray, shape (n,)
         Rows of weight 0 do not count.
 
@@ -77,24 +90,37 @@ def family_of(y: Any, outcome: str, weight: np.ndarray) -> Family:
         If values are of mixed types or neither numbers nor strings.
     ValueError
         If y is empty or not one-dimensional, a value is missing or infinite, outcome is unknown,
-        or y has not the two values of a binary outcome.
+        or y has not the two values of a binary outcome, or a value that a count or a positive
+        outcome cannot have.
     """
     if outcome not in OUTCOMES:
         raise ValueError(f"outcome must be one of {OUTCOMES}, got {outcome!r}")
     labels = read_outcome(y)
     if not len(labels):
         raise ValueError("y is empty: it has 0 rows")
-    labels = labels[weight > 0]
-    if outcome == "continuous" or (outcome == "auto" and not looks_binary(labels)):
-        Normal().encode(labels)
-        return Normal()
-    classes = np.unique(labels)
+    counted = labels[weight > 0]
+    if outcome == "auto":
+        outcome = "binary" if looks_binary(counted) else "continuous"
+    if outcome in _NUMBERS:
+        strings = labels.dtype.kind == "U"
+        _NUMBERS[outcome].encode(counted if strings else np.where(weight > 0, labels, 1))
+        return _NUMBERS[outcome]
+    classes = np.unique(counted)
     if len(classes) != 2:
         raise ValueError(
             f"a binary outcome needs two distinct values, but y has {listed_classes(classes)}"
-            + ("; labels of arms belong in treatment" if labels.dtype.kind == "U" else "")
+            + ("; labels of arms belong in treatment" if counted.dtype.kind == "U" else "")
         )
     return Bernoulli(classes)
 
 
-__all__ = ["OUTCOMES", "Bernoulli", "Family", "Normal", "family_of"]
+__all__ = [
+    "LOG_LINKED",
+    "OUTCOMES",
+    "Bernoulli",
+    "Count",
+    "Family",
+    "Normal",
+    "Positive",
+    "family_of",
+]

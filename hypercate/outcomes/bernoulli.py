@@ -52,3 +52,9 @@ class Bernoulli:
 
     def mean(self, output: Tensor, location: Tensor, scale: Tensor) -> Tensor:
         return torch.sigmoid(output.double())
+
+    def bounds(self, location: np.ndarray, scale: np.ndarray) -> tuple[float, float]:
+        return self.support
+
+    def unit_of_deviations(self, mean: np.ndarray) -> np.ndarray:
+        return np.ones_like(mean)

@@ -32,7 +32,7 @@ class Normal:
         return -np.inf, np.inf
 
     def encode(self, y: Any) -> np.ndarray:
-        return read_numbers(y)
+        return read_numbers(y, self.kind)
 
     def without_outliers(self, y: np.ndarray, used: np.ndarray) -> np.ndarray:
         return pulled_in(y, used)
@@ -52,3 +52,9 @@ class Normal:
 
     def mean(self, output: Tensor, location: Tensor, scale: Tensor) -> Tensor:
         return output.double() * scale + location
+
+    def bounds(self, location: np.ndarray, scale: np.ndarray) -> tuple[float, float]:
+        return self.support
+
+    def unit_of_deviations(self, mean: np.ndarray) -> np.ndarray:
+        return np.ones_like(mean)

@@ -35,12 +35,12 @@ def read_outcome(y: Any) -> np.ndarray:
     return labels
 
 
-def read_numbers(y: Any) -> np.ndarray:
-    """Finite numbers of the outcome, float64."""
+def read_numbers(y: Any, kind: str) -> np.ndarray:
+    """Finite numbers of an outcome of some kind, float64."""
     labels = read_outcome(y)
     if labels.dtype.kind == "U":
         raise ValueError(
-            f"y holds strings such as {labels[0].item()!r}, but a continuous outcome must be "
+            f"y holds strings such as {labels[0].item()!r}, but a {kind} outcome must be "
             "numbers: convert it, or pass outcome='binary' if it has two values; labels of arms "
             "belong in treatment"
         )

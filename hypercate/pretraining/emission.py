@@ -18,7 +18,7 @@ from hypercate.nuisance.views import Views
 from hypercate.outcomes import Normal
 from hypercate.pretraining.emitted import Emitted
 from hypercate.pretraining.emitter import Emitter
-from hypercate.pretraining.logistic import logistic
+from hypercate.pretraining.likelihoods import Logit, likelihood_of, refitted
 from hypercate.pretraining.weights import SHA256, pretrained
 from hypercate.study import Study
 from hypercate.train.data import units
@@ -108,9 +108,7 @@ def emit(
     generator = torch.Generator("cpu").manual_seed(seed or 0)
     levels = views.inputs[..., : views.n_levels]
     blocks = []
-    for _, emitted, widening in _emitted(
-        study, learner, levels, seen, units(study.y, study.weight, folds.learns, _STANDARD), device
-    ):
+    for _, emitted, widening in _emitted(study, learner, levels, seen, folds.learns, device):
         coef = emitted.last.coef
         drawn = coef.new_empty(0, *coef.shape)
         if n_draws:
@@ -144,14 +142,14 @@ def emitted_outcomes(
     -------
     ndarray of float64, shape (m, n, n_arms)
     """
-    of_standard, of_family = (
-        units(study.y, study.weight, seen, family) for family in (_STANDARD, learner.family)
+    location, scale = (
+        torch.as_tensor(part, device="cpu")[:, None, None]
+        for part in units(study.y, study.weight, seen, learner.family)
     )
-    location, scale = (torch.as_tensor(part, device="cpu")[:, None, None] for part in of_family)
     no_levels = np.empty((*seen.shape, 0), dtype=np.float32)
     outcomes = [
         learner.potential_outcome(emitted.outcomes(x).cpu(), location[some], scale[some])
-        for (some, x), emitted, _ in _emitted(study, learner, no_levels, seen, of_standard, device)
+        for (some, x), emitted, _ in _emitted(study, learner, no_levels, seen, seen, device)
     ]
     return torch.cat(outcomes).numpy()
 
@@ -161,7 +159,7 @@ def _emitted(
     learner: TLearner,
     levels: np.ndarray,
     seen: np.ndarray,
-    unit: tuple[np.ndarray, np.ndarray],
+    of_unit: np.ndarray,
     device: torch.device,
 ) -> Iterator[tuple[tuple[np.ndarray, Tensor], Emitted, Tensor]]:
     """Some of the networks that are emitted from rows seen, with what they read, at a time.
@@ -171,8 +169,8 @@ def _emitted(
     levels : ndarray, shape (m, n, n_levels)
         Means of levels.
     seen : ndarray of bool, shape (m, n)
-    unit : location, scale : ndarray, shape (m,)
-        Of the outcomes that are read.
+    of_unit : ndarray of bool, shape (m, n)
+        Rows by which outcomes are standardised.
 
     Yields
     ------
@@ -183,12 +181,18 @@ def _emitted(
     """
     emitter = pretrained(device)
     m, n_arms = len(seen), study.n_conditions
-    location, scale = unit
+    likelihood = likelihood_of(learner.family)
+    read = study.y if likelihood is None else likelihood.read(study.y)
+    location, scale = units(read, study.weight, of_unit, _STANDARD)
+    own = units(study.y, study.weight, of_unit, learner.family)
     numbers = torch.as_tensor(study.x[:, study.n_codes == 0], device=device)
     by_model = torch.as_tensor(levels, device=device)
     arm = F.one_hot(torch.as_tensor(study.condition, device=device), n_arms)
     target = torch.as_tensor(
-        _STANDARD.target(study.y, location[:, None], scale[:, None]), device=device
+        _STANDARD.target(read, location[:, None], scale[:, None]), device=device
+    )
+    y = torch.as_tensor(
+        learner.family.target(study.y, *(part[:, None] for part in own)), device=device
     )
     n_features = 1 + numbers.shape[1] + by_model.shape[2] + emitter.shape["n_units"]
     elements = m * n_arms * n_features * max(len(study.y), 2 * n_features)
@@ -199,7 +203,9 @@ def _emitted(
         x = torch.cat([numbers.expand(len(some), -1, -1), by_model[some]], 2)
         in_arm = torch.as_tensor(weight, dtype=torch.float32, device=device)[..., None] * arm
         with threads_for(elements // n_blocks):
-            emitted, widening = _emit(emitter, x, in_arm, target[some], study, learner)
+            emitted, widening = _emit(
+                emitter, x, in_arm, target[some], y[some], study.cluster, likelihood
+            )
             yield (some, x), emitted, widening
 
 
@@ -209,17 +215,18 @@ def _emit(
     x: Tensor,
     in_arm: Tensor,
     target: Tensor,
-    study: Study,
-    learner: TLearner,
+    y: Tensor,
+    cluster: np.ndarray,
+    likelihood: Logit | None,
 ) -> tuple[Emitted, Tensor]:
     """Networks of some models, and factors (m,) of draws of their coefficients."""
     emitted = emitter(x, in_arm, target)[-1]
     scores = in_arm * (target[..., None] - emitted.outcomes(x))
-    widening = emitted.spread * _design_effect(scores.sum(2), study.cluster).sqrt()
-    if learner.family.classes is None:
+    widening = emitted.spread * _design_effect(scores.sum(2), cluster).sqrt()
+    if likelihood is None:
         return emitted, widening * emitted.noise.sqrt()
-    y = torch.as_tensor(study.y, dtype=torch.float32, device=x.device)
-    return logistic(emitted, x, in_arm, y), widening
+    emitted, dispersion = refitted(emitted, x, in_arm, y, likelihood)
+    return emitted, widening * dispersion.sqrt()
 
 
 def _design_effect(scores: Tensor, cluster: np.ndarray) -> Tensor:

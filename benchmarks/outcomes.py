@@ -1,0 +1,163 @@
+"""Effects on counts and on positive outcomes, by models of these and by models that add.
+
+    python benchmarks/outcomes.py --rows 500 2000 --out results/outcomes
+
+Every learner fits the same simulated studies, in which the treatment multiplies the mean
+(`hypercate.datasets.draw_outcome_study`), and is judged on 1000 fresh rows of each: by sqrt-PEHE in
+units of the effects' standard deviation there, and by the root mean squared error of the log of the
+ratio of both means, where the learner has means. T boosting with a log link is scikit-learn's
+histogram boosting, an ensemble an arm, by the same deviance as HyperCATE's. Results are kept as
+they come: the same command resumes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from sklearn.ensemble import HistGradientBoostingRegressor
+from tqdm import tqdm
+
+from hypercate import HyperCATE
+from hypercate.benchmark import harness, panel
+from hypercate.cli import replications
+from hypercate.datasets import CausalSample, draw_outcome_study
+from hypercate.datasets.rates import KINDS
+from hypercate.metrics import sqrt_pehe
+
+KEY = ["kind", "rows", "replication", "learner"]
+LOSS = {"count": "poisson", "positive": "gamma"}
+LEAST = 1e-3  # of a mean outcome, in units of the mean over the rows, so that it has a logarithm
+
+
+def hypercate(train: CausalSample, seed: int, **parameters: str) -> panel.Outcomes:
+    estimator = HyperCATE(random_state=seed, device="cpu", **parameters)
+    estimator.fit(train.X, train.y, train.treatment)
+    return panel.Outcomes(estimator.predict_outcomes, estimator.predict)
+
+
+def log_boosting(train: CausalSample, seed: int, loss: str) -> panel.Outcomes:
+    arms = [
+        HistGradientBoostingRegressor(loss=loss, random_state=seed).fit(
+            train.X[train.treatment == arm], train.y[train.treatment == arm]
+        )
+        for arm in (0, 1)
+    ]
+
+    def outcomes(X: pd.DataFrame) -> np.ndarray:
+        return np.column_stack([model.predict(X) for model in arms])
+
+    return panel.Outcomes(outcomes, lambda X: outcomes(X) @ np.array([-1.0, 1.0]))
+
+
+def learners(kind: str) -> dict[str, panel.Learner]:
+    """Every learner by its name in the table."""
+    peers = ("T boosting", "X boosting", "CausalForestDML", "LinearDML", "true ATE")
+    return {
+        "HyperCATE": partial(hypercate, outcome=kind),
+        "HyperCATE instant": partial(hypercate, outcome=kind, effort="instant"),
+        "HyperCATE continuous": partial(hypercate, outcome="continuous"),
+        "T boosting, log link": partial(log_boosting, loss=LOSS[kind]),
+        **{name: panel.LEARNERS[name] for name in peers},
+    }
+
+
+BASELINE, *_ = LEARNERS = tuple(learners("count"))
+
+
+def measure(kind: str, rows: int, replication: int, learner: str) -> dict[str, object]:
+    """Errors of a learner's effects and ratios."""
+    split = draw_outcome_study(kind, rows, replication)
+    test = split.test
+    with harness.one_thread():
+        start = time.perf_counter()
+        fitted = learners(kind)[learner](split.train, replication)
+        effect = fitted(test.X)
+        seconds = time.perf_counter() - start
+    log_ratio = np.nan
+    if isinstance(fitted, panel.Outcomes):
+        outcomes = np.maximum(fitted.outcomes(test.X), LEAST * split.train.y.mean())
+        missed = np.log(outcomes / test.mu) @ np.array([-1.0, 1.0])
+        log_ratio = float(np.sqrt(np.mean(missed**2)))
+    row: dict[str, object] = dict(zip(KEY, (kind, rows, replication, learner), strict=True))
+    pehe = sqrt_pehe(test.effect, effect) / test.effect.std()
+    return row | {"pehe": pehe, "log_ratio": log_ratio, "seconds": seconds}
+
+
+def summarise(results: pd.DataFrame) -> pd.DataFrame:
+    """A row for each kind, number of rows and learner, in the order in which they were run.
+
+    Returns
+    -------
+    DataFrame
+        Over the replications: mean and standard error of the error, and of its difference to
+        `BASELINE`'s on the same replication; means of the others.
+    """
+    errors = results.pivot(index=KEY[:3], columns="learner", values="pehe")
+    apart = errors.sub(errors[BASELINE], axis=0).stack().rename("apart")
+    return (
+        results.join(apart, on=KEY)
+        .groupby(["kind", "rows", "learner"], sort=False)
+        .agg(
+            error=("pehe", "mean"),
+            error_se=("pehe", "sem"),
+            apart=("apart", "mean"),
+            apart_se=("apart", "sem"),
+            log_ratio=("log_ratio", "mean"),
+            seconds=("seconds", "mean"),
+        )
+    )
+
+
+def to_markdown(table: pd.DataFrame) -> str:
+    lines = [
+        "| outcome | rows | learner | sqrt-PEHE / sd | less HyperCATE's | error of log ratios | "
+        "seconds |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for (kind, rows, learner), row in table.iterrows():
+        ratio = f"{row.log_ratio:.3f}" if row.log_ratio == row.log_ratio else "none"
+        lines.append(
+            f"| {kind} | {rows} | {learner} | {row.error:.3f} ± {row.error_se:.3f} | "
+            f"{row.apart:+.3f} ± {row.apart_se:.3f} | {ratio} | {row.seconds:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--rows", nargs="+", type=int, default=[500, 2000], metavar="N")
+    parser.add_argument("--replications", type=replications, default="1-10", metavar="LIST")
+    parser.add_argument("--learners", nargs="+", choices=LEARNERS, default=list(LEARNERS))
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes")
+    parser.add_argument("--out", type=Path, default=Path("results/outcomes"), metavar="DIR")
+    options = parser.parse_args(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+    path = options.out / "results.csv"
+    wanted = [
+        (kind, rows, replication, learner)
+        for kind in options.kinds
+        for rows in options.rows
+        for replication in options.replications
+        for learner in options.learners
+    ]
+    done = set(map(tuple, pd.read_csv(path)[KEY].to_numpy())) if path.exists() else set()
+    missing = [task for task in wanted if task not in done]
+    finished = harness.append(measure, missing, path, options.jobs)
+    for _ in tqdm(finished, total=len(missing), unit="fit"):
+        pass
+    results = pd.read_csv(path).drop_duplicates(KEY).set_index(KEY).loc[wanted].reset_index()
+    text = to_markdown(summarise(results))
+    (options.out / "summary.md").write_text(text + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
