@@ -181,8 +181,7 @@ class Averages(Effects):
         arm = self.fitted_.conditions.positions_received(treatment, "att(X, treatment)")
         some, too_few = self._known_again(combined([fingerprints(x), arm]), with_arm=True)
         if some is not None and too_few is None:
-            found = averages.effect_on_treated(some, control, labels)
-            return self._noted(found, some)
+            return self._noted(averages.effect_on_treated(some, control, labels), some)
         effects = against(self._outcomes_of_all_models(x), control)
         found = averages.effect_on_treated_at(evidence, effects, arm, control, labels, too_few)
         return self._noted(found, evidence)
@@ -249,8 +248,7 @@ class Averages(Effects):
         evidence = self._evidence()
         check_rows(len(evidence.used), evidence.index_hash, groups=groups)
         labels = as_series(groups, "groups").reset_index(drop=True)
-        arms = self._received
-        found = averages.group_effects(evidence, labels[evidence.used], control, arms)
+        found = averages.group_effects(evidence, labels[evidence.used], control, self._received)
         return self._noted(found, evidence)
 
     def heterogeneity_test(self, *, T0: Any = None) -> pd.DataFrame:
@@ -286,9 +284,8 @@ class Averages(Effects):
 
     def _noted(self, found: AverageInference, evidence: Evidence) -> AverageInference:
         """With what has to be known of the support, and of which of the training rows it is."""
-        notes = support_notes(
-            evidence.propensity, evidence.arm, evidence.weight, self.fitted_.conditions.received
-        )
+        labels = self.fitted_.conditions.received
+        notes = support_notes(evidence.propensity, evidence.arm, evidence.weight, labels)
         if evidence is not self._evidence():
             found = replace(found, estimand=f"{found.estimand} of some training rows")
         return replace(found, notes=(*found.notes, *notes))

@@ -291,11 +291,8 @@ class Effects(Outcomes):
         doses = fitted.doses
         splines = doses.of_pair(T0, T1, n, index)
         level = np.einsum("ck,ndk->cnd", fitted.calibration.level, splines)
-        return (
-            fitted.networks.at_doses(splines),
-            against,
-            replace(fitted.calibration, level=level),
-        )
+        calibration = replace(fitted.calibration, level=level)
+        return fitted.networks.at_doses(splines), against, calibration
 
     def _largest_effect(self) -> float:
         least, greatest = self.fitted_.family.support
