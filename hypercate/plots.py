@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "plot_balance",
     "plot_calibration",
+    "plot_dose_response",
     "plot_effect_by",
     "plot_effects",
     "plot_group_effects",
@@ -51,6 +52,13 @@ FURTHEST_REJECTED = 0.9
 IMBALANCE = 0.1
 INSTALL_HINT = 'pip install "hypercate[plots]"'
 MEANS = "mean of rows"
+N_DOSES = 101
+_LOSSES = {
+    "continuous": "squared error (standardised outcome)",
+    "binary": "cross-entropy",
+    "count": "Poisson deviance",
+    "positive": "gamma deviance",
+}
 LEVELS = tuple(np.round(np.arange(0.05, 1.0, 0.05), 2))
 
 Intervals: TypeAlias = (
@@ -408,6 +416,56 @@ def plot_group_effects(
     return ax
 
 
+def plot_dose_response(
+    estimator: Any, X: Any, *, alpha: float = ALPHA, ax: Axes | None = None
+) -> Axes:
+    """Mean outcome over doses, how much rows differ, and the doubly robust means of ranges.
+
+    Parameters
+    ----------
+    estimator : HyperCATE
+        Fitted with ``treatment_kind="dose"``.
+    X : DataFrame or array-like, shape (n, n_features)
+        Rows whose curves are averaged.
+    alpha : float in (0, 1), default=0.05
+        Intervals of the means have level 1 - alpha.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        With the mean of the rows' curves, a band that holds the middle four fifths of them at each
+        dose, and a dot with its interval in the middle of each range, of the rows of the fit.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    NotFittedError
+        If the estimator is not fitted.
+    ValueError
+        If its treatments are arms, or alpha is not inside (0, 1).
+    """
+    check_is_fitted(estimator, "fitted_")
+    table = estimator.average_dose_response(alpha)
+    ax = _axes(ax)
+    doses = np.linspace(table["least"].iloc[0], table["greatest"].iloc[-1], N_DOSES)
+    curves = estimator.dose_response(X, doses)
+    ax.fill_between(
+        doses, *np.quantile(curves, [0.1, 0.9], axis=0), color=SKY, alpha=0.3, lw=0,
+        label="curves of the middle 80 % of rows",
+    )  # fmt: skip
+    ax.plot(doses, curves.mean(axis=0), color=BLUE, lw=1.6, label="mean curve")
+    middle, mean = (table["least"] + table["greatest"]) / 2, table["point_estimate"]
+    ends = np.abs(table[["ci_lower", "ci_upper"]].T.to_numpy() - mean.to_numpy())
+    label = f"doubly robust mean of a range, {_percent(1 - alpha)} interval"
+    ax.errorbar(middle, mean, ends, fmt="o", color=ORANGE, ms=5, lw=1.2, label=label)
+    ax.set(xlabel="dose", ylabel="mean outcome")
+    ax.set_title("Outcome over doses", loc="left")
+    _legend(ax, loc="best")
+    return ax
+
+
 def plot_history(estimator: Any, *, ax: Axes | None = None) -> Axes:
     """Loss of each member's network in training, and the epoch whose weights it kept.
 
@@ -444,9 +502,7 @@ def plot_history(estimator: Any, *, ax: Axes | None = None) -> Axes:
             label=f"member {member}",
         )
         ax.plot(best["epoch"], best["validation_loss"], "o", color=colour, ms=5)
-    binary = estimator.outcome_ == "binary"
-    loss = "cross-entropy" if binary else "squared error (standardised outcome)"
-    ax.set(xlabel="epoch", ylabel=loss, yscale="log")
+    ax.set(xlabel="epoch", ylabel=_LOSSES[estimator.outcome_], yscale="log")
     label_decimals(ax.yaxis)
     ax.set_title("Loss: training (dotted), validation (solid), its lowest (dot)", loc="left")
     _legend(ax, loc="upper right", ncols=2)

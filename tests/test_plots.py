@@ -483,6 +483,30 @@ class TestHistory:
             plots.plot_history(HyperCATE())
 
 
+class TestDoseResponse:
+    def test_draws_the_curves_and_the_means_of_ranges(self):
+        rng = np.random.default_rng(0)
+        X, dose = rng.normal(size=(120, 2)), rng.uniform(0, 9, 120)
+        few = {"n_members": 2, "max_epochs": 3, "device": "cpu", "random_state": 0}
+        est = HyperCATE(treatment_kind="dose", **few).fit(X, dose + X[:, 0], dose)
+        ax = plots.plot_dose_response(est, X)
+        curve, dots = ax.lines[:2]
+        table = est.average_dose_response()
+        np.testing.assert_allclose(
+            curve.get_ydata(), est.dose_response(X, curve.get_xdata()).mean(axis=0)
+        )
+        np.testing.assert_array_equal(dots.get_ydata(), table["point_estimate"])
+        assert ((table["least"] < dots.get_xdata()) & (dots.get_xdata() < table["greatest"])).all()
+        assert len(legend(ax)) == 3
+        assert not overlapping_texts(ax)
+
+    def test_a_model_of_arms_is_refused(self, fitted):
+        with pytest.raises(ValueError, match="treatments of this model are arms"):
+            plots.plot_dose_response(fitted, np.zeros((2, 2)))
+        with pytest.raises(NotFittedError):
+            plots.plot_dose_response(HyperCATE(), np.zeros((2, 2)))
+
+
 class TestRejection:
     def test_error_is_sqrt_pehe_of_the_rows_kept(self):
         rng = np.random.default_rng(0)
@@ -566,9 +590,8 @@ class TestAxes:
             plt.close(ax.figure)
 
     def test_all_is_in_the_public_list(self, report):
-        assert {draw.__name__ for draw, _ in every_plot(report)} | {"plot_history"} == set(
-            plots.__all__
-        )
+        others = {"plot_history", "plot_dose_response"}
+        assert {draw.__name__ for draw, _ in every_plot(report)} | others == set(plots.__all__)
 
     def test_without_matplotlib_the_extra_is_named(self, report, monkeypatch):
         monkeypatch.setitem(sys.modules, "matplotlib", None)
