@@ -392,6 +392,11 @@ class TestDescribedArms:
         figures = said("described_arms.py", r"truth in (\d+) to (\d+) % of the rows")
         assert figures == pytest.approx([min(shares), max(shares)], abs=6)
 
+    def test_arms_with_rows_are_better_asked_of_a_fit_without_others(self, printed):
+        of_all, of_sent = re.findall(r"^sent arms, .*sqrt-PEHE (\S+), .*hold (\d+)%", printed, re.M)
+        assert float(of_sent[0]) < 1.05 * float(of_all[0])
+        assert int(of_sent[1]) >= int(of_all[1])
+
     def test_similarities_name_the_like(self, printed):
         tables = printed.split(f"{self.BETWEEN}  {self.BEYOND}\n")[1:]
         assert len(tables) == 2
