@@ -515,6 +515,7 @@ class HyperCATE(Answers, BaseEstimator):
             conditions.received,
             encoded.features,
             study.x,
+            of_doses=encoded.doses is not None,
         )
         self.fitted_ = fitted
         return self

@@ -33,6 +33,10 @@ _ADVICE = (
     "Look at hypercate.overlap_report(X, treatment), and keep to the rows of its common_support, "
     "or drop the arm"
 )
+_ADVICE_OF_DOSES = (
+    "Look at hypercate.overlap_report(X, ranges), with ranges such as pandas.qcut(doses, "
+    "3).astype(str), and keep to the rows of its common_support, or drop the doses of that range"
+)
 
 
 _percent = "{:.1%}".format
@@ -238,6 +242,8 @@ def warn_of_poor_support(
     features: FeatureEncoder,
     x: np.ndarray,
     stacklevel: int = 2,
+    *,
+    of_doses: bool = False,
 ) -> None:
     """Name each arm of poor support, the columns that part it from the others, and what to do.
 
@@ -251,6 +257,8 @@ def warn_of_poor_support(
         Encoded covariates.
     stacklevel : int
         As of `warnings.warn`, seen from the caller.
+    of_doses : bool, default=False
+        Whether arms are ranges of doses.
 
     Warns
     -----
@@ -258,9 +266,10 @@ def warn_of_poor_support(
     """
     outside = outside_support(propensity, arm, weight)
     parted_by = _parted_by(features, x, arm, weight, outside)
+    advice = _ADVICE_OF_DOSES if of_doses else _ADVICE
     for label, share, names in zip(labels.tolist(), outside, parted_by, strict=True):
         if share > POOR_SHARE:
-            message = f"{_describe(label, share)}.{_told_by(names)} {_ADVICE}"
+            message = f"{_describe(label, share)}.{_told_by(names)} {advice}"
             warnings.warn(message, OverlapWarning, stacklevel=stacklevel + 1)
 
 

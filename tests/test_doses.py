@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.special import expit
 from sklearn.base import clone
 
-from hypercate import HyperCATE, inspection
+from hypercate import HyperCATE, OverlapWarning, inspection, overlap_report
 from hypercate.encoding.doses import LEAST_DOSES, N_BLENDED, Doses
 
 quick = settings(max_examples=40, deadline=None, derandomize=True)
@@ -177,6 +177,21 @@ class TestAverages:
         second = HyperCATE(**FEW, inputs="raw", random_state=0).fit(X, y, dose).fitted_
         np.testing.assert_array_equal(first.networks.theta[0], second.networks.theta[0])
         assert not np.array_equal(first.networks.theta[1], second.networks.theta[1])
+
+
+class TestOverlap:
+    def test_of_ranges_that_are_apart_is_warned_of_with_advice_that_can_be_followed(self):
+        rng = np.random.default_rng(0)
+        X = pd.DataFrame({"x0": rng.normal(size=400)})
+        dose = 5 * expit(4 * X["x0"].to_numpy()) + rng.random(400)
+        with pytest.warns(OverlapWarning) as caught:
+            HyperCATE(**FEW, random_state=0).fit(X, dose + rng.normal(size=400), dose)
+        for warning in caught:
+            assert "overlap_report(X, ranges)" in str(warning.message)
+            assert "pandas.qcut(doses, 3).astype(str)" in str(warning.message)
+            assert "arm '" in str(warning.message)
+        ranges = pd.qcut(pd.Series(dose), 3).astype(str)
+        assert overlap_report(X, ranges).arms["poor"].any()
 
 
 class TestState:

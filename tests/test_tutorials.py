@@ -231,6 +231,199 @@ class TestUncertainty:
         assert f"true one is {true:.2f}" in readme
 
 
+def table(printed, heading, n_columns):
+    """The last numbers of each line below the first that has a heading, by what precedes them."""
+    lines = iter(printed.splitlines())
+    next(line for line in lines if re.search(heading, line))
+    rows = {}
+    for line in lines:
+        parts = re.split(r" +", line.strip())
+        name, values = " ".join(parts[:-n_columns]), parts[-n_columns:]
+        if not all(re.fullmatch(r"-?\d+\.\d+", value) for value in values):
+            if rows or len(parts) > 1:
+                break
+            continue  # the index's name
+        rows[name] = [float(value) for value in values]
+    return rows
+
+
+def said(name, pattern):
+    """Figures of the only place of a tutorial's prose that has a pattern."""
+    prose = re.sub(r"\n# ?", " ", (TUTORIALS / name).read_text())
+    (found,) = re.findall(pattern, prose)
+    return [float(number) for number in ([found] if isinstance(found, str) else found)]
+
+
+class TestDoses:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def folder(cls, tmp_path_factory):
+        return tmp_path_factory.mktemp("doses") / "plots"
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def printed(cls, folder):
+        return run("doses.py", folder)
+
+    def test_pictures_are_written_and_nothing_else(self, printed, folder):
+        assert {path.name for path in folder.iterdir()} == {
+            f"doses_{name}.png" for name in ("overlap", "curves", "effects", "averages")
+        }
+        for path in folder.iterdir():
+            assert_is_a_picture(path)
+        assert list(folder.parent.iterdir()) == [folder]
+
+    def test_the_doses_are_those_spoken_of_and_their_ranges_overlap(self, printed):
+        least, greatest, _ = numbers(re.search(r"doses from .*", printed).group())
+        assert said("doses.py", r"between (\d+) and (\d+) mg") == [round(least), round(greatest)]
+        assert float(re.search(r"of which ([\d.]+)% are in common", printed).group(1)) > 90
+        before, after = numbers(re.search(r"high: .*severity.*", printed).group())
+        assert after < 0.1 < 0.5 < before
+
+    def test_curves_follow_the_truth_and_slopes_fall(self, printed):
+        rows = table(printed, "true slope", 5)
+        assert list(rows) == ["5.0", "10.0", "20.0", "30.0", "40.0", "50.0"]
+        outcome, true, error, slope, true_slope = np.array(list(rows.values())).T
+        np.testing.assert_allclose(outcome, true, atol=1)
+        assert error.max() < 1.5
+        assert slope[:2].min() > 2 * slope[3:].max()
+        np.testing.assert_allclose(slope[2:], true_slope[2:], atol=0.1)
+        figures = said("doses.py", r"at 5 mg the mean slope is ([\d.]+) where ([\d.]+) is true")
+        assert figures == pytest.approx([slope[0], true_slope[0]], abs=0.1)
+
+    def test_effects_between_doses_are_near_the_truth_and_intervals_hold_it(self, printed):
+        effect, true = numbers(re.search(r"effect of 30 mg against 10:.*", printed).group())
+        assert effect == pytest.approx(true, abs=1)
+        assert int(re.search(r"hold the true effect in (\d+)%", printed).group(1)) > 75
+        share, truly = re.search(r"surely 3 points.* (\d+)% of.* (\d+)% truly", printed).groups()
+        assert int(share) > 5
+        assert int(truly) > 90
+
+    def test_averages_rise_as_the_truth_does_where_plain_means_fall(self, printed):
+        rows = table(printed, "naive +true", 6)
+        estimate, error, lower, upper, naive, true = np.array(list(rows.values())).T
+        assert len(rows) == 6
+        assert (np.diff(estimate) > 0).all()
+        assert np.abs((estimate - true) / error).max() < 3
+        assert ((lower < true) & (true < upper)).mean() > 0.6
+        assert naive[0] > true[0] + 3
+        assert naive[-1] < true[-1] - 3
+        figures = said("doses.py", r"fall from ([\d.]+) to ([\d.]+)\.")
+        assert figures == pytest.approx(naive[[3, 5]], abs=0.1)
+        figures = said("doses.py", r"estimates rise to ([\d.]+), and the truth to ([\d.]+)\.")
+        assert figures == pytest.approx([estimate[-1], true[-1]], abs=0.3)
+        (harmful,) = said("doses.py", r"more than (\d+) mg does harm")
+        assert list(rows)[4].startswith(f"{harmful:.0f}")
+
+    def test_what_cannot_be_asked_is_refused(self, printed):
+        for name, message in {
+            "a dose beyond those received": "T1 has the dose 80, outside the doses",
+            "outcomes under every arm": "this model is of doses",
+            "the interval of a person's effect": "this model is of doses",
+            "doses without treatment_kind": "treatment looks continuous",
+            "five distinct doses": "5 distinct doses, but a curve needs at least 10",
+        }.items():
+            assert re.search(f"^{name}: .*{message}", printed, re.M)
+
+    def test_a_hidden_confounder_turns_the_effect_round(self, printed):
+        (known,) = numbers(re.search(r"20, with severity.*", printed).group())
+        (hidden,) = numbers(re.search(r"20, without severity.*", printed).group())
+        (true,) = row(printed, "true: ")
+        assert known == pytest.approx(true, abs=1.5)
+        assert hidden < 0 < true
+        figures = said("doses.py", r"seems to take ([\d.]+) points where it gives ([\d.]+),")
+        assert figures == pytest.approx([-hidden, true], abs=0.5)
+
+
+class TestDescribedArms:
+    BETWEEN, BEYOND = "20 %, 4 weeks", "40 %, 8 weeks"
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def folder(cls, tmp_path_factory):
+        return tmp_path_factory.mktemp("described_arms") / "plots"
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def printed(cls, folder):
+        return run("described_arms.py", folder)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def after(cls, printed):
+        """Table of the arm beyond, of the other without rows, and of those that were sent."""
+        return table(printed[printed.index(", for it") :], "sqrt-PEHE", 5)
+
+    def test_pictures_are_written_and_nothing_else(self, printed, folder):
+        assert {path.name for path in folder.iterdir()} == {
+            f"described_arms_{name}.png" for name in ("effects", "similarity")
+        }
+        for path in folder.iterdir():
+            assert_is_a_picture(path)
+        assert list(folder.parent.iterdir()) == [folder]
+
+    def test_arms_without_rows_are_the_last(self, printed):
+        assert printed.count(" False\n") == 2
+        line = re.search(r"^arms: none, .*", printed, re.M).group()
+        assert line.endswith(f"{self.BETWEEN}, {self.BEYOND}")
+
+    def test_an_arm_between_others_is_nearer_to_the_truth_than_its_neighbour(self, printed):
+        rows = table(printed, "sqrt-PEHE", 5)
+        assert list(rows) == [self.BETWEEN, "30 %, 4 weeks, for it"]
+        (mean, true, own, held, _), (too_large, _, nearest, *_) = rows.values()
+        assert abs(mean - true) < 0.7 < too_large - true
+        assert own < 0.85 * nearest
+        assert held > 0.7
+        figures = said("described_arms.py", r"an error of ([\d.]+) beside ([\d.]+)\)")
+        assert figures == pytest.approx([own, nearest], abs=0.3)
+
+    def test_an_arm_beyond_others_has_the_widest_interval(self, after):
+        assert len(after) == 9
+        _, _, own, held, width = after[self.BEYOND]
+        _, _, nearest, _, _ = after["20 %, 8 weeks, for it"]
+        sent = [values for name, values in after.items() if name.count(",") == 1][2:]
+        widest = max(values[-1] for values in sent)
+        assert own < nearest
+        assert held > 0.9
+        assert width > 1.5 * widest
+        pattern = r"its mean width is ([\d.]+), and at most ([\d.]+) for"
+        assert said("described_arms.py", pattern) == pytest.approx([width, widest], abs=1)
+        shares = [100 * values[3] for values in sent]
+        figures = said("described_arms.py", r"truth in (\d+) to (\d+) % of the rows")
+        assert figures == pytest.approx([min(shares), max(shares)], abs=6)
+
+    def test_arms_with_rows_are_better_asked_of_a_fit_without_others(self, printed):
+        of_all, of_sent = re.findall(r"^sent arms, .*sqrt-PEHE (\S+), .*hold (\d+)%", printed, re.M)
+        assert float(of_sent[0]) < 1.05 * float(of_all[0])
+        assert int(of_sent[1]) >= int(of_all[1])
+
+    def test_similarities_name_the_like(self, printed):
+        tables = printed.split(f"{self.BETWEEN}  {self.BEYOND}\n")[1:]
+        assert len(tables) == 2
+        function, embedding = (table(f"heading\n{text}", "heading", 2) for text in tables)
+        others = [name for name in function if name not in (self.BETWEEN, self.BEYOND)]
+        assert min(others, key=lambda name: function[name][0]) == "30 %, 4 weeks"
+        assert max(others, key=lambda name: embedding[name][0]) == "30 %, 4 weeks"
+        assert abs(embedding["none"][1]) < 0.1
+
+    def test_averages_are_of_the_arms_that_were_sent(self, printed):
+        rows = table(printed[printed.rindex("zstat") - 40 :], "zstat", 6)
+        assert len(rows) == 6
+        assert not {self.BETWEEN, self.BEYOND} & set(rows)
+
+    def test_what_cannot_be_asked_is_refused(self, printed):
+        for name, message in {
+            "its average": "no row of the fit received",
+            "the interval of a person's effect": "no row of the fit received",
+            "a score": "no row of the fit received",
+            "an arm that is not described": "is not an arm",
+            "a description that lacks an arm": "arm_features has no row for",
+            "others from two arms": "only 2 arms were received",
+            "effects without training": "no effect with effort='instant'",
+        }.items():
+            assert re.search(f"^{name}: .*{message}", printed, re.M)
+
+
 @pytest.mark.parametrize("path", sorted(TUTORIALS.glob("*.py")), ids=lambda path: path.name)
 class TestCells:
     def test_cells_alternate_between_prose_and_code(self, path):
