@@ -46,6 +46,20 @@ def outcomes():
 
 
 @pytest.fixture(scope="module")
+def described_arms():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPTS)
+        yield importlib.import_module("described_arms")
+
+
+@pytest.fixture(scope="module")
+def doses():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPTS)
+        yield importlib.import_module("doses")
+
+
+@pytest.fixture(scope="module")
 def pretraining_study():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(SCRIPTS)
@@ -548,6 +562,52 @@ class TestOutcomes:
         after = (tmp_path / "results.csv").read_text()
         assert after.startswith(before)
         assert len(after.splitlines()) == 1 + 2 * 3
+        assert [row[2] for row in table_rows(printed)[2:]] == arguments[-3:]
+
+
+class TestDescribedArms:
+    def test_what_is_told_of_arms_without_rows_leaves_the_others_alone(self, described_arms):
+        study = described_arms.draw(5, 1)
+        without = study.left_out - 1
+        known = np.delete(study.effect, without, axis=1)
+        for tell in (described_arms._nearest, described_arms._between):
+            told = tell(study, known)
+            np.testing.assert_array_equal(np.delete(told, without, axis=1), known)
+        assert not np.isin(study.train.treatment, study.left_out).any()
+        plane = study.features.to_numpy()[1:] @ np.array([[2.0], [-1.0]])
+        told = described_arms._between(study, np.delete(plane.T, without, axis=1))
+        np.testing.assert_allclose(told, plane.T, atol=1e-8)
+
+    def test_runs_end_to_end_and_resumes(self, tmp_path):
+        arguments = ["--rows", "20", "--out", tmp_path]
+        arguments += ["--learners", "T Lasso, nearest", "T Lasso, between", "HyperCATE described"]
+        run("described_arms.py", *arguments, "--replications", "1")
+        before = (tmp_path / "results.csv").read_text()
+        run("described_arms.py", *arguments, "--replications", "1-2")
+        results = pd.read_csv(tmp_path / "results.csv")
+        assert (tmp_path / "results.csv").read_text().startswith(before)
+        nearest, between = (
+            results[results.learner == f"T Lasso, {told}"] for told in ("nearest", "between")
+        )
+        np.testing.assert_array_equal(nearest.with_rows, between.with_rows)
+        assert len(results) == 6
+
+
+class TestDoses:
+    def test_the_truth_has_no_error_and_a_flat_curve_that_of_its_spread(self, doses, monkeypatch):
+        monkeypatch.setitem(doses.LEARNERS, "truth", lambda sample, seed: sample.curve)
+        monkeypatch.setitem(doses.LEARNERS, "flat", lambda sample, seed: 0 * sample.curve)
+        assert doses.measure("bending", 100, 1, "truth")["error"] == 0
+        flat = doses.measure("bending", 100, 1, "flat")
+        assert flat["error"] >= flat["curve_sd"]
+
+    def test_runs_end_to_end_and_resumes(self, tmp_path):
+        arguments = ["--rows", "100", "--studies", "saturating", "--out", tmp_path]
+        arguments += ["--learners", "S boosting", "LinearDML, cubic", "HyperCATE"]
+        run("doses.py", *arguments, "--replications", "1")
+        before = (tmp_path / "results.csv").read_text()
+        printed = run("doses.py", *arguments, "--replications", "1-2")
+        assert (tmp_path / "results.csv").read_text().startswith(before)
         assert [row[2] for row in table_rows(printed)[2:]] == arguments[-3:]
 
 

@@ -518,7 +518,7 @@ class TestOtherCommands:
                 if program == "python":
                     options = {word for word in arguments if word.startswith("--")}
                     used.setdefault(script, set()).update(options)
-        assert len(used) == 8
+        assert len(used) == 10
         for script, options in used.items():
             help_text = subprocess.run(
                 [sys.executable, ROOT / script, "--help"],
