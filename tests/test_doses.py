@@ -230,7 +230,7 @@ class TestState:
 class TestRefusals:
     def test_doses_without_being_asked_name_the_option(self):
         X, y, dose = study(n=60)
-        with pytest.raises(ValueError, match="pass treatment_kind='dose' if these are amounts"):
+        with pytest.raises(ValueError, match="pass treatment_kind='dose' if it is an amount"):
             HyperCATE(n_members=2).fit(X, y, dose)
         with pytest.raises(ValueError, match="pass treatment_kind='dose' if it is an amount"):
             HyperCATE(n_members=2).fit(np.zeros((150, 1)), np.zeros(150), np.arange(150))

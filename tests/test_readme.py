@@ -1,5 +1,6 @@
 """What the repository's pages say is true: their code runs, their commands work, links lead on."""
 
+import ast
 import contextlib
 import io
 import itertools
@@ -9,6 +10,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ import pytest
 import torch
 from sklearn.exceptions import DataConversionWarning
 
-from hypercate import cli
+from hypercate import HyperCATE, cli, plots
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -268,6 +270,47 @@ class TestPythonBlocks:
         import sklearn
 
         assert not sklearn.get_config()["enable_metadata_routing"]
+
+
+class TestHowItWorks:
+    def test_short_examples_run_on_data_that_they_speak_of(self):
+        """All but the example of a look inside, which stands for itself and is run elsewhere."""
+        matplotlib = pytest.importorskip("matplotlib", reason="an example draws")
+        matplotlib.use("Agg")
+        rng = np.random.default_rng(0)
+        X = pd.DataFrame(rng.normal(size=(240, 2)), columns=["age", "income"])
+        arm = rng.choice(["placebo", "low", "high"], 240)
+        treatment = rng.integers(0, 2, 240)
+        amount = np.append([0.0, 10.0], rng.uniform(0, 10, 238))
+        dose = pd.Series(arm).map({"placebo": 0, "low": 1, "high": 4})
+        names = {
+            "HyperCATE": partial(HyperCATE, n_members=2, max_epochs=20, random_state=0),
+            "X": X,
+            "arm": arm,
+            "amount": amount,
+            "treatment": treatment,
+            "visits": rng.poisson(np.exp(X["age"] / 4 + 0.2 * treatment)),
+            "y": (dose + X["age"]).to_numpy(),
+            "pd": pd,
+            "plots": plots,
+        }
+        examples = [
+            code for code in blocks("python", PAGES["docs/how-it-works.md"]) if "import" not in code
+        ]
+        assert len(examples) == 3
+        for code in examples:
+            *statements, last = ast.parse(code).body
+            exec(compile(ast.Module(statements, []), "how-it-works.md", "exec"), names)
+            names["last"] = eval(
+                compile(ast.Expression(last.value), "how-it-works.md", "eval"), names
+            )
+            if "arm_features" in code:
+                assert names["est"].arms_[-1] == "middle"
+                assert len(names["last"].point_estimate) == 240
+            elif "dose_response" in code:
+                assert names["last"].get_xlabel() == "dose"
+            else:
+                assert names["last"].point_estimate.shape == (1,)
 
 
 class TestOtherHarnesses:

@@ -13,6 +13,7 @@ from hypercate.encoding.checks import as_labels, as_vector, codes_of, listed, ro
 MAX_ARMS = 100
 MIN_MEAN_ROWS = 100
 LARGEST_INTEGER = 2.0**53
+_AS_DOSE = "pass treatment_kind='dose' if it is an amount, or "
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,8 +84,8 @@ class Conditions:
         if len(arms) > max(MAX_ARMS, counts.sum() / MIN_MEAN_ROWS):
             raise ValueError(
                 f"treatment has {len(arms)} arms in {counts.sum()} rows, so it looks continuous "
-                "(or like an identifier): pass treatment_kind='dose' if it is an amount, or bin "
-                "it into a few arms, e.g. with pandas.cut" + _hint(call)
+                f"(or like an identifier): {_AS_DOSE if call else ''}bin it into a few arms, e.g. "
+                "with pandas.cut" + _hint(call)
             )
         every = np.arange(len(arms))
         conditions = cls(arms, every, len(arms))
@@ -195,8 +196,8 @@ def read_arms(treatment: Any, name: str = "treatment", call: str = "") -> np.nda
     if broken.any():
         raise ValueError(
             f"{name} looks continuous: it is not a whole number in {rows_where(broken)}; arms "
-            "must be a few labels, so pass treatment_kind='dose' if these are amounts, or bin "
-            "them first, e.g. with pandas.cut" + _hint(call)
+            f"must be a few labels: {_AS_DOSE if call else ''}bin it first, e.g. with pandas.cut"
+            + _hint(call)
         )
     return labels.astype(np.int64)
 
