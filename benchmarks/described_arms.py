@@ -29,7 +29,6 @@ import numpy as np
 import pandas as pd
 from scipy.interpolate import RBFInterpolator
 from sklearn.ensemble import HistGradientBoostingRegressor
-from tqdm import tqdm
 
 from hypercate import HyperCATE
 from hypercate.benchmark import harness, peers
@@ -225,18 +224,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("results/described-arms"), metavar="DIR")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / "results.csv"
     wanted = [
         (rows, replication, learner)
         for rows in options.rows
         for replication in options.replications
         for learner in options.learners
     ]
-    done = set(map(tuple, pd.read_csv(path)[KEY].to_numpy())) if path.exists() else set()
-    missing = [task for task in wanted if task not in done]
-    for _ in tqdm(harness.append(measure, missing, path, options.jobs), total=len(missing)):
-        pass
-    results = pd.read_csv(path).drop_duplicates(KEY).set_index(KEY).loc[wanted].reset_index()
+    results = harness.resume(measure, wanted, options.out / "results.csv", KEY, options.jobs)
     text = to_markdown(results)
     (options.out / "summary.md").write_text(text + "\n")
     print(text)

@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from scipy.special import expit
-from tqdm import tqdm
 
 from hypercate.benchmark import harness, interval_panel, panel
 from hypercate.cli import replications
@@ -126,11 +125,6 @@ def measure(study: str, rows: int, replication: int, learner: str) -> dict[str, 
     return row | {"pehe": sqrt_pehe(true, effect)}
 
 
-def read(path: Path) -> pd.DataFrame:
-    results = pd.read_csv(path, keep_default_na=False, na_values=[""])  # a study is called null
-    return results.drop_duplicates(KEY)
-
-
 def summarise(results: pd.DataFrame) -> pd.DataFrame:
     """A row for each study, number of rows and learner, in the order in which they were run.
 
@@ -188,7 +182,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("results/few-rows"), metavar="DIR")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / "results.csv"
     wanted = [
         (study, rows, replication, learner)
         for study in options.studies
@@ -196,12 +189,7 @@ def main(arguments: list[str] | None = None) -> None:
         for replication in options.replications
         for learner in options.learners
     ]
-    done = set(map(tuple, read(path)[KEY].to_numpy())) if path.exists() else set()
-    missing = [task for task in wanted if task not in done]
-    finished = harness.append(measure, missing, path, options.jobs)
-    for _ in tqdm(finished, total=len(missing), unit="fit"):
-        pass
-    results = read(path).set_index(KEY).loc[wanted].reset_index()
+    results = harness.resume(measure, wanted, options.out / "results.csv", KEY, options.jobs)
     text = to_markdown(summarise(results))
     (options.out / "summary.md").write_text(text + "\n")
     print(text)

@@ -20,7 +20,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingRegressor
-from tqdm import tqdm
 
 from hypercate import HyperCATE
 from hypercate.benchmark import harness, panel
@@ -140,7 +139,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("results/outcomes"), metavar="DIR")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
-    path = options.out / "results.csv"
     wanted = [
         (kind, rows, replication, learner)
         for kind in options.kinds
@@ -148,12 +146,7 @@ def main(arguments: list[str] | None = None) -> None:
         for replication in options.replications
         for learner in options.learners
     ]
-    done = set(map(tuple, pd.read_csv(path)[KEY].to_numpy())) if path.exists() else set()
-    missing = [task for task in wanted if task not in done]
-    finished = harness.append(measure, missing, path, options.jobs)
-    for _ in tqdm(finished, total=len(missing), unit="fit"):
-        pass
-    results = pd.read_csv(path).drop_duplicates(KEY).set_index(KEY).loc[wanted].reset_index()
+    results = harness.resume(measure, wanted, options.out / "results.csv", KEY, options.jobs)
     text = to_markdown(summarise(results))
     (options.out / "summary.md").write_text(text + "\n")
     print(text)

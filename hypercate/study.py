@@ -152,16 +152,14 @@ def read_study(
     _check_dimensions(X, y, treatment)
     features = FeatureEncoder.fit(X)
     n = num_samples(X)
-    doses, dose = None, None
-    if as_doses:
-        check_rows(n, index, y=y, treatment=treatment)
-        dose = read_doses(treatment, "treatment")
-    else:
+    if not as_doses:
         conditions = Conditions.fit(treatment, control, CALL)
     check_rows(n, index, y=y, treatment=treatment, groups=groups)
     weight = check_sample_weight(sample_weight, n, index)
     used = weight > 0
-    if dose is not None:
+    doses, dose = None, None
+    if as_doses:
+        dose = read_doses(treatment, "treatment")
         doses = Doses.fit(dose[used], control)
         conditions, dose = doses.conditions(), dose.clip(doses.ends[0], doses.ends[-1])
     if not used.all():

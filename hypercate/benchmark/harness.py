@@ -211,6 +211,35 @@ def append(
         yield rows
 
 
+def resume(
+    function: Callable[..., Any], wanted: list[tuple], results: Path, key: list[str], n_jobs: int
+) -> pd.DataFrame:
+    """Call what is not yet in a CSV, and give the rows of all that is wanted, in its order.
+
+    Parameters
+    ----------
+    function : callable
+        Gives a row as a dict.
+    wanted : list of tuple
+        Arguments of each call, which are the row's values of `key`.
+    results : Path
+        To which each row is appended.
+    key : list of str
+    n_jobs : int
+        Worker processes.
+    """
+
+    def read() -> pd.DataFrame:
+        rows = pd.read_csv(results, keep_default_na=False, na_values=[""])  # a study is called null
+        return rows.drop_duplicates(key).set_index(key)
+
+    done = set(read().index) if _begun(results) else set()
+    missing = [each for each in wanted if each not in done]
+    for _ in tqdm(append(function, missing, results, n_jobs), total=len(missing), unit="fit"):
+        pass
+    return read().loc[wanted].reset_index()
+
+
 def collect(tasks: list[Task], results: Path, protocol: Protocol = EFFECTS) -> pd.DataFrame:
     """Rows of `tasks` that the file holds."""
     wanted = {task.key for task in tasks}

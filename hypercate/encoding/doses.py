@@ -53,23 +53,21 @@ class Doses:
     of_range: np.ndarray
 
     @classmethod
-    def fit(cls, treatment: Any, control: Any) -> Doses:
+    def fit(cls, doses: np.ndarray, control: Any) -> Doses:
         """Ranges from the doses that rows received.
 
         Parameters
         ----------
-        treatment : array-like, shape (n,)
-            Numbers.
+        doses : ndarray of float64, shape (n,)
+            As `read_doses` gives them.
         control : float, optional
             The dose that others are compared with; by default the least.
 
         Raises
         ------
         TypeError, ValueError
-            If doses are not finite numbers or fewer than ten distinct ones, or control is not
-            among their range.
+            If there are fewer than ten distinct doses, or control is not a number in their range.
         """
-        doses = read_doses(treatment, "treatment")
         distinct = np.unique(doses)
         if len(distinct) < LEAST_DOSES:
             raise ValueError(
