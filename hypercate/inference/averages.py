@@ -35,8 +35,8 @@ from hypercate.inference.scales import DIFFERENCE, Scale
 
 _ATE = "Average treatment effect (ATE)"
 _ATT = "Average treatment effect on the treated (ATT)"
-OF_NEW_ROWS = " of new rows"
-OF_SOME = " of some training rows"
+_OF_NEW_ROWS = " of new rows"
+_OF_SOME = " of some training rows"
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -286,7 +286,7 @@ def effect_on_treated_at(
     stderr, dof = everyone.spread(of_robust - of_predicted, variance, several)
     index = other_arms(fit, control, arms)
     estimate = mean + (robust - predicted)[0]
-    notes = notes_at(too_few)
+    notes = _notes_at(too_few)
     if too_few is None and (m < 2).any():
         few = [
             f"{label!r} ({count} rows)"
@@ -302,7 +302,7 @@ def effect_on_treated_at(
         stderr[0],
         dof[0],
         index,
-        f"{_ATT}{OF_NEW_ROWS if too_few is None else OF_SOME}",
+        f"{_ATT}{_OF_NEW_ROWS if too_few is None else _OF_SOME}",
         len(arm),
         notes,
     )
@@ -352,18 +352,44 @@ def average_effect_at(
     everyone = everyone_of(fit, arms)
     correction, influence = (difference(part, control) for part in everyone.correction())
     mean = effects.mean(axis=0)
-    several = m if m > 1 and too_few is None else np.nan
-    of_effects = np.sum((effects - mean) ** 2, axis=0) / (several - 1) / several
-    stderr, dof = everyone.spread(influence, of_effects, several)
+    stderr, dof, rows, notes = of_other_rows(everyone, effects, influence, too_few)
     index = other_arms(fit, control, arms)
-    title = _ATE + (OF_NEW_ROWS if too_few is None else OF_SOME)
-    notes = notes_at(too_few)
+    return AverageInference(mean + correction[0], stderr, dof, index, _ATE + rows, m, notes)
+
+
+def of_other_rows(
+    everyone: Groups, values: np.ndarray, influence: np.ndarray, too_few: str | None
+) -> tuple[np.ndarray, np.ndarray, str, tuple[str, ...]]:
+    """How sure the mean of values over other rows is, corrected by the training rows' errors.
+
+    Parameters
+    ----------
+    everyone : Groups
+        The training rows.
+    values : ndarray, shape (m, c)
+    influence : ndarray, shape (n_cells, c)
+        Of the correction.
+    too_few : str, optional
+        As in `average_effect_at`.
+
+    Returns
+    -------
+    stderr, dof : ndarray, shape (c,)
+    rows : str
+        Which rows these are, for the title.
+    notes : tuple of str
+    """
+    m = len(values)
+    several = m if m > 1 and too_few is None else np.nan
+    of_values = np.sum((values - values.mean(axis=0)) ** 2, axis=0) / (several - 1) / several
+    stderr, dof = everyone.spread(influence, of_values, several)
+    notes = _notes_at(too_few)
     if too_few is None and m == 1:
         notes += ("Standard error and interval: not available for one row.",)
-    return AverageInference(mean + correction[0], stderr[0], dof[0], index, title, m, notes)
+    return stderr[0], dof[0], _OF_NEW_ROWS if too_few is None else _OF_SOME, notes
 
 
-def notes_at(too_few: str | None) -> tuple[str, ...]:
+def _notes_at(too_few: str | None) -> tuple[str, ...]:
     if too_few is None:
         return (
             "New rows: their mean predicted effect, corrected by the mean error that predictions "

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hypercate.evidence import Evidence
-from hypercate.inference.averages import OF_NEW_ROWS, OF_SOME, AverageInference, notes_at
+from hypercate.inference.averages import AverageInference, of_other_rows
 from hypercate.inference.groups import difference, everyone_of, other_arms
 from hypercate.inference.scales import Scale
 
@@ -93,18 +93,14 @@ def average_ratio_at(
     mean = outcomes.mean(axis=0) + correction[0]
     slope = scale.slope(mean)
     linear = difference(slope * outcomes, control)
-    several = m if m > 1 and too_few is None else np.nan
-    of_rows = np.sum((linear - linear.mean(axis=0)) ** 2, axis=0) / (several - 1) / several
-    stderr, dof = everyone.spread(difference(slope * influence, control), of_rows, several)
-    notes = notes_at(too_few)
-    if too_few is None and m == 1:
-        notes += ("Standard error and interval: not available for one row.",)
+    influence = difference(slope * influence, control)
+    stderr, dof, rows, notes = of_other_rows(everyone, linear, influence, too_few)
     return AverageInference(
         scale.back(difference(scale.link(mean)[None], control)[0]),
-        stderr[0],
-        dof[0],
+        stderr,
+        dof,
         other_arms(fit, control, arms),
-        _TITLES[scale.name] + (OF_NEW_ROWS if too_few is None else OF_SOME),
+        _TITLES[scale.name] + rows,
         m,
         notes,
         scale,
