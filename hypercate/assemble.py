@@ -9,7 +9,7 @@ import torch
 
 from hypercate.ensemble import Ensemble
 from hypercate.evidence import Evidence
-from hypercate.fitted import Fitted, Pretrained
+from hypercate.fitted import Choice, Fitted, Pretrained
 from hypercate.folds import Folds
 from hypercate.inference.jackknife import (
     Calibration,
@@ -73,15 +73,7 @@ def assemble(
             model=networks.model[: folds.n_models],
         )
         choice = ensemble.choice
-        sharing = np.array(choice.sharing)
-        chose_alike = (
-            networks.effects is None
-            and len(set(sharing)) > 1
-            and (sharing[choice.chosen] == "intercept").all()
-            and not choice.emitted.any()
-        )
-        kept, constant = choice.effects[:, :2].mean(axis=0)
-        held = constant + kept * chose_alike  # weight of effects found the same for all rows
+        held = _found_alike(choice, of_effects=networks.effects is not None)
         canonical = np.argsort(place)
         posterior = None
         if ensemble.emission is not None and networks.effects is None:
@@ -125,6 +117,20 @@ def assemble(
         evidence=evidence,
         doses=doses,
     )
+
+
+def _found_alike(choice: Choice, of_effects: bool) -> float:
+    """Weight of effects that were found the same for all rows, the mean over the models.
+
+    These are the constant of a second stage, and trained networks whose arms differ by a constant,
+    where they might have differed by more. `of_effects` says that effects have networks of their
+    own, which always may.
+    """
+    sharing = np.array(choice.sharing)
+    alike = sharing[choice.chosen] == "intercept"
+    alike &= len(set(sharing)) > 1 and not of_effects
+    kept, constant = choice.effects[:, :2].T
+    return float((constant + kept * (1 - choice.emitted) * alike).mean())
 
 
 def _networks(

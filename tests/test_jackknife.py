@@ -776,6 +776,18 @@ class TestFits:
             assert (stderr**2 > missed[T0] ** 2 + missed[T1] ** 2).all()
         assert len(said.calibration_.level) == 3
 
+    def test_constant_effects_count_by_their_weight_beside_emitted_networks(self):
+        X, y, arm = rows(400, effect=0, seed=19)
+        est = fit(X, y, arm, sharing="auto", inputs="raw", n_members=5, max_epochs=60)
+        choice = est.fitted_.choice
+        alike = np.array(choice.sharing)[choice.chosen] == "intercept"
+        assert alike.any()
+        assert choice.emitted.all()
+        share = (alike * (1 - choice.emitted)).mean()
+        assert 0 < share < 1
+        added = np.sqrt(np.square(est.calibration_.level[2:]).sum(axis=0))
+        np.testing.assert_allclose(added, share * missed_heterogeneity(est.fitted_.evidence))
+
     @pytest.mark.parametrize("source", SOURCES)
     def test_the_process_own_dtype_and_device_change_nothing(self, source):
         X, y, arm = rows(60)
