@@ -17,12 +17,12 @@ In every draw the reference is fitted: trained networks alone, without emitted o
 second stage, every other parameter as it is by default. So are four settings drawn at random,
 each of whose factors (learner, generation, hypernet, sharing) is that of the reference with
 probability one half, and else any other; and, as they are, the default, ``effort="instant"``,
-``context="data"`` and ``generation="low_rank"``. The draws are few for so many combinations, but main effects, and how they
-depend on one factor of the regime, are told well: the tables give geometric means of the error
-(sqrt-PEHE on 1000 fresh rows, mean over the treatments) over the reference's on the same draw, by
-least squares on the logarithms with an indicator for each changed factor, with standard errors
-that count draws, not fits. Results are kept as they come: the same command resumes, and ``--draws
-1-192`` continues with a second draw of every regime.
+``context="data"`` and ``generation="low_rank"``. The draws are few for so many combinations, but
+main effects, and how they depend on one factor of the regime, are told well: the tables give
+geometric means of the error (sqrt-PEHE on 1000 fresh rows, mean over the treatments) over the
+reference's on the same draw, by least squares on the logarithms with an indicator for each changed
+factor, with standard errors that count draws, not fits. Results are kept as they come: the same
+command resumes, and ``--draws 1-192`` continues with a second draw of every regime.
 """
 
 from __future__ import annotations
