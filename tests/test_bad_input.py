@@ -284,12 +284,14 @@ NAMES = (
     "second_stage",
     "treatment_kind",
 )
+OPTIONAL = ("context",)
 WIDTHS = ("hypernet_hidden", "outcome_hidden")
 MODELS = ("model_propensity", "model_outcome")
 FLAGS = ("spectral_norm", "calibrate", "verbose")
 BAD_PARAMETERS = [
     *((name, value) for name in INTEGERS for value in (0, -1, 2.5, "3", None, [2], True)),
     *((name, value) for name in NAMES for value in ("unknown", "", None, 1, True, ["t"])),
+    *((name, value) for name in OPTIONAL for value in ("unknown", "", 1, True, ["data"])),
     *((name, value) for name in WIDTHS for value in ((), (0,), (8, -1), (2.5,), ("8",), (None,))),
     *((name, value) for name in WIDTHS for value in (8, "88", None, (True,), {8}, ((8,),))),
     *((name, value) for name in MODELS for value in ("ridge", 1, True, {}, Ridge)),

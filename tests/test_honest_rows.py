@@ -184,6 +184,7 @@ WAYS = [
     {"inputs": "raw", "n_members": 7},
     {"inputs": "raw", "generation": "none"},
     {"inputs": "raw", "spectral_norm": True},
+    {"inputs": "auto", "context": "data"},
     {"inputs": "raw", "hypernet_dropout": 0.3},
     {"inputs": "raw", "hypernet_noise": 0.5},
     *({"learner": name, "inputs": "raw"} for name in ("s", "tarnet", "x", "ra", "dr", "r")),

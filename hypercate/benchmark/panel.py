@@ -116,6 +116,10 @@ _GENERATION: dict[str, dict[str, Any]] = {
 _ARCHITECTURES: dict[str, dict[str, Any]] = {
     f"HyperCATE {name}": {"hypernet": name} for name in ("rnn", "cnn", "attention")
 }
+_CONTEXTS: dict[str, dict[str, Any]] = {
+    "HyperCATE context": {"context": "data"},
+    "HyperCATE context trained": {"context": "data", "pretrained": "none", "second_stage": "none"},
+}
 _OPTIONS: dict[str, dict[str, Any]] = {
     "HyperCATE instant": {"effort": "instant"},
     "HyperCATE trained": {"pretrained": "none", "second_stage": "none"},
@@ -141,7 +145,7 @@ LEARNERS: dict[str, Learner] = {
     **_ANCHORS,
     **{
         name: partial(_hypercate, **kw)
-        for name, kw in (_GENERATION | _ARCHITECTURES | _OPTIONS).items()
+        for name, kw in (_GENERATION | _ARCHITECTURES | _CONTEXTS | _OPTIONS).items()
     },
 }
 """Every learner by its name in the table."""
@@ -150,6 +154,7 @@ GROUPS: dict[str, list[str]] = {
     "panel": [OURS, NO_SHARING, *_PEERS, *_ANCHORS],
     "generation": [OURS, *_GENERATION],
     "architectures": [OURS, *_ARCHITECTURES],
+    "contexts": [OURS, "HyperCATE trained", *_CONTEXTS],
     "options": [OURS, *_OPTIONS],
     "bayesian": [OURS, *_BAYESIAN],
     "forests": [OURS, *_FURTHER, "CausalForestDML", "ForestDRLearner"],

@@ -71,6 +71,8 @@ class HyperNet:
         How much an arm's own embedding counts beside its description.
     architecture : {"mlp", "rnn", "cnn", "attention"}
         How pieces of the weights hear of one another; see `hypercate.generator.architectures`.
+    n_context : int
+        Numbers that a generator is told of each arm's rows, of root mean square 1; 0 for none.
     """
 
     net: OutcomeNet
@@ -86,6 +88,7 @@ class HyperNet:
     arm_codes: tuple[tuple[float, ...], ...] = ()
     own_departure: float = OWN_DEPARTURE
     architecture: str = "mlp"
+    n_context: int = 0
 
     @cached_property
     def pieces(self) -> Pieces:
@@ -100,6 +103,8 @@ class HyperNet:
             names.append("noise_matrix")
         if self.arm_codes:
             names.append("code_matrix")
+        if self.n_context:
+            names.append("context_matrix")
         return names + list(self._over_pieces)
 
     @property
@@ -107,7 +112,11 @@ class HyperNet:
         return matrix_shapes(self.architecture, self.hidden[0])
 
     def init(
-        self, sharing: Sequence[Profile], input_scale: Tensor, generator: torch.Generator
+        self,
+        sharing: Sequence[Profile],
+        input_scale: Tensor,
+        generator: torch.Generator,
+        context: Tensor | None = None,
     ) -> tuple[Tensors, Tensors]:
         """Draw the tensors of independent networks.
 
@@ -119,6 +128,8 @@ class HyperNet:
         input_scale : Tensor, shape (nets, n_inputs)
             Factor of each input; 0 hides it.
         generator : torch.Generator
+        context : Tensor, shape (nets, n_arms, n_context), optional
+            What is told of the arms' rows; needed, on the CPU, if `n_context` is not 0.
 
         Returns
         -------
@@ -174,6 +185,11 @@ class HyperNet:
             params["arms"].zero_()
             codes = torch.tensor(self.arm_codes, **_CPU)
             buffers["codes"] = codes.expand(n, *codes.shape).clone()
+        if context is not None:
+            params["context_matrix"] = normal(
+                self.n_context, self.embedding_dim, std=self.n_context**-0.5
+            )
+            buffers["context"] = context
         for name, shape in self._over_pieces.items():
             params[name] = normal(*shape, std=shape[0] ** -0.5)
         if self.spectral_norm:
@@ -227,6 +243,8 @@ class HyperNet:
         if self.arm_codes:
             described = buffers["codes"] @ self.matrix(params, buffers, "code_matrix")
             arms = described + self.own_departure * arms
+        if self.n_context:
+            arms = arms + buffers["context"] @ self.matrix(params, buffers, "context_matrix")
         return unit_rms(arms)
 
     def generate(self, params: Tensors, buffers: Tensors, drawn: Tensors | None = None) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor
 from hypercate.folds import Folds
 from hypercate.generator.hypernetwork import HyperNet, Tensors
 from hypercate.generator.profiles import Profile
+from hypercate.train.context import context_of
 from hypercate.train.data import Data
 from hypercate.train.loop import Found, search, train
 from hypercate.train.run import Loss, Schedule
@@ -105,8 +106,11 @@ def fit_networks(
         )
         theta = searched.cpu()
         return Trained(hypernet, found, chosen, searched, params, buffers, theta, theta)
+    context = context_of(hypernet, data, folds.train, input_scale)
     starts = [
-        hypernet.init(sharing * n_models, input_scale, torch.Generator("cpu").manual_seed(start))
+        hypernet.init(
+            sharing * n_models, input_scale, torch.Generator("cpu").manual_seed(start), context
+        )
         for start in (seed, seed + 1)  # the first is the search's
     ]
     params, buffers = train(

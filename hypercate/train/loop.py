@@ -18,6 +18,7 @@ from tqdm import tqdm
 from hypercate.folds import Rows
 from hypercate.generator.hypernetwork import HyperNet, Tensors
 from hypercate.generator.profiles import Profile
+from hypercate.train.context import context_of
 from hypercate.train.data import Data
 from hypercate.train.device import threads_for
 from hypercate.train.run import Loss, Run, Schedule, diverged, sound, steps_an_epoch
@@ -107,7 +108,8 @@ def search(
     """
     n_models = len(fit.index)
     model = torch.arange(n_models, device="cpu").repeat_interleave(len(sharing) // n_models)
-    start = hypernet.init(sharing, input_scale, torch.Generator("cpu").manual_seed(seed))
+    context = context_of(hypernet, data, fit, input_scale)
+    start = hypernet.init(sharing, input_scale, torch.Generator("cpu").manual_seed(seed), context)
     n_steps = steps_an_epoch((fit.real.sum(axis=1) + stop.real.sum(axis=1)).max(), schedule)
     run = Run(hypernet, data, model, start, fit, n_steps, loss, schedule, seed)
     judge = Judge(hypernet.net, data, stop, loss, len(sharing) // n_models)
