@@ -26,6 +26,7 @@ from hypercate.generator.architectures import ARCHITECTURES
 from hypercate.generator.draws import SOURCES
 from hypercate.generator.generation import GENERATIONS
 from hypercate.generator.hypernetwork import OWN_DEPARTURE, PERTURBATIONS, HyperNet
+from hypercate.generator.noise import NOISE_KINDS
 from hypercate.generator.outcome_net import ACTIVATIONS, OutcomeNet
 from hypercate.generator.profiles import PROFILES
 from hypercate.learners import LEARNERS, EffectLearner
@@ -63,6 +64,7 @@ _OF_TRAINING = (
     "hypernet_hidden",
     "hypernet_dropout",
     "hypernet_noise",
+    "noise_kind",
     "spectral_norm",
     "sharing",
     "inputs",
@@ -134,11 +136,16 @@ class HyperCATE(Answers, BaseEstimator):
         Dropout of the generator's last hidden layer, in training and, as ``uncertainty`` says, in
         draws of effects.
     hypernet_noise : float, default=0
-        Standard deviation of Gaussian noise, of ``embedding_dim`` values, that conditions the
-        generator beside the arm's embedding, in training and, as ``uncertainty`` says, in draws of
-        effects; the point prediction is told none. No penalty holds the noise up, so that training
-        fades it out with every epoch: how far draws spread depends on when training stops, and
-        says little before it is calibrated.
+        Standard deviation of Gaussian noise of the generator, in training and, as ``uncertainty``
+        says, in draws of effects; the point prediction has none.
+    noise_kind : {"input", "weights"}, default="input"
+        ``"input"``: noise of ``embedding_dim`` values conditions the generator beside the arm's
+        embedding. No penalty holds it up, so that training fades it out with every epoch: how far
+        draws spread depends on when training stops, and says little before it is calibrated.
+        ``"weights"``: noise is added to every weight that is emitted, of a size that each weight
+        learns, and that a penalty keeps where the rows do not tell it (variational inference with
+        ``hypernet_noise``, in units of the departure of an arm, as the prior's standard deviation;
+        see `hypercate.generator.noise`).
     spectral_norm : bool, default=False
         Keep the generator's matrices at spectral norm 1.
     sharing : str, default="auto"
@@ -298,6 +305,7 @@ class HyperCATE(Answers, BaseEstimator):
         "hypernet_hidden": [tuple, list],
         "hypernet_dropout": [Interval(Real, 0, 1, closed="left")],
         "hypernet_noise": [Interval(Real, 0, None, closed="left")],
+        "noise_kind": [StrOptions(set(NOISE_KINDS))],
         "spectral_norm": ["boolean"],
         "sharing": [StrOptions({"auto", *PROFILES})],
         "inputs": [StrOptions({"auto", *INPUTS})],
@@ -343,6 +351,7 @@ class HyperCATE(Answers, BaseEstimator):
         hypernet_hidden=(16,),
         hypernet_dropout=0.0,
         hypernet_noise=0.0,
+        noise_kind="input",
         spectral_norm=False,
         sharing="auto",
         inputs="auto",
@@ -380,6 +389,7 @@ class HyperCATE(Answers, BaseEstimator):
         self.hypernet_hidden = hypernet_hidden
         self.hypernet_dropout = hypernet_dropout
         self.hypernet_noise = hypernet_noise
+        self.noise_kind = noise_kind
         self.spectral_norm = spectral_norm
         self.sharing = sharing
         self.inputs = inputs
@@ -690,6 +700,11 @@ class HyperCATE(Answers, BaseEstimator):
                     f"effort='instant' trains nothing, so that {listed(changed)} would have no "
                     "effect: leave out what was passed, or use effort='balanced'"
                 )
+        if self.noise_kind != "input" and not self.hypernet_noise:
+            raise ValueError(
+                f"noise_kind={self.noise_kind!r} would have no effect with hypernet_noise=0: set "
+                "that above 0, or leave noise_kind out"
+            )
         if self.context and (self.generation == "none" or self.sharing == "independent"):
             raise ValueError(
                 f"context={self.context!r} is told to a generator, and there is none with "
@@ -792,6 +807,7 @@ class HyperCATE(Answers, BaseEstimator):
             dropout=float(self.hypernet_dropout),
             spectral_norm=bool(self.spectral_norm),
             noise=float(self.hypernet_noise),
+            noise_kind=self.noise_kind,
             arm_codes=() if codes is None else tuple(map(tuple, codes.tolist())),
             own_departure=OWN_DEPARTURE if doses is None else 0.0,
             architecture=self.hypernet,

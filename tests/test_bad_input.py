@@ -283,6 +283,7 @@ NAMES = (
     "pretrained",
     "second_stage",
     "treatment_kind",
+    "noise_kind",
 )
 OPTIONAL = ("context",)
 WIDTHS = ("hypernet_hidden", "outcome_hidden")

@@ -187,6 +187,7 @@ WAYS = [
     {"inputs": "auto", "context": "data"},
     {"inputs": "raw", "hypernet_dropout": 0.3},
     {"inputs": "raw", "hypernet_noise": 0.5},
+    {"inputs": "raw", "hypernet_noise": 0.5, "noise_kind": "weights"},
     *({"learner": name, "inputs": "raw"} for name in ("s", "tarnet", "x", "ra", "dr", "r")),
     {"learner": "dr", "inputs": "auto"},
     {"effort": "fast"},

@@ -27,7 +27,8 @@ from hypercate.generator import spectral
 from hypercate.generator.architectures import matrix_shapes, over_pieces
 from hypercate.generator.conditioning import unit_rms
 from hypercate.generator.generation import Pieces, cut
-from hypercate.generator.initialization import start_scale
+from hypercate.generator.initialization import scales_of, start_scale
+from hypercate.generator.noise import spread
 from hypercate.generator.outcome_net import OutcomeNet
 from hypercate.generator.profiles import Profile
 
@@ -61,8 +62,10 @@ class HyperNet:
     spectral_norm : bool
         Keep every generator matrix at spectral norm 1.
     noise : float
-        Standard deviation of noise that conditions the generator beside the arm's embedding, which
-        has a root mean square of 1.
+        Standard deviation of noise.
+    noise_kind : {"input", "weights"}
+        Whether noise conditions the generator beside the arm's embedding, of root mean square 1,
+        or is added to what is emitted; see `hypercate.generator.noise`.
     arm_codes : tuple of tuple of float, one an arm
         Of the arms' descriptions, of root mean square 1; empty where arms are mere labels. An arm's
         embedding is then told by its description, but for what it learns of its own, which starts
@@ -89,6 +92,7 @@ class HyperNet:
     own_departure: float = OWN_DEPARTURE
     architecture: str = "mlp"
     n_context: int = 0
+    noise_kind: str = "input"
 
     @cached_property
     def pieces(self) -> Pieces:
@@ -99,7 +103,7 @@ class HyperNet:
         names = ["arm_matrix", *(f"matrix{i}" for i in range(1, len(self.hidden))), "heads"]
         if self.pieces.n_pieces > 1:
             names.insert(1, "piece_matrix")
-        if self.noise:
+        if self.noise and self.noise_kind == "input":
             names.append("noise_matrix")
         if self.arm_codes:
             names.append("code_matrix")
@@ -140,13 +144,7 @@ class HyperNet:
         def normal(*shape: int, std: float | Tensor = 1.0) -> Tensor:
             return torch.randn(n, *shape, generator=generator, **_CPU) * std
 
-        first = net.layers[0]
-        scale = torch.ones(n, net.n_weights, **_CPU)
-        scale[:, : first.bias_start] = input_scale.repeat_interleave(first.n_out, dim=1)
-        owned = torch.tensor([profile.owned for profile in sharing], device="cpu")[:, None]
-        apart = scale.clone()
-        apart[:, -1] *= torch.tensor([profile.intercept for profile in sharing], **_CPU)
-        departure = torch.stack([profile.departure(net) for profile in sharing])
+        scale, departure, apart, owned = scales_of(net, sharing, input_scale)
         if self.generation == "none":
             own = {"own": normal(self.n_arms, net.n_weights, std=start_scale(net))}
             departs = owned | (departure > 0)
@@ -155,17 +153,16 @@ class HyperNet:
             own["common"] = normal(net.n_weights, std=start_scale(net))
             return own, {"apart": departs * apart, "scale": ~departs * scale}
 
+        told = (self.embedding_dim, self.hidden[0])
         params = {
             "common": normal(net.n_weights, std=start_scale(net)),
             "arms": normal(self.n_arms, self.embedding_dim),
-            "arm_matrix": normal(self.embedding_dim, self.hidden[0], std=self.embedding_dim**-0.5),
+            "arm_matrix": normal(*told, std=told[0] ** -0.5),
             "bias0": torch.zeros(n, self.hidden[0], **_CPU),
         }
         if self.pieces.n_pieces > 1:
             params["pieces"] = normal(self.pieces.n_pieces, self.embedding_dim)
-            params["piece_matrix"] = normal(
-                self.embedding_dim, self.hidden[0], std=self.embedding_dim**-0.5
-            )
+            params["piece_matrix"] = normal(*told, std=told[0] ** -0.5)
         for i in range(1, len(self.hidden)):
             params[f"matrix{i}"] = normal(
                 *self.hidden[i - 1 : i + 1], std=self.hidden[i - 1] ** -0.5
@@ -175,10 +172,10 @@ class HyperNet:
         segment = -(-self.pieces.piece_size // self.n_heads)
         params["heads"] = normal(self.n_heads, share, segment, std=share**-0.5)
         buffers = {"departure": scale * departure, "scale": ~owned * scale}
-        if self.noise:
-            params["noise_matrix"] = normal(
-                self.embedding_dim, self.hidden[0], std=self.embedding_dim**-0.5
-            )
+        if self.noise and self.noise_kind == "weights":
+            params["log_spread"] = torch.zeros(n, net.n_weights, **_CPU)
+        elif self.noise:
+            params["noise_matrix"] = normal(*told, std=told[0] ** -0.5)
         if self.arm_codes:
             n_codes = len(self.arm_codes[0])
             params["code_matrix"] = normal(n_codes, self.embedding_dim, std=n_codes**-0.5)
@@ -215,16 +212,14 @@ class HyperNet:
         return spectral.normalize(params[name], buffers[f"u_{name}"])
 
     def draw(self, n_draws: int, generator: torch.Generator) -> Tensors:
-        """What each of some draws is perturbed by, the same for all arms and pieces.
-
-        So a draw is one generator, hence one coherent network an arm.
+        """What each of some draws is perturbed by, so that a draw is one coherent network an arm.
 
         Returns
         -------
         dict of Tensor
             ``"dropout"``, shape (n_draws, hidden[-1]): inverted masks of the last hidden layer.
-            ``"noise"``, shape (n_draws, embedding_dim): standard normal. Each only if it is on,
-            and none without a generator.
+            ``"noise"``, shape (n_draws, embedding_dim), or of weights (n_draws, n_arms, n_weights):
+            standard normal. Each only if it is on, and none without a generator.
         """
         how: Any = {"generator": generator, "device": generator.device, "dtype": torch.float32}
         drawn: Tensors = {}
@@ -234,7 +229,9 @@ class HyperNet:
             kept = torch.rand(n_draws, self.hidden[-1], **how)
             drawn["dropout"] = (kept >= self.dropout).float() / (1 - self.dropout)
         if self.noise:
-            drawn["noise"] = torch.randn(n_draws, self.embedding_dim, **how)
+            of_weights = self.noise_kind == "weights"
+            shape = (self.n_arms, self.net.n_weights) if of_weights else (self.embedding_dim,)
+            drawn["noise"] = torch.randn(n_draws, *shape, **how)
         return drawn
 
     def conditioning(self, params: Tensors, buffers: Tensors) -> Tensor:
@@ -269,7 +266,7 @@ class HyperNet:
         drawn = drawn or {}
         told = self.conditioning(params, buffers)
         hidden = told @ self.matrix(params, buffers, "arm_matrix")
-        if "noise" in drawn:
+        if "noise" in drawn and self.noise_kind == "input":
             noise = drawn["noise"][:, None] @ self.matrix(params, buffers, "noise_matrix")
             hidden = hidden + self.noise * noise
         hidden = hidden[:, :, None]
@@ -292,8 +289,11 @@ class HyperNet:
             share, segment = heads.shape[-2:]
             emitted = emitted * (1 + (segment / share) ** 0.5)
         emitted = emitted.unflatten(1, (self.n_arms, -1)).flatten(2)
+        emitted = self.pieces.assemble(emitted)
+        if "noise" in drawn and self.noise_kind == "weights":
+            emitted = emitted + self.noise * spread(params["log_spread"])[:, None] * drawn["noise"]
         common = (buffers["scale"] * params["common"])[:, None]
-        theta = torch.addcmul(common, buffers["departure"][:, None], self.pieces.assemble(emitted))
+        theta = torch.addcmul(common, buffers["departure"][:, None], emitted)
         if "own" in params:
             theta = torch.addcmul(theta, buffers["apart"][:, None], params["own"])
         return theta

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from hypercate.generator.hypernetwork import HyperNet, Tensors
+from hypercate.generator.noise import divergence
 from hypercate.train.optimiser import AdamW
 
 _AVERAGING = 0.98
@@ -53,6 +54,15 @@ class Family:
         drawn = self.hypernet.draw(self.n_all, generator) if generator else {}
         own = {name: values[self.nets] for name, values in drawn.items()}
         return self.hypernet.generate(params, self.buffers, own)
+
+    @property
+    def divergence(self) -> Tensor:
+        """Of the noise of weights from its prior, (n,); 0 without such."""
+        if "log_spread" not in self.params:
+            return torch.zeros(len(self.nets), dtype=torch.float32, device=self.nets.device)
+        return divergence(
+            self.params["log_spread"], self.buffers["departure"], self.hypernet.n_arms
+        )
 
     def advance(self, speed: Tensor | None = None) -> None:
         """Follow the gradient, and the moving average the parameters.

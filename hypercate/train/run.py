@@ -56,6 +56,7 @@ class Run:
         self.families = families_of(
             hypernet, params, buffers, schedule.learning_rate, schedule.weight_decay
         )
+        self.n_rows = torch.as_tensor(rows.real.sum(axis=1), device=device)
         self.layout = lay_out(rows.counts, n_steps, device)
         self.shuffler = torch.Generator(device).manual_seed(seed)
         self.perturber = torch.Generator(device).manual_seed(seed + 2**31)
@@ -115,7 +116,8 @@ class Run:
         losses = self.loss(output, self.data.y[model[:, None], rows])
         weight = self.data.weight[rows] * real
         mean = (losses * weight).sum(1) / weight.sum(1).clamp(min=torch.finfo(weight.dtype).tiny)
-        mean.sum().backward()
+        penalty = torch.cat([family.divergence for family in self.families])
+        (mean + penalty / self.n_rows[model]).sum().backward()
         speeds = (
             [None] * len(self.families)
             if speed is None
