@@ -24,7 +24,7 @@ from hypercate.ensemble import Ensemble, fit_ensemble
 from hypercate.folds import Folds
 from hypercate.generator.architectures import ARCHITECTURES
 from hypercate.generator.draws import SOURCES
-from hypercate.generator.generation import GENERATIONS
+from hypercate.generator.generation import GENERATIONS, LAYERWISE
 from hypercate.generator.hypernetwork import OWN_DEPARTURE, PERTURBATIONS, HyperNet
 from hypercate.generator.noise import NOISE_KINDS
 from hypercate.generator.outcome_net import ACTIVATIONS, OutcomeNet
@@ -45,6 +45,7 @@ from hypercate.train.run import Schedule
 
 _INTEGERS = (
     "n_chunks",
+    "rank",
     "n_heads",
     "embedding_dim",
     "n_members",
@@ -59,6 +60,7 @@ _OF_TRAINING = (
     "context",
     "generation",
     "n_chunks",
+    "rank",
     "n_heads",
     "embedding_dim",
     "hypernet_hidden",
@@ -120,11 +122,16 @@ class HyperCATE(Answers, BaseEstimator):
         and for first looks: the parameters of the hypernetwork and of its training have no effect
         and must be left as they are. Draws of effects then differ by the posterior of the networks'
         last layers.
-    generation : {"chunk", "component", "once", "none"}, default="chunk"
-        How weights are generated: in equal chunks, a layer at a time, or all at once. ``"none"``
-        trains plain independent weights for each arm, as an ablation.
+    generation : {"chunk", "component", "low_rank", "once", "none"}, default="chunk"
+        How weights are generated: in equal chunks, a layer at a time, or all at once.
+        ``"low_rank"``: a layer at a time, its matrix as the product of two of `rank` columns and
+        rows, so that the generator of wide networks stays small. ``"none"`` trains plain
+        independent weights for each arm, as an ablation.
     n_chunks : int, default=8
         Number of chunks of ``generation="chunk"``.
+    rank : int, default=4
+        How many columns and rows these have with ``generation="low_rank"``; a matrix that is not
+        larger than they are is generated as it is.
     n_heads : int, default=1
         Output heads of the generator; each reads an equal share of its last hidden layer, whose
         width it has to divide.
@@ -300,6 +307,7 @@ class HyperCATE(Answers, BaseEstimator):
         "effort": [StrOptions({"instant", *EFFORTS})],
         "generation": [StrOptions(set(GENERATIONS))],
         "n_chunks": [Interval(Integral, 1, None, closed="left")],
+        "rank": [Interval(Integral, 1, None, closed="left")],
         "n_heads": [Interval(Integral, 1, None, closed="left")],
         "embedding_dim": [Interval(Integral, 1, None, closed="left")],
         "hypernet_hidden": [tuple, list],
@@ -346,6 +354,7 @@ class HyperCATE(Answers, BaseEstimator):
         effort="balanced",
         generation="chunk",
         n_chunks=8,
+        rank=4,
         n_heads=1,
         embedding_dim=8,
         hypernet_hidden=(16,),
@@ -384,6 +393,7 @@ class HyperCATE(Answers, BaseEstimator):
         self.effort = effort
         self.generation = generation
         self.n_chunks = n_chunks
+        self.rank = rank
         self.n_heads = n_heads
         self.embedding_dim = embedding_dim
         self.hypernet_hidden = hypernet_hidden
@@ -711,11 +721,11 @@ class HyperCATE(Answers, BaseEstimator):
                 "generation='none' or sharing='independent': leave out one of the two"
             )
         pieces = self.n_chunks if self.generation == "chunk" else 1
-        if self.hypernet != "mlp" and pieces == 1 and self.generation != "component":
+        if self.hypernet != "mlp" and pieces == 1 and self.generation not in LAYERWISE:
             raise ValueError(
                 f"hypernet={self.hypernet!r} passes over pieces of the weights, of which there is "
                 "one at most with these parameters: use generation='chunk' with several n_chunks, "
-                "or generation='component'"
+                "or generation='component' or 'low_rank'"
             )
         if self.hypernet_hidden[-1] % self.n_heads:
             raise ValueError(
@@ -808,6 +818,7 @@ class HyperCATE(Answers, BaseEstimator):
             spectral_norm=bool(self.spectral_norm),
             noise=float(self.hypernet_noise),
             noise_kind=self.noise_kind,
+            rank=int(self.rank),
             arm_codes=() if codes is None else tuple(map(tuple, codes.tolist())),
             own_departure=OWN_DEPARTURE if doses is None else 0.0,
             architecture=self.hypernet,

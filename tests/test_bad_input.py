@@ -276,7 +276,7 @@ class TestFit:
             tiny().fit(X, Y, T, W=X)
 
 
-INTEGERS = ("n_chunks", "n_heads", "embedding_dim", "n_members", "max_epochs", "patience")
+INTEGERS = ("n_chunks", "rank", "n_heads", "embedding_dim", "n_members", "max_epochs", "patience")
 NAMES = (
     *("learner", "hypernet", "effort", "generation", "sharing", "inputs", "activation", "outcome"),
     "uncertainty",

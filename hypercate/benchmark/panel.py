@@ -111,6 +111,9 @@ _GENERATION: dict[str, dict[str, Any]] = {
     "HyperCATE component": {"generation": "component"},
     "HyperCATE component 4 heads": {"generation": "component", "n_heads": 4},
     "HyperCATE chunk 4 heads": {"n_heads": 4},
+    "HyperCATE low rank": {"generation": "low_rank"},
+    "HyperCATE wide": {"outcome_hidden": (256,) * 5},
+    "HyperCATE wide low rank": {"outcome_hidden": (256,) * 5, "generation": "low_rank"},
     NO_SHARING: {"generation": "none"},
 }
 _ARCHITECTURES: dict[str, dict[str, Any]] = {
@@ -118,6 +121,7 @@ _ARCHITECTURES: dict[str, dict[str, Any]] = {
 }
 _CONTEXTS: dict[str, dict[str, Any]] = {
     "HyperCATE context": {"context": "data"},
+    "HyperCATE weights noise .1": {"hypernet_noise": 0.1, "noise_kind": "weights"},
     "HyperCATE context trained": {"context": "data", "pretrained": "none", "second_stage": "none"},
 }
 _OPTIONS: dict[str, dict[str, Any]] = {

@@ -26,7 +26,7 @@ from torch import Tensor
 from hypercate.generator import spectral
 from hypercate.generator.architectures import matrix_shapes, over_pieces
 from hypercate.generator.conditioning import unit_rms
-from hypercate.generator.generation import Pieces, cut
+from hypercate.generator.generation import LowRankPieces, Pieces, cut
 from hypercate.generator.initialization import scales_of, start_scale
 from hypercate.generator.noise import spread
 from hypercate.generator.outcome_net import OutcomeNet
@@ -51,10 +51,11 @@ class HyperNet:
     net : OutcomeNet
         The network whose weights are generated.
     n_arms : int
-    generation : {"chunk", "component", "once", "none"}
+    generation : {"chunk", "component", "low_rank", "once", "none"}
         ``"none"`` has no generator: each arm owns the weights that may depart.
-    n_chunks, n_heads, embedding_dim : int
-        A head emits its own segment of a piece from its own share of the last hidden layer.
+    n_chunks, n_heads, embedding_dim, rank : int
+        A head emits its own segment of a piece from its own share of the last hidden layer. The
+        rank is of layers' matrices with ``"low_rank"``.
     hidden : tuple of int
         Widths of the generator's tanh layers.
     dropout : float
@@ -93,10 +94,11 @@ class HyperNet:
     architecture: str = "mlp"
     n_context: int = 0
     noise_kind: str = "input"
+    rank: int = 4
 
     @cached_property
-    def pieces(self) -> Pieces:
-        return cut(self.net, self.generation, self.n_chunks)
+    def pieces(self) -> Pieces | LowRankPieces:
+        return cut(self.net, self.generation, self.n_chunks, self.rank)
 
     @property
     def _matrices(self) -> list[str]:
@@ -286,8 +288,7 @@ class HyperNet:
         heads = self.matrix(params, buffers, "heads")
         emitted = (hidden @ heads).transpose(1, 2).flatten(2)[..., : self.pieces.piece_size]
         if self.spectral_norm:
-            share, segment = heads.shape[-2:]
-            emitted = emitted * (1 + (segment / share) ** 0.5)
+            emitted = emitted * (1 + (heads.shape[-1] / heads.shape[-2]) ** 0.5)
         emitted = emitted.unflatten(1, (self.n_arms, -1)).flatten(2)
         emitted = self.pieces.assemble(emitted)
         if "noise" in drawn and self.noise_kind == "weights":
