@@ -112,8 +112,6 @@ _GENERATION: dict[str, dict[str, Any]] = {
     "HyperCATE component 4 heads": {"generation": "component", "n_heads": 4},
     "HyperCATE chunk 4 heads": {"n_heads": 4},
     "HyperCATE low rank": {"generation": "low_rank"},
-    "HyperCATE wide": {"outcome_hidden": (256,) * 5},
-    "HyperCATE wide low rank": {"outcome_hidden": (256,) * 5, "generation": "low_rank"},
     NO_SHARING: {"generation": "none"},
 }
 _ARCHITECTURES: dict[str, dict[str, Any]] = {
