@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from inspect import signature
+from itertools import pairwise
 from numbers import Integral, Real
 from os import PathLike
 from typing import Any, ClassVar, Self
@@ -71,6 +72,7 @@ _OF_TRAINING = (
     "sharing",
     "inputs",
     "outcome_hidden",
+    "widths",
     "activation",
     "pretrained",
     "second_stage",
@@ -170,6 +172,11 @@ class HyperCATE(Answers, BaseEstimator):
         sharing.
     outcome_hidden : tuple of int, default=(32, 32, 32, 32, 32)
         Widths of the potential-outcome network's hidden layers.
+    widths : tuple of float, default=(1.0,)
+        Widths of the potential-outcome networks that one generator is trained for, as shares of the
+        units of `outcome_hidden`, increasing up to 1. With several, every training step draws one
+        for each network, and a member takes the width that does best on its stop rows, without
+        being trained anew; a narrower network consists of the first units of each layer.
     activation : str, default="blunt_silu"
         Of the potential-outcome network: blunt_silu, blunt_softplus, silu, gelu, elu, tanh or relu.
     treatment_kind : {"auto", "dose"}, default="auto"
@@ -265,6 +272,8 @@ class HyperCATE(Answers, BaseEstimator):
         mean squared error of rows left out of the last layers, one at a time, in units of the
         outcome's variance (of a binary outcome: by a linear model of its probability; of the root
         of a count; of the logarithm of a positive outcome).
+    widths_ : ndarray, shape (n_members,)
+        Of `widths`, the one that each member took for the arms' networks.
     weights_ : DataFrame, a row a member
         Weights by which effects are averaged: those of the ``trained`` and of the ``emitted``
         networks, a ``constant`` effect, and those of ``boosted`` trees; of sum 1.
@@ -318,6 +327,7 @@ class HyperCATE(Answers, BaseEstimator):
         "sharing": [StrOptions({"auto", *PROFILES})],
         "inputs": [StrOptions({"auto", *INPUTS})],
         "outcome_hidden": [tuple, list],
+        "widths": [tuple, list],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "treatment_kind": [StrOptions({"auto", "dose"})],
         "outcome": [StrOptions(set(OUTCOMES))],
@@ -365,6 +375,7 @@ class HyperCATE(Answers, BaseEstimator):
         sharing="auto",
         inputs="auto",
         outcome_hidden=(32, 32, 32, 32, 32),
+        widths=(1.0,),
         activation="blunt_silu",
         treatment_kind="auto",
         outcome="auto",
@@ -404,6 +415,7 @@ class HyperCATE(Answers, BaseEstimator):
         self.sharing = sharing
         self.inputs = inputs
         self.outcome_hidden = outcome_hidden
+        self.widths = widths
         self.activation = activation
         self.treatment_kind = treatment_kind
         self.outcome = outcome
@@ -710,6 +722,12 @@ class HyperCATE(Answers, BaseEstimator):
                     f"effort='instant' trains nothing, so that {listed(changed)} would have no "
                     "effect: leave out what was passed, or use effort='balanced'"
                 )
+        shares = [float(w) for w in self.widths if isinstance(w, Real) and not isinstance(w, bool)]
+        rising = all(0 < low < high for low, high in pairwise([*shares, 2.0]))
+        if len(shares) < len(self.widths) or shares[-1:] != [1] or not rising:
+            raise ValueError(
+                f"widths={self.widths!r} must hold increasing shares above 0, the last of them 1"
+            )
         if self.noise_kind != "input" and not self.hypernet_noise:
             raise ValueError(
                 f"noise_kind={self.noise_kind!r} would have no effect with hypernet_noise=0: set "
@@ -819,6 +837,7 @@ class HyperCATE(Answers, BaseEstimator):
             noise=float(self.hypernet_noise),
             noise_kind=self.noise_kind,
             rank=int(self.rank),
+            widths=tuple(map(float, self.widths)),
             arm_codes=() if codes is None else tuple(map(tuple, codes.tolist())),
             own_departure=OWN_DEPARTURE if doses is None else 0.0,
             architecture=self.hypernet,

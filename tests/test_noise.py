@@ -12,6 +12,7 @@ from torch.distributions import Normal, kl_divergence
 
 from hypercate.generator.draws import draw_networks
 from hypercate.generator.noise import divergence, spread
+from hypercate.generator.perturbation import perturb
 
 KIND = {"noise": 0.5, "noise_kind": "weights"}
 NOISY = {"hypernet_noise": 0.2, "noise_kind": "weights"}
@@ -37,7 +38,7 @@ class TestTheGenerator:
     def test_noise_moves_each_weight_by_its_departure_and_spread(self, way):
         shape = hypernet(generation=way, n_arms=3, **KIND)
         params, buffers = drawn(shape, degrees=[1.0, 0.0])
-        noise = shape.draw(2, torch.Generator().manual_seed(0))
+        noise = perturb(shape, 2, torch.Generator().manual_seed(0))
         assert noise["noise"].shape == (2, 3, shape.net.n_weights)
         moved = shape.generate(params, buffers, noise) - shape.generate(params, buffers)
         size = 0.5 * spread(params["log_spread"]) * buffers["departure"]

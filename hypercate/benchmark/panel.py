@@ -130,6 +130,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "HyperCATE dropout .2": {"hypernet_dropout": 0.2},
     "HyperCATE noise .03": {"hypernet_noise": 0.03},
     "HyperCATE usual width": {"outcome_hidden": (100, 100)},
+    "HyperCATE widths": {"widths": (0.25, 0.5, 1.0)},
     "HyperCATE ELU": {"activation": "elu"},
     "HyperCATE raw inputs": {"inputs": "raw"},
     "HyperCATE boosted inputs": {"inputs": "boosted"},

@@ -31,6 +31,7 @@ from hypercate.generator.initialization import scales_of, start_scale
 from hypercate.generator.noise import spread
 from hypercate.generator.outcome_net import OutcomeNet
 from hypercate.generator.profiles import Profile
+from hypercate.generator.widths import masks
 
 Tensors = dict[str, Tensor]
 
@@ -77,6 +78,9 @@ class HyperNet:
         How pieces of the weights hear of one another; see `hypercate.generator.architectures`.
     n_context : int
         Numbers that a generator is told of each arm's rows, of root mean square 1; 0 for none.
+    widths : tuple of float
+        Of the networks that are generated, as shares of the hidden units of `net`: the buffer
+        ``"width"`` says which; see `hypercate.generator.widths`.
     """
 
     net: OutcomeNet
@@ -95,10 +99,15 @@ class HyperNet:
     n_context: int = 0
     noise_kind: str = "input"
     rank: int = 4
+    widths: tuple[float, ...] = (1.0,)
 
     @cached_property
     def pieces(self) -> Pieces | LowRankPieces:
         return cut(self.net, self.generation, self.n_chunks, self.rank)
+
+    @cached_property
+    def _masks(self) -> Tensor:
+        return masks(self.net, self.widths)
 
     @property
     def _matrices(self) -> list[str]:
@@ -147,13 +156,16 @@ class HyperNet:
             return torch.randn(n, *shape, generator=generator, **_CPU) * std
 
         scale, departure, apart, owned = scales_of(net, sharing, input_scale)
+        width = {}
+        if len(self.widths) > 1:
+            width = {"width": torch.full((n,), len(self.widths) - 1, device="cpu")}
         if self.generation == "none":
             own = {"own": normal(self.n_arms, net.n_weights, std=start_scale(net))}
             departs = owned | (departure > 0)
             if departs.all():
-                return own, {"apart": apart}
+                return own, {"apart": apart, **width}
             own["common"] = normal(net.n_weights, std=start_scale(net))
-            return own, {"apart": departs * apart, "scale": ~departs * scale}
+            return own, {"apart": departs * apart, "scale": ~departs * scale, **width}
 
         told = (self.embedding_dim, self.hidden[0])
         params = {
@@ -173,7 +185,7 @@ class HyperNet:
         share = self.hidden[-1] // self.n_heads
         segment = -(-self.pieces.piece_size // self.n_heads)
         params["heads"] = normal(self.n_heads, share, segment, std=share**-0.5)
-        buffers = {"departure": scale * departure, "scale": ~owned * scale}
+        buffers = {"departure": scale * departure, "scale": ~owned * scale, **width}
         if self.noise and self.noise_kind == "weights":
             params["log_spread"] = torch.zeros(n, net.n_weights, **_CPU)
         elif self.noise:
@@ -213,29 +225,6 @@ class HyperNet:
             return params[name]
         return spectral.normalize(params[name], buffers[f"u_{name}"])
 
-    def draw(self, n_draws: int, generator: torch.Generator) -> Tensors:
-        """What each of some draws is perturbed by, so that a draw is one coherent network an arm.
-
-        Returns
-        -------
-        dict of Tensor
-            ``"dropout"``, shape (n_draws, hidden[-1]): inverted masks of the last hidden layer.
-            ``"noise"``, shape (n_draws, embedding_dim), or of weights (n_draws, n_arms, n_weights):
-            standard normal. Each only if it is on, and none without a generator.
-        """
-        how: Any = {"generator": generator, "device": generator.device, "dtype": torch.float32}
-        drawn: Tensors = {}
-        if self.generation == "none":
-            return drawn
-        if self.dropout:
-            kept = torch.rand(n_draws, self.hidden[-1], **how)
-            drawn["dropout"] = (kept >= self.dropout).float() / (1 - self.dropout)
-        if self.noise:
-            of_weights = self.noise_kind == "weights"
-            shape = (self.n_arms, self.net.n_weights) if of_weights else (self.embedding_dim,)
-            drawn["noise"] = torch.randn(n_draws, *shape, **how)
-        return drawn
-
     def conditioning(self, params: Tensors, buffers: Tensors) -> Tensor:
         """What a generator is told of every arm, (nets, n_arms, embedding_dim); not with "none"."""
         arms = params["arms"]
@@ -247,25 +236,33 @@ class HyperNet:
         return unit_rms(arms)
 
     def generate(self, params: Tensors, buffers: Tensors, drawn: Tensors | None = None) -> Tensor:
-        """Weights of every arm's network.
+        """Weights of every arm's network, narrowed to the width that is drawn or chosen.
 
         Parameters
         ----------
         params, buffers : dict of Tensor
             As `init` gives them, with nets on the leading axis.
         drawn : dict of Tensor, optional
-            What each network's generator is perturbed by, as `draw` gives it; by default nothing.
+            What each network's generator is perturbed by, as `perturb` gives it; by default
+            nothing.
 
         Returns
         -------
         Tensor, shape (nets, n_arms, n_weights)
         """
+        theta = self._widest(params, buffers, drawn or {})
+        if len(self.widths) == 1:
+            return theta
+        width = (drawn or {}).get("width", buffers["width"])
+        return theta * self._masks.to(theta.device)[width][:, None]
+
+    def _widest(self, params: Tensors, buffers: Tensors, drawn: Tensors) -> Tensor:
+        """Weights of every arm's widest network."""
         if self.generation == "none":
             own = params["own"] * buffers["apart"][:, None]
             if "common" in params:
                 own = own + (buffers["scale"] * params["common"])[:, None]
             return own
-        drawn = drawn or {}
         told = self.conditioning(params, buffers)
         hidden = told @ self.matrix(params, buffers, "arm_matrix")
         if "noise" in drawn and self.noise_kind == "input":

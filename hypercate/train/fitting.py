@@ -113,14 +113,17 @@ def fit_networks(
         )
         for start in (seed, seed + 1)  # the first is the search's
     ]
+    of_params, of_buffers = (
+        {name: torch.cat([tensors[name][nets] for tensors in part]) for name in part[0]}
+        for part in zip(*starts, strict=True)
+    )
+    if "width" in buffers:
+        of_buffers["width"] = buffers["width"].cpu().repeat(2)
     params, buffers = train(
         hypernet,
         data,
         np.tile(np.arange(n_models), 2),
-        (
-            {name: torch.cat([p[name][nets] for p, _ in starts]) for name in starts[0][0]},
-            {name: torch.cat([b[name][nets] for _, b in starts]) for name in starts[0][1]},
-        ),
+        (of_params, of_buffers),
         np.tile(found.target[np.arange(n_models), chosen], 2),
         np.tile(_LONGER * found.n_epochs.max(axis=1), 2),
         folds.train,

@@ -51,6 +51,7 @@ class Run:
     ) -> None:
         device = data.x.device
         self.net, self.data, self.loss = hypernet.net, data, loss
+        self.n_widths = len(hypernet.widths)
         self.model = model.to(device)
         params, buffers = ({n: t.to(device) for n, t in part.items()} for part in start)
         self.families = families_of(
@@ -70,10 +71,18 @@ class Run:
         """Networks that are still trained, in the order of their losses and weights."""
         return torch.cat([family.nets for family in self.families] or [self.model[:0]])
 
-    def theta(self) -> Tensor:
-        """Averaged weights of their arms' networks, (nets, n_arms, n_weights)."""
+    def theta(self, width: int | None = None) -> Tensor:
+        """Averaged weights of their arms' networks, (nets, n_arms, n_weights).
+
+        Of one of the widths that the generator has, by default of the one that each has taken.
+        """
         with torch.no_grad():
-            return torch.cat([family.weights(family.average) for family in self.families])
+            return torch.cat([family.at_width(width) for family in self.families])
+
+    def take_widths(self, width: Tensor) -> None:
+        """Have networks be of some widths from now on, but for training steps, which try all."""
+        for family, of_family in by_family(self.families, width):
+            family.buffers["width"] = of_family
 
     def epoch(self, speed: Tensor | None = None) -> Tensor:
         """Train every network for an epoch; the mean of its losses before each step.
