@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from inspect import signature
+from itertools import pairwise
 from numbers import Integral, Real
 from os import PathLike
 from typing import Any, ClassVar, Self
@@ -24,8 +25,9 @@ from hypercate.ensemble import Ensemble, fit_ensemble
 from hypercate.folds import Folds
 from hypercate.generator.architectures import ARCHITECTURES
 from hypercate.generator.draws import SOURCES
-from hypercate.generator.generation import GENERATIONS
+from hypercate.generator.generation import GENERATIONS, LAYERWISE
 from hypercate.generator.hypernetwork import OWN_DEPARTURE, PERTURBATIONS, HyperNet
+from hypercate.generator.noise import NOISE_KINDS
 from hypercate.generator.outcome_net import ACTIVATIONS, OutcomeNet
 from hypercate.generator.profiles import PROFILES
 from hypercate.learners import LEARNERS, EffectLearner
@@ -38,11 +40,13 @@ from hypercate.pretraining.instant import emit_ensemble
 from hypercate.select import INPUTS, Candidates
 from hypercate.study import Encoded, read_study
 from hypercate.threads import own_threads
+from hypercate.train.context import n_moments
 from hypercate.train.device import resolve_device
 from hypercate.train.run import Schedule
 
 _INTEGERS = (
     "n_chunks",
+    "rank",
     "n_heads",
     "embedding_dim",
     "n_members",
@@ -54,17 +58,21 @@ _MODELS = ("model_propensity", "model_outcome")
 _OF_TRAINING = (
     "learner",
     "hypernet",
+    "context",
     "generation",
     "n_chunks",
+    "rank",
     "n_heads",
     "embedding_dim",
     "hypernet_hidden",
     "hypernet_dropout",
     "hypernet_noise",
+    "noise_kind",
     "spectral_norm",
     "sharing",
     "inputs",
     "outcome_hidden",
+    "widths",
     "activation",
     "pretrained",
     "second_stage",
@@ -98,6 +106,13 @@ class HyperCATE(Answers, BaseEstimator):
         The hypernetwork's architecture. ``"mlp"``: every piece of the weights, a chunk or a layer,
         is generated from its own embedding and the arm's. The others pass over the sequence of
         pieces first: a recurrent network, a convolution, or attention.
+    context : {None, "data"}, default=None
+        What the generator is told of each arm beside its embedding. ``"data"``: a summary of the
+        arm's rows, of those alone that a member may see: the mean of every input, its covariance
+        with the outcome, the mean outcome and how many rows there are, less what arms have in
+        common. Arms whose rows are alike are then generated alike; that has not lessened errors
+        where it was tried (``docs/how-it-works.md``). The summary is kept, so that predictions
+        need no row; of an arm of very few rows, it tells much of them.
     effort : {"balanced", "instant", "fast", "thorough"}, default="balanced"
         ``"balanced"`` trains a hypernetwork on the rows: seconds for a thousand of them on one
         thread. ``"fast"`` takes about half the time: constant effects are no candidate, patience is
@@ -109,11 +124,16 @@ class HyperCATE(Answers, BaseEstimator):
         and for first looks: the parameters of the hypernetwork and of its training have no effect
         and must be left as they are. Draws of effects then differ by the posterior of the networks'
         last layers.
-    generation : {"chunk", "component", "once", "none"}, default="chunk"
-        How weights are generated: in equal chunks, a layer at a time, or all at once. ``"none"``
-        trains plain independent weights for each arm, as an ablation.
+    generation : {"chunk", "component", "low_rank", "once", "none"}, default="chunk"
+        How weights are generated: in equal chunks, a layer at a time, or all at once.
+        ``"low_rank"``: a layer at a time, its matrix as the product of two of `rank` columns and
+        rows, so that the generator of wide networks stays small. ``"none"`` trains plain
+        independent weights for each arm, as an ablation.
     n_chunks : int, default=8
         Number of chunks of ``generation="chunk"``.
+    rank : int, default=4
+        How many columns and rows these have with ``generation="low_rank"``; a matrix that is not
+        larger than they are is generated as it is.
     n_heads : int, default=1
         Output heads of the generator; each reads an equal share of its last hidden layer, whose
         width it has to divide.
@@ -125,11 +145,16 @@ class HyperCATE(Answers, BaseEstimator):
         Dropout of the generator's last hidden layer, in training and, as ``uncertainty`` says, in
         draws of effects.
     hypernet_noise : float, default=0
-        Standard deviation of Gaussian noise, of ``embedding_dim`` values, that conditions the
-        generator beside the arm's embedding, in training and, as ``uncertainty`` says, in draws of
-        effects; the point prediction is told none. No penalty holds the noise up, so that training
-        fades it out with every epoch: how far draws spread depends on when training stops, and
-        says little before it is calibrated.
+        Standard deviation of Gaussian noise of the generator, in training and, as ``uncertainty``
+        says, in draws of effects; the point prediction has none.
+    noise_kind : {"input", "weights"}, default="input"
+        ``"input"``: noise of ``embedding_dim`` values conditions the generator beside the arm's
+        embedding. No penalty holds it up, so that training fades it out with every epoch: how far
+        draws spread depends on when training stops, and says little before it is calibrated.
+        ``"weights"``: noise is added to every weight that is emitted, of a size that each weight
+        learns, and that a penalty keeps where the rows do not tell it (variational inference with
+        ``hypernet_noise``, in units of the departure of an arm, as the prior's standard deviation;
+        see `hypercate.generator.noise`).
     spectral_norm : bool, default=False
         Keep the generator's matrices at spectral norm 1.
     sharing : str, default="auto"
@@ -147,6 +172,11 @@ class HyperCATE(Answers, BaseEstimator):
         sharing.
     outcome_hidden : tuple of int, default=(32, 32, 32, 32, 32)
         Widths of the potential-outcome network's hidden layers.
+    widths : tuple of float, default=(1.0,)
+        Widths of the potential-outcome networks that one generator is trained for, as shares of the
+        units of `outcome_hidden`, increasing up to 1. With several, every training step draws one
+        for each network, and a member takes the width that does best on its stop rows, without
+        being trained anew; a narrower network consists of the first units of each layer.
     activation : str, default="blunt_silu"
         Of the potential-outcome network: blunt_silu, blunt_softplus, silu, gelu, elu, tanh or relu.
     treatment_kind : {"auto", "dose"}, default="auto"
@@ -242,6 +272,8 @@ class HyperCATE(Answers, BaseEstimator):
         mean squared error of rows left out of the last layers, one at a time, in units of the
         outcome's variance (of a binary outcome: by a linear model of its probability; of the root
         of a count; of the logarithm of a positive outcome).
+    widths_ : ndarray, shape (n_members,)
+        Of `widths`, the one that each member took for the arms' networks.
     weights_ : DataFrame, a row a member
         Weights by which effects are averaged: those of the ``trained`` and of the ``emitted``
         networks, a ``constant`` effect, and those of ``boosted`` trees; of sum 1.
@@ -280,18 +312,22 @@ class HyperCATE(Answers, BaseEstimator):
     _parameter_constraints: ClassVar[dict] = {
         "learner": [StrOptions(set(LEARNERS))],
         "hypernet": [StrOptions(set(ARCHITECTURES))],
+        "context": [StrOptions({"data"}), None],
         "effort": [StrOptions({"instant", *EFFORTS})],
         "generation": [StrOptions(set(GENERATIONS))],
         "n_chunks": [Interval(Integral, 1, None, closed="left")],
+        "rank": [Interval(Integral, 1, None, closed="left")],
         "n_heads": [Interval(Integral, 1, None, closed="left")],
         "embedding_dim": [Interval(Integral, 1, None, closed="left")],
         "hypernet_hidden": [tuple, list],
         "hypernet_dropout": [Interval(Real, 0, 1, closed="left")],
         "hypernet_noise": [Interval(Real, 0, None, closed="left")],
+        "noise_kind": [StrOptions(set(NOISE_KINDS))],
         "spectral_norm": ["boolean"],
         "sharing": [StrOptions({"auto", *PROFILES})],
         "inputs": [StrOptions({"auto", *INPUTS})],
         "outcome_hidden": [tuple, list],
+        "widths": [tuple, list],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "treatment_kind": [StrOptions({"auto", "dose"})],
         "outcome": [StrOptions(set(OUTCOMES))],
@@ -324,18 +360,22 @@ class HyperCATE(Answers, BaseEstimator):
         *,
         learner="t",
         hypernet="mlp",
+        context=None,
         effort="balanced",
         generation="chunk",
         n_chunks=8,
+        rank=4,
         n_heads=1,
         embedding_dim=8,
         hypernet_hidden=(16,),
         hypernet_dropout=0.0,
         hypernet_noise=0.0,
+        noise_kind="input",
         spectral_norm=False,
         sharing="auto",
         inputs="auto",
         outcome_hidden=(32, 32, 32, 32, 32),
+        widths=(1.0,),
         activation="blunt_silu",
         treatment_kind="auto",
         outcome="auto",
@@ -360,18 +400,22 @@ class HyperCATE(Answers, BaseEstimator):
     ):
         self.learner = learner
         self.hypernet = hypernet
+        self.context = context
         self.effort = effort
         self.generation = generation
         self.n_chunks = n_chunks
+        self.rank = rank
         self.n_heads = n_heads
         self.embedding_dim = embedding_dim
         self.hypernet_hidden = hypernet_hidden
         self.hypernet_dropout = hypernet_dropout
         self.hypernet_noise = hypernet_noise
+        self.noise_kind = noise_kind
         self.spectral_norm = spectral_norm
         self.sharing = sharing
         self.inputs = inputs
         self.outcome_hidden = outcome_hidden
+        self.widths = widths
         self.activation = activation
         self.treatment_kind = treatment_kind
         self.outcome = outcome
@@ -678,12 +722,28 @@ class HyperCATE(Answers, BaseEstimator):
                     f"effort='instant' trains nothing, so that {listed(changed)} would have no "
                     "effect: leave out what was passed, or use effort='balanced'"
                 )
+        shares = [float(w) for w in self.widths if isinstance(w, Real) and not isinstance(w, bool)]
+        rising = all(0 < low < high for low, high in pairwise([*shares, 2.0]))
+        if len(shares) < len(self.widths) or shares[-1:] != [1] or not rising:
+            raise ValueError(
+                f"widths={self.widths!r} must hold increasing shares above 0, the last of them 1"
+            )
+        if self.noise_kind != "input" and not self.hypernet_noise:
+            raise ValueError(
+                f"noise_kind={self.noise_kind!r} would have no effect with hypernet_noise=0: set "
+                "that above 0, or leave noise_kind out"
+            )
+        if self.context and (self.generation == "none" or self.sharing == "independent"):
+            raise ValueError(
+                f"context={self.context!r} is told to a generator, and there is none with "
+                "generation='none' or sharing='independent': leave out one of the two"
+            )
         pieces = self.n_chunks if self.generation == "chunk" else 1
-        if self.hypernet != "mlp" and pieces == 1 and self.generation != "component":
+        if self.hypernet != "mlp" and pieces == 1 and self.generation not in LAYERWISE:
             raise ValueError(
                 f"hypernet={self.hypernet!r} passes over pieces of the weights, of which there is "
                 "one at most with these parameters: use generation='chunk' with several n_chunks, "
-                "or generation='component'"
+                "or generation='component' or 'low_rank'"
             )
         if self.hypernet_hidden[-1] % self.n_heads:
             raise ValueError(
@@ -775,9 +835,13 @@ class HyperCATE(Answers, BaseEstimator):
             dropout=float(self.hypernet_dropout),
             spectral_norm=bool(self.spectral_norm),
             noise=float(self.hypernet_noise),
+            noise_kind=self.noise_kind,
+            rank=int(self.rank),
+            widths=tuple(map(float, self.widths)),
             arm_codes=() if codes is None else tuple(map(tuple, codes.tolist())),
             own_departure=OWN_DEPARTURE if doses is None else 0.0,
             architecture=self.hypernet,
+            n_context=n_moments(n_inputs + views.n_last) if self.context else 0,
         )
         return fit_ensemble(
             study,

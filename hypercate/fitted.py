@@ -42,6 +42,13 @@ class Generator:
         return [name for name in self.params if (name == "own") == owned]
 
     @property
+    def widths(self) -> np.ndarray:
+        """Share of the hidden units that each model's networks have, (n_models,)."""
+        n_models = len(next(iter(self.params.values())))
+        widest = np.full(n_models, len(self.hypernet.widths) - 1)
+        return np.array(self.hypernet.widths)[self.buffers.get("width", widest)]
+
+    @property
     def n_parameters(self) -> int:
         """How many parameters that are."""
         return sum(self.params[name][0].size for name in self.trained)

@@ -276,22 +276,27 @@ class TestFit:
             tiny().fit(X, Y, T, W=X)
 
 
-INTEGERS = ("n_chunks", "n_heads", "embedding_dim", "n_members", "max_epochs", "patience")
+INTEGERS = ("n_chunks", "rank", "n_heads", "embedding_dim", "n_members", "max_epochs", "patience")
 NAMES = (
     *("learner", "hypernet", "effort", "generation", "sharing", "inputs", "activation", "outcome"),
     "uncertainty",
     "pretrained",
     "second_stage",
     "treatment_kind",
+    "noise_kind",
 )
+OPTIONAL = ("context",)
 WIDTHS = ("hypernet_hidden", "outcome_hidden")
 MODELS = ("model_propensity", "model_outcome")
 FLAGS = ("spectral_norm", "calibrate", "verbose")
 BAD_PARAMETERS = [
     *((name, value) for name in INTEGERS for value in (0, -1, 2.5, "3", None, [2], True)),
     *((name, value) for name in NAMES for value in ("unknown", "", None, 1, True, ["t"])),
+    *((name, value) for name in OPTIONAL for value in ("unknown", "", 1, True, ["data"])),
     *((name, value) for name in WIDTHS for value in ((), (0,), (8, -1), (2.5,), ("8",), (None,))),
     *((name, value) for name in WIDTHS for value in (8, "88", None, (True,), {8}, ((8,),))),
+    *(("widths", value) for value in ((), (0.5,), (0, 1), (1, 0.5), (0.5, 0.5, 1), ("1",))),
+    *(("widths", value) for value in (1.0, None, "1", (True,), (np.nan, 1), (0.5, 2), {1.0})),
     *((name, value) for name in MODELS for value in ("ridge", 1, True, {}, Ridge)),
     *(("hypernet_dropout", value) for value in (-0.1, 1.0, 1.5, np.nan, "0.1", None)),
     *(("hypernet_noise", value) for value in (-0.1, np.nan, np.inf, "0.1", None)),

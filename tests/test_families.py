@@ -6,6 +6,7 @@ from degrees import at_degrees
 
 from hypercate.generator.hypernetwork import PERTURBATIONS, HyperNet
 from hypercate.generator.outcome_net import OutcomeNet
+from hypercate.generator.perturbation import perturb
 from hypercate.train.families import by_family, families_of
 
 ADAMW = {"learning_rate": 0.01, "weight_decay": 0.01}
@@ -162,6 +163,6 @@ class TestPerturbedInTraining:
             for family in (first, second)
         ]
         torch.testing.assert_close(thetas[1], thetas[0][1:])
-        mixture = hypernet.draw(4, torch.Generator().manual_seed(0))
+        mixture = perturb(hypernet, 4, torch.Generator().manual_seed(0))
         own = {name: values[first.nets] for name, values in mixture.items()}
         torch.testing.assert_close(thetas[0], hypernet.generate(first.params, first.buffers, own))

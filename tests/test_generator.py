@@ -17,6 +17,7 @@ from hypercate.generator.generation import cut
 from hypercate.generator.hypernetwork import PERTURBATIONS, HyperNet
 from hypercate.generator.initialization import start_scale
 from hypercate.generator.outcome_net import OutcomeNet
+from hypercate.generator.perturbation import perturb
 from hypercate.generator.profiles import PROFILES
 
 quick = settings(max_examples=40, deadline=None, derandomize=True)
@@ -448,7 +449,7 @@ class TestPerturbations:
     @pytest.mark.parametrize("device", DEVICES)
     def test_masks_drop_the_rate_and_keep_the_mean(self, device):
         shape = hypernet(hidden=(8, 50), dropout=0.2)
-        masks = shape.draw(400, torch.Generator(device).manual_seed(0))["dropout"]
+        masks = perturb(shape, 400, torch.Generator(device).manual_seed(0))["dropout"]
         assert masks.shape == (400, 50)
         assert masks.device.type == device
         assert (masks == 0).float().mean().item() == pytest.approx(0.2, abs=0.01)
@@ -458,7 +459,7 @@ class TestPerturbations:
     @pytest.mark.parametrize("device", DEVICES)
     def test_noise_is_standard_normal_whatever_its_size_in_the_generator(self, device):
         shape = hypernet(embedding_dim=50, noise=0.2)
-        noise = shape.draw(400, torch.Generator(device).manual_seed(0))["noise"]
+        noise = perturb(shape, 400, torch.Generator(device).manual_seed(0))["noise"]
         assert noise.shape == (400, 50)
         assert noise.device.type == device
         assert stats.kstest(noise.flatten().cpu().numpy(), stats.norm.cdf).pvalue > 0.01
@@ -473,14 +474,14 @@ class TestPerturbations:
         generator = torch.Generator().manual_seed(0)
         on = {"dropout": dropout, "noise": noise}
         expected = [name for name in PERTURBATIONS if on[name] and way != "none"]
-        assert list(shape.draw(4, generator)) == expected
+        assert list(perturb(shape, 4, generator)) == expected
         still = torch.Generator().manual_seed(0).get_state()
         assert torch.equal(generator.get_state(), still) == (expected == [])
 
     def test_draws_reproduce_by_seed(self):
         shape = hypernet(hidden=(50,), dropout=0.5, noise=1.0)
         first, again, other = (
-            shape.draw(4, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+            perturb(shape, 4, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
         )
         for kind in PERTURBATIONS:
             assert torch.equal(first[kind], again[kind])
@@ -488,7 +489,9 @@ class TestPerturbations:
 
     def test_masks_are_the_same_with_noise_beside_them(self):
         alone, beside = (
-            hypernet(dropout=0.5, noise=noise).draw(9, torch.Generator().manual_seed(0))["dropout"]
+            perturb(hypernet(dropout=0.5, noise=noise), 9, torch.Generator().manual_seed(0))[
+                "dropout"
+            ]
             for noise in (0.0, 1.0)
         )
         assert torch.equal(alone, beside)
@@ -542,7 +545,7 @@ class TestPerturbations:
     def test_noise_of_size_1_starts_as_loud_as_the_arms(self):
         shape = hypernet(embedding_dim=8, hidden=(16,), noise=1.0)
         params, buffers = begun(shape, [1.0] * 400, torch.Generator().manual_seed(0))
-        noise = shape.draw(400, torch.Generator().manual_seed(1))["noise"]
+        noise = perturb(shape, 400, torch.Generator().manual_seed(1))["noise"]
         by_noise = noise[:, None] @ shape.matrix(params, buffers, "noise_matrix")
         by_arm = unit_rms(params["arms"]) @ shape.matrix(params, buffers, "arm_matrix")
         assert (by_noise.std() / by_arm.std()).item() == pytest.approx(1, rel=0.05)

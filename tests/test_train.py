@@ -16,6 +16,7 @@ from hypercate import HyperCATE
 from hypercate.folds import Folds, Rows
 from hypercate.generator.hypernetwork import HyperNet
 from hypercate.generator.outcome_net import OutcomeNet
+from hypercate.generator.perturbation import perturb
 from hypercate.learners import TLearner
 from hypercate.outcomes import Bernoulli, Normal
 from hypercate.study import Study
@@ -1234,7 +1235,7 @@ class TestGeneratorInTraining:
         for steps in (50, 400):
             while nets.n_steps < steps:
                 run.epoch()
-            moved = effects(shape.draw(15, generator)) - effects({})
+            moved = effects(perturb(shape, 15, generator)) - effects({})
             spreads.append(moved.square().mean().sqrt().item())
         assert 0 < spreads[1] < 0.5 * spreads[0]
 

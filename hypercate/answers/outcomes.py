@@ -64,6 +64,14 @@ class Outcomes:
         return _choice_table(choice.inputs, choice.loss, choice.chosen)
 
     @property
+    def widths_(self) -> np.ndarray:
+        fitted = self._known("widths_")
+        n_members = fitted.networks.n_members
+        if not fitted.generators:
+            return np.ones(n_members)
+        return fitted.generators[0].widths[:n_members]
+
+    @property
     def weights_(self) -> pd.DataFrame:
         choice = self._known("weights_").choice
         kept, constant, *boosted = choice.effects.T

@@ -84,6 +84,7 @@ _BAYESIAN: dict[str, IntervalLearner] = {
 }
 _DROPOUT = {"hypernet_dropout": 0.05}
 _NOISE = {"hypernet_noise": 0.03}
+_OF_WEIGHTS = {"hypernet_noise": 0.1, "noise_kind": "weights", "uncertainty": "noise"}
 _SOURCES: dict[str, dict[str, Any]] = {
     "HyperCATE instant": {"effort": "instant"},
     "HyperCATE trained": {"pretrained": "none", "second_stage": "none"},
@@ -92,6 +93,8 @@ _SOURCES: dict[str, dict[str, Any]] = {
     "HyperCATE dropout uncalibrated": {**_DROPOUT, "uncertainty": "dropout", "calibrate": False},
     "HyperCATE noise": {**_NOISE, "uncertainty": "noise"},
     "HyperCATE noise uncalibrated": {**_NOISE, "uncertainty": "noise", "calibrate": False},
+    "HyperCATE weights noise": _OF_WEIGHTS,
+    "HyperCATE weights noise uncalibrated": {**_OF_WEIGHTS, "calibrate": False},
     "HyperCATE both": {**_DROPOUT, "uncertainty": "both"},
     "HyperCATE both uncalibrated": {**_DROPOUT, "uncertainty": "both", "calibrate": False},
 }

@@ -111,10 +111,16 @@ _GENERATION: dict[str, dict[str, Any]] = {
     "HyperCATE component": {"generation": "component"},
     "HyperCATE component 4 heads": {"generation": "component", "n_heads": 4},
     "HyperCATE chunk 4 heads": {"n_heads": 4},
+    "HyperCATE low rank": {"generation": "low_rank"},
     NO_SHARING: {"generation": "none"},
 }
 _ARCHITECTURES: dict[str, dict[str, Any]] = {
     f"HyperCATE {name}": {"hypernet": name} for name in ("rnn", "cnn", "attention")
+}
+_CONTEXTS: dict[str, dict[str, Any]] = {
+    "HyperCATE context": {"context": "data"},
+    "HyperCATE weights noise .1": {"hypernet_noise": 0.1, "noise_kind": "weights"},
+    "HyperCATE context trained": {"context": "data", "pretrained": "none", "second_stage": "none"},
 }
 _OPTIONS: dict[str, dict[str, Any]] = {
     "HyperCATE instant": {"effort": "instant"},
@@ -124,6 +130,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "HyperCATE dropout .2": {"hypernet_dropout": 0.2},
     "HyperCATE noise .03": {"hypernet_noise": 0.03},
     "HyperCATE usual width": {"outcome_hidden": (100, 100)},
+    "HyperCATE widths": {"widths": (0.25, 0.5, 1.0)},
     "HyperCATE ELU": {"activation": "elu"},
     "HyperCATE raw inputs": {"inputs": "raw"},
     "HyperCATE boosted inputs": {"inputs": "boosted"},
@@ -141,7 +148,7 @@ LEARNERS: dict[str, Learner] = {
     **_ANCHORS,
     **{
         name: partial(_hypercate, **kw)
-        for name, kw in (_GENERATION | _ARCHITECTURES | _OPTIONS).items()
+        for name, kw in (_GENERATION | _ARCHITECTURES | _CONTEXTS | _OPTIONS).items()
     },
 }
 """Every learner by its name in the table."""
@@ -150,6 +157,7 @@ GROUPS: dict[str, list[str]] = {
     "panel": [OURS, NO_SHARING, *_PEERS, *_ANCHORS],
     "generation": [OURS, *_GENERATION],
     "architectures": [OURS, *_ARCHITECTURES],
+    "contexts": [OURS, "HyperCATE trained", *_CONTEXTS],
     "options": [OURS, *_OPTIONS],
     "bayesian": [OURS, *_BAYESIAN],
     "forests": [OURS, *_FURTHER, "CausalForestDML", "ForestDRLearner"],

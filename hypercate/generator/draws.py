@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from hypercate.generator.hypernetwork import PERTURBATIONS, HyperNet, Tensors
+from hypercate.generator.perturbation import perturb
 
 Drawn: TypeAlias = tuple[Tensor, np.ndarray, np.ndarray]
 
@@ -49,11 +50,11 @@ def draw_networks(
     n = len(next(iter(params.values())))
     model = np.arange(-(-_DRAWN_NETWORKS // n) * n) % n
     chosen = torch.as_tensor(model, device="cpu")
-    drawn = hypernet.draw(len(model), torch.Generator().manual_seed(seed))
+    drawn = perturb(hypernet, len(model), torch.Generator().manual_seed(seed))
     theta = hypernet.generate(
         {name: tensor[chosen] for name, tensor in params.items()},
         {name: tensor[chosen] for name, tensor in buffers.items()},
-        {name: drawn[name] for name in drawn if source in (name, "both")},
+        {name: drawn[name] for name in PERTURBATIONS if name in drawn and source in (name, "both")},
     )
     origin = np.full((len(model), n), 1 / n) if source == "both" else np.eye(n)[model]
     return as_deviations(theta, model, origin)

@@ -26,10 +26,12 @@ from torch import Tensor
 from hypercate.generator import spectral
 from hypercate.generator.architectures import matrix_shapes, over_pieces
 from hypercate.generator.conditioning import unit_rms
-from hypercate.generator.generation import Pieces, cut
-from hypercate.generator.initialization import start_scale
+from hypercate.generator.generation import LowRankPieces, Pieces, cut
+from hypercate.generator.initialization import scales_of, start_scale
+from hypercate.generator.noise import spread
 from hypercate.generator.outcome_net import OutcomeNet
 from hypercate.generator.profiles import Profile
+from hypercate.generator.widths import masks
 
 Tensors = dict[str, Tensor]
 
@@ -50,10 +52,11 @@ class HyperNet:
     net : OutcomeNet
         The network whose weights are generated.
     n_arms : int
-    generation : {"chunk", "component", "once", "none"}
+    generation : {"chunk", "component", "low_rank", "once", "none"}
         ``"none"`` has no generator: each arm owns the weights that may depart.
-    n_chunks, n_heads, embedding_dim : int
-        A head emits its own segment of a piece from its own share of the last hidden layer.
+    n_chunks, n_heads, embedding_dim, rank : int
+        A head emits its own segment of a piece from its own share of the last hidden layer. The
+        rank is of layers' matrices with ``"low_rank"``.
     hidden : tuple of int
         Widths of the generator's tanh layers.
     dropout : float
@@ -61,8 +64,10 @@ class HyperNet:
     spectral_norm : bool
         Keep every generator matrix at spectral norm 1.
     noise : float
-        Standard deviation of noise that conditions the generator beside the arm's embedding, which
-        has a root mean square of 1.
+        Standard deviation of noise.
+    noise_kind : {"input", "weights"}
+        Whether noise conditions the generator beside the arm's embedding, of root mean square 1,
+        or is added to what is emitted; see `hypercate.generator.noise`.
     arm_codes : tuple of tuple of float, one an arm
         Of the arms' descriptions, of root mean square 1; empty where arms are mere labels. An arm's
         embedding is then told by its description, but for what it learns of its own, which starts
@@ -71,6 +76,11 @@ class HyperNet:
         How much an arm's own embedding counts beside its description.
     architecture : {"mlp", "rnn", "cnn", "attention"}
         How pieces of the weights hear of one another; see `hypercate.generator.architectures`.
+    n_context : int
+        Numbers that a generator is told of each arm's rows, of root mean square 1; 0 for none.
+    widths : tuple of float
+        Of the networks that are generated, as shares of the hidden units of `net`: the buffer
+        ``"width"`` says which; see `hypercate.generator.widths`.
     """
 
     net: OutcomeNet
@@ -86,20 +96,30 @@ class HyperNet:
     arm_codes: tuple[tuple[float, ...], ...] = ()
     own_departure: float = OWN_DEPARTURE
     architecture: str = "mlp"
+    n_context: int = 0
+    noise_kind: str = "input"
+    rank: int = 4
+    widths: tuple[float, ...] = (1.0,)
 
     @cached_property
-    def pieces(self) -> Pieces:
-        return cut(self.net, self.generation, self.n_chunks)
+    def pieces(self) -> Pieces | LowRankPieces:
+        return cut(self.net, self.generation, self.n_chunks, self.rank)
+
+    @cached_property
+    def _masks(self) -> Tensor:
+        return masks(self.net, self.widths)
 
     @property
     def _matrices(self) -> list[str]:
         names = ["arm_matrix", *(f"matrix{i}" for i in range(1, len(self.hidden))), "heads"]
         if self.pieces.n_pieces > 1:
             names.insert(1, "piece_matrix")
-        if self.noise:
+        if self.noise and self.noise_kind == "input":
             names.append("noise_matrix")
         if self.arm_codes:
             names.append("code_matrix")
+        if self.n_context:
+            names.append("context_matrix")
         return names + list(self._over_pieces)
 
     @property
@@ -107,7 +127,11 @@ class HyperNet:
         return matrix_shapes(self.architecture, self.hidden[0])
 
     def init(
-        self, sharing: Sequence[Profile], input_scale: Tensor, generator: torch.Generator
+        self,
+        sharing: Sequence[Profile],
+        input_scale: Tensor,
+        generator: torch.Generator,
+        context: Tensor | None = None,
     ) -> tuple[Tensors, Tensors]:
         """Draw the tensors of independent networks.
 
@@ -119,6 +143,8 @@ class HyperNet:
         input_scale : Tensor, shape (nets, n_inputs)
             Factor of each input; 0 hides it.
         generator : torch.Generator
+        context : Tensor, shape (nets, n_arms, n_context), optional
+            What is told of the arms' rows; needed, on the CPU, if `n_context` is not 0.
 
         Returns
         -------
@@ -129,32 +155,28 @@ class HyperNet:
         def normal(*shape: int, std: float | Tensor = 1.0) -> Tensor:
             return torch.randn(n, *shape, generator=generator, **_CPU) * std
 
-        first = net.layers[0]
-        scale = torch.ones(n, net.n_weights, **_CPU)
-        scale[:, : first.bias_start] = input_scale.repeat_interleave(first.n_out, dim=1)
-        owned = torch.tensor([profile.owned for profile in sharing], device="cpu")[:, None]
-        apart = scale.clone()
-        apart[:, -1] *= torch.tensor([profile.intercept for profile in sharing], **_CPU)
-        departure = torch.stack([profile.departure(net) for profile in sharing])
+        scale, departure, apart, owned = scales_of(net, sharing, input_scale)
+        width = {}
+        if len(self.widths) > 1:
+            width = {"width": torch.full((n,), len(self.widths) - 1, device="cpu")}
         if self.generation == "none":
             own = {"own": normal(self.n_arms, net.n_weights, std=start_scale(net))}
             departs = owned | (departure > 0)
             if departs.all():
-                return own, {"apart": apart}
+                return own, {"apart": apart, **width}
             own["common"] = normal(net.n_weights, std=start_scale(net))
-            return own, {"apart": departs * apart, "scale": ~departs * scale}
+            return own, {"apart": departs * apart, "scale": ~departs * scale, **width}
 
+        told = (self.embedding_dim, self.hidden[0])
         params = {
             "common": normal(net.n_weights, std=start_scale(net)),
             "arms": normal(self.n_arms, self.embedding_dim),
-            "arm_matrix": normal(self.embedding_dim, self.hidden[0], std=self.embedding_dim**-0.5),
+            "arm_matrix": normal(*told, std=told[0] ** -0.5),
             "bias0": torch.zeros(n, self.hidden[0], **_CPU),
         }
         if self.pieces.n_pieces > 1:
             params["pieces"] = normal(self.pieces.n_pieces, self.embedding_dim)
-            params["piece_matrix"] = normal(
-                self.embedding_dim, self.hidden[0], std=self.embedding_dim**-0.5
-            )
+            params["piece_matrix"] = normal(*told, std=told[0] ** -0.5)
         for i in range(1, len(self.hidden)):
             params[f"matrix{i}"] = normal(
                 *self.hidden[i - 1 : i + 1], std=self.hidden[i - 1] ** -0.5
@@ -163,17 +185,22 @@ class HyperNet:
         share = self.hidden[-1] // self.n_heads
         segment = -(-self.pieces.piece_size // self.n_heads)
         params["heads"] = normal(self.n_heads, share, segment, std=share**-0.5)
-        buffers = {"departure": scale * departure, "scale": ~owned * scale}
-        if self.noise:
-            params["noise_matrix"] = normal(
-                self.embedding_dim, self.hidden[0], std=self.embedding_dim**-0.5
-            )
+        buffers = {"departure": scale * departure, "scale": ~owned * scale, **width}
+        if self.noise and self.noise_kind == "weights":
+            params["log_spread"] = torch.zeros(n, net.n_weights, **_CPU)
+        elif self.noise:
+            params["noise_matrix"] = normal(*told, std=told[0] ** -0.5)
         if self.arm_codes:
             n_codes = len(self.arm_codes[0])
             params["code_matrix"] = normal(n_codes, self.embedding_dim, std=n_codes**-0.5)
             params["arms"].zero_()
             codes = torch.tensor(self.arm_codes, **_CPU)
             buffers["codes"] = codes.expand(n, *codes.shape).clone()
+        if context is not None:
+            params["context_matrix"] = normal(
+                self.n_context, self.embedding_dim, std=self.n_context**-0.5
+            )
+            buffers["context"] = context
         for name, shape in self._over_pieces.items():
             params[name] = normal(*shape, std=shape[0] ** -0.5)
         if self.spectral_norm:
@@ -198,60 +225,47 @@ class HyperNet:
             return params[name]
         return spectral.normalize(params[name], buffers[f"u_{name}"])
 
-    def draw(self, n_draws: int, generator: torch.Generator) -> Tensors:
-        """What each of some draws is perturbed by, the same for all arms and pieces.
-
-        So a draw is one generator, hence one coherent network an arm.
-
-        Returns
-        -------
-        dict of Tensor
-            ``"dropout"``, shape (n_draws, hidden[-1]): inverted masks of the last hidden layer.
-            ``"noise"``, shape (n_draws, embedding_dim): standard normal. Each only if it is on,
-            and none without a generator.
-        """
-        how: Any = {"generator": generator, "device": generator.device, "dtype": torch.float32}
-        drawn: Tensors = {}
-        if self.generation == "none":
-            return drawn
-        if self.dropout:
-            kept = torch.rand(n_draws, self.hidden[-1], **how)
-            drawn["dropout"] = (kept >= self.dropout).float() / (1 - self.dropout)
-        if self.noise:
-            drawn["noise"] = torch.randn(n_draws, self.embedding_dim, **how)
-        return drawn
-
     def conditioning(self, params: Tensors, buffers: Tensors) -> Tensor:
         """What a generator is told of every arm, (nets, n_arms, embedding_dim); not with "none"."""
         arms = params["arms"]
         if self.arm_codes:
             described = buffers["codes"] @ self.matrix(params, buffers, "code_matrix")
             arms = described + self.own_departure * arms
+        if self.n_context:
+            arms = arms + buffers["context"] @ self.matrix(params, buffers, "context_matrix")
         return unit_rms(arms)
 
     def generate(self, params: Tensors, buffers: Tensors, drawn: Tensors | None = None) -> Tensor:
-        """Weights of every arm's network.
+        """Weights of every arm's network, narrowed to the width that is drawn or chosen.
 
         Parameters
         ----------
         params, buffers : dict of Tensor
             As `init` gives them, with nets on the leading axis.
         drawn : dict of Tensor, optional
-            What each network's generator is perturbed by, as `draw` gives it; by default nothing.
+            What each network's generator is perturbed by, as `perturb` gives it; by default
+            nothing.
 
         Returns
         -------
         Tensor, shape (nets, n_arms, n_weights)
         """
+        theta = self._widest(params, buffers, drawn or {})
+        if len(self.widths) == 1:
+            return theta
+        width = (drawn or {}).get("width", buffers["width"])
+        return theta * self._masks.to(theta.device)[width][:, None]
+
+    def _widest(self, params: Tensors, buffers: Tensors, drawn: Tensors) -> Tensor:
+        """Weights of every arm's widest network."""
         if self.generation == "none":
             own = params["own"] * buffers["apart"][:, None]
             if "common" in params:
                 own = own + (buffers["scale"] * params["common"])[:, None]
             return own
-        drawn = drawn or {}
         told = self.conditioning(params, buffers)
         hidden = told @ self.matrix(params, buffers, "arm_matrix")
-        if "noise" in drawn:
+        if "noise" in drawn and self.noise_kind == "input":
             noise = drawn["noise"][:, None] @ self.matrix(params, buffers, "noise_matrix")
             hidden = hidden + self.noise * noise
         hidden = hidden[:, :, None]
@@ -271,11 +285,13 @@ class HyperNet:
         heads = self.matrix(params, buffers, "heads")
         emitted = (hidden @ heads).transpose(1, 2).flatten(2)[..., : self.pieces.piece_size]
         if self.spectral_norm:
-            share, segment = heads.shape[-2:]
-            emitted = emitted * (1 + (segment / share) ** 0.5)
+            emitted = emitted * (1 + (heads.shape[-1] / heads.shape[-2]) ** 0.5)
         emitted = emitted.unflatten(1, (self.n_arms, -1)).flatten(2)
+        emitted = self.pieces.assemble(emitted)
+        if "noise" in drawn and self.noise_kind == "weights":
+            emitted = emitted + self.noise * spread(params["log_spread"])[:, None] * drawn["noise"]
         common = (buffers["scale"] * params["common"])[:, None]
-        theta = torch.addcmul(common, buffers["departure"][:, None], self.pieces.assemble(emitted))
+        theta = torch.addcmul(common, buffers["departure"][:, None], emitted)
         if "own" in params:
             theta = torch.addcmul(theta, buffers["apart"][:, None], params["own"])
         return theta

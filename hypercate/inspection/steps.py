@@ -100,5 +100,5 @@ def _generated_between(members: TrainedMembers, ends: list[int], step: np.ndarra
     start, end = (members.conditioning()[:, [arm]] for arm in ends)
     share = torch.tensor(step[:, None], dtype=torch.float32, device="cpu")
     told = (1 - share) * start + share * end
-    hypernet = replace(members.hypernet, n_arms=len(step), arm_codes=())
+    hypernet = replace(members.hypernet, n_arms=len(step), arm_codes=(), n_context=0)
     return hypernet.generate({**members.params, "arms": told}, members.buffers).numpy()

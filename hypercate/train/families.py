@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from hypercate.generator.hypernetwork import HyperNet, Tensors
+from hypercate.generator.noise import divergence
+from hypercate.generator.perturbation import perturb
 from hypercate.train.optimiser import AdamW
 
 _AVERAGING = 0.98
@@ -50,9 +52,23 @@ class Family:
 
         It draws for all networks, so that no network's draws depend on which others still train.
         """
-        drawn = self.hypernet.draw(self.n_all, generator) if generator else {}
+        drawn = perturb(self.hypernet, self.n_all, generator) if generator else {}
         own = {name: values[self.nets] for name, values in drawn.items()}
         return self.hypernet.generate(params, self.buffers, own)
+
+    def at_width(self, width: int | None) -> Tensor:
+        """Averaged weights of every arm's network, of one of the widths or of those taken."""
+        every = {} if width is None else {"width": torch.full_like(self.nets, width)}
+        return self.hypernet.generate(self.average, self.buffers, every)
+
+    @property
+    def divergence(self) -> Tensor:
+        """Of the noise of weights from its prior, (n,); 0 without such."""
+        if "log_spread" not in self.params:
+            return torch.zeros(len(self.nets), dtype=torch.float32, device=self.nets.device)
+        return divergence(
+            self.params["log_spread"], self.buffers["departure"], self.hypernet.n_arms
+        )
 
     def advance(self, speed: Tensor | None = None) -> None:
         """Follow the gradient, and the moving average the parameters.
@@ -121,7 +137,11 @@ def families_of(
         if of_family.any():
             nets = of_family.nonzero().flatten()
             its_params = {name: t for name, t in params.items() if (name == "own") == owns}
-            its_buffers = {name: t for name, t in buffers.items() if (name == "apart") == owns}
+            its_buffers = {
+                name: t
+                for name, t in buffers.items()
+                if name == "width" or (name == "apart") == owns
+            }
             families.append(
                 Family(its_hypernet, nets, its_params, its_buffers, learning_rate, weight_decay)
             )

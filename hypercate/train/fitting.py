@@ -12,6 +12,7 @@ from torch import Tensor
 from hypercate.folds import Folds
 from hypercate.generator.hypernetwork import HyperNet, Tensors
 from hypercate.generator.profiles import Profile
+from hypercate.train.context import context_of
 from hypercate.train.data import Data
 from hypercate.train.loop import Found, search, train
 from hypercate.train.run import Loss, Schedule
@@ -105,18 +106,24 @@ def fit_networks(
         )
         theta = searched.cpu()
         return Trained(hypernet, found, chosen, searched, params, buffers, theta, theta)
+    context = context_of(hypernet, data, folds.train, input_scale)
     starts = [
-        hypernet.init(sharing * n_models, input_scale, torch.Generator("cpu").manual_seed(start))
+        hypernet.init(
+            sharing * n_models, input_scale, torch.Generator("cpu").manual_seed(start), context
+        )
         for start in (seed, seed + 1)  # the first is the search's
     ]
+    of_params, of_buffers = (
+        {name: torch.cat([tensors[name][nets] for tensors in part]) for name in part[0]}
+        for part in zip(*starts, strict=True)
+    )
+    if "width" in buffers:
+        of_buffers["width"] = buffers["width"].cpu().repeat(2)
     params, buffers = train(
         hypernet,
         data,
         np.tile(np.arange(n_models), 2),
-        (
-            {name: torch.cat([p[name][nets] for p, _ in starts]) for name in starts[0][0]},
-            {name: torch.cat([b[name][nets] for _, b in starts]) for name in starts[0][1]},
-        ),
+        (of_params, of_buffers),
         np.tile(found.target[np.arange(n_models), chosen], 2),
         np.tile(_LONGER * found.n_epochs.max(axis=1), 2),
         folds.train,

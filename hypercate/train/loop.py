@@ -18,10 +18,11 @@ from tqdm import tqdm
 from hypercate.folds import Rows
 from hypercate.generator.hypernetwork import HyperNet, Tensors
 from hypercate.generator.profiles import Profile
+from hypercate.train.context import context_of
 from hypercate.train.data import Data
 from hypercate.train.device import threads_for
 from hypercate.train.run import Loss, Run, Schedule, diverged, sound, steps_an_epoch
-from hypercate.train.stopping import Best, Judge
+from hypercate.train.stopping import Best, Judge, at_best_width
 
 _COOLING, _LEAST_COOLING = 0.5, 20  # epochs, over those of the training before and at least
 
@@ -107,7 +108,8 @@ def search(
     """
     n_models = len(fit.index)
     model = torch.arange(n_models, device="cpu").repeat_interleave(len(sharing) // n_models)
-    start = hypernet.init(sharing, input_scale, torch.Generator("cpu").manual_seed(seed))
+    context = context_of(hypernet, data, fit, input_scale)
+    start = hypernet.init(sharing, input_scale, torch.Generator("cpu").manual_seed(seed), context)
     n_steps = steps_an_epoch((fit.real.sum(axis=1) + stop.real.sum(axis=1)).max(), schedule)
     run = Run(hypernet, data, model, start, fit, n_steps, loss, schedule, seed)
     judge = Judge(hypernet.net, data, stop, loss, len(sharing) // n_models)
@@ -119,7 +121,7 @@ def search(
     with threads_for(run.work):
         for epoch in epochs:
             train_loss = run.epoch()
-            row_loss = judge(run.theta(), run.nets)
+            row_loss = at_best_width(run, judge)
             stop_loss = row_loss.sum(1) / judge.total[run.nets]
             history.append(
                 torch.stack(

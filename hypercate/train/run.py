@@ -51,11 +51,13 @@ class Run:
     ) -> None:
         device = data.x.device
         self.net, self.data, self.loss = hypernet.net, data, loss
+        self.n_widths = len(hypernet.widths)
         self.model = model.to(device)
         params, buffers = ({n: t.to(device) for n, t in part.items()} for part in start)
         self.families = families_of(
             hypernet, params, buffers, schedule.learning_rate, schedule.weight_decay
         )
+        self.n_rows = torch.as_tensor(rows.real.sum(axis=1), device=device)
         self.layout = lay_out(rows.counts, n_steps, device)
         self.shuffler = torch.Generator(device).manual_seed(seed)
         self.perturber = torch.Generator(device).manual_seed(seed + 2**31)
@@ -69,10 +71,18 @@ class Run:
         """Networks that are still trained, in the order of their losses and weights."""
         return torch.cat([family.nets for family in self.families] or [self.model[:0]])
 
-    def theta(self) -> Tensor:
-        """Averaged weights of their arms' networks, (nets, n_arms, n_weights)."""
+    def theta(self, width: int | None = None) -> Tensor:
+        """Averaged weights of their arms' networks, (nets, n_arms, n_weights).
+
+        Of one of the widths that the generator has, by default of the one that each has taken.
+        """
         with torch.no_grad():
-            return torch.cat([family.weights(family.average) for family in self.families])
+            return torch.cat([family.at_width(width) for family in self.families])
+
+    def take_widths(self, width: Tensor) -> None:
+        """Have networks be of some widths from now on, but for training steps, which try all."""
+        for family, of_family in by_family(self.families, width):
+            family.buffers["width"] = of_family
 
     def epoch(self, speed: Tensor | None = None) -> Tensor:
         """Train every network for an epoch; the mean of its losses before each step.
@@ -115,7 +125,8 @@ class Run:
         losses = self.loss(output, self.data.y[model[:, None], rows])
         weight = self.data.weight[rows] * real
         mean = (losses * weight).sum(1) / weight.sum(1).clamp(min=torch.finfo(weight.dtype).tiny)
-        mean.sum().backward()
+        penalty = torch.cat([family.divergence for family in self.families])
+        (mean + penalty / self.n_rows[model]).sum().backward()
         speeds = (
             [None] * len(self.families)
             if speed is None

@@ -60,6 +60,16 @@ class Judge:
         return self.loss(output, self._target[model]) * self._weight[model]
 
 
+def at_best_width(run: Run, judge: Judge) -> Tensor:
+    """Losses (nets, n_places) at the width where a network's are least, which it takes."""
+    if run.n_widths == 1:
+        return judge(run.theta(), run.nets)
+    each = torch.stack([judge(run.theta(width), run.nets) for width in range(run.n_widths)])
+    best = each.sum(2).argmin(0)
+    run.take_widths(best)
+    return each[best, torch.arange(len(best), device=best.device)]
+
+
 class Best:
     """Every network when its loss was least so far, and which of them still gain."""
 
