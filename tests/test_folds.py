@@ -368,6 +368,11 @@ MAY_DRAW = {
     ("pretraining/weights.py", "read"): "a random start, in whose place weights are read",
     ("pretraining/training.py", "sizes"): "sizes of simulated studies",
     ("pretraining/training.py", "train"): "simulated studies",
+    ("sensitivity/refuters.py", "_placebo"): "treatments handed out anew",
+    ("sensitivity/refuters.py", "_dummy_outcome"): "outcomes handed out anew",
+    ("sensitivity/refuters.py", "_common_cause"): "a covariate of noise",
+    ("sensitivity/refuters.py", "_subset"): "rows of another fit, beside that of all rows",
+    ("sensitivity/refuters.py", "_draws"): "a generator for each refuter",
     ("plots.py", "_draw_categories"): "how far points are moved to be seen apart",
     ("plots.py", "_draw_rows"): "the points of a picture that are shown",
 }
