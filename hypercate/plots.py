@@ -95,7 +95,7 @@ def plot_effects(
     ValueError
         If alpha is not inside (0, 1), or arm is needed or unknown.
     """
-    ax = _axes(ax)
+    ax = new_axes(ax)
     arm, frame = _effects_of(inference, alpha, arm)
     frame = frame.sort_values("point_estimate", kind="stable")
     excludes = ((frame["ci_lower"] > 0) | (frame["ci_upper"] < 0)).to_numpy()
@@ -162,7 +162,7 @@ def plot_effect_by(
         If lengths differ, the covariate is a Series with the labels of the data in another order,
         there are over 30 categories, alpha is not inside (0, 1), or arm is needed or unknown.
     """
-    ax = _axes(ax)
+    ax = new_axes(ax)
     arm, frame = _effects_of(inference, alpha, arm)
     values = _covariate(covariate, inference.index)
     name = "covariate" if values.name is None else str(values.name)
@@ -217,7 +217,7 @@ def plot_calibration(
         If the intervals are not of effect_true's shape, effect_true is a Series with the labels of
         the data in another order, or a level is not inside (0, 1).
     """
-    ax = _axes(ax)
+    ax = new_axes(ax)
     true = np.asarray(effect_true, dtype=float)
     coverage = []
     for level in levels:
@@ -281,7 +281,7 @@ def plot_overlap(report: OverlapReport, *, arm: Any = None, ax: Axes | None = No
     ValueError
         If arm is needed or unknown.
     """
-    ax = _axes(ax)
+    ax = new_axes(ax)
     labels = report.arms.index.tolist()
     arm = labels[1] if arm is None and len(labels) == 2 else _chosen(arm, labels)
     propensity = report.propensity.iloc[:, labels.index(arm)].to_numpy()
@@ -336,7 +336,7 @@ def plot_balance(
     arm = _chosen(arm, report.arms.index[1:].tolist())
     balance = report.balance.xs(arm, level="arm").abs()
     shown = balance.sort_values("before", kind="stable").iloc[-most:]
-    ax = _axes(ax, height=1.6 + 0.24 * len(shown))
+    ax = new_axes(ax, height=1.6 + 0.24 * len(shown))
     finite = shown.to_numpy()[np.isfinite(shown.to_numpy())]
     end = 1.15 * max(IMBALANCE, finite.max(initial=0.0))
     drawn = shown.clip(upper=end)
@@ -399,7 +399,7 @@ def plot_group_effects(
         frame = frame[of_row == arm]
         if frame.index.nlevels > 1:
             frame = frame.droplevel("arm")
-    ax = _axes(ax, height=1.6 + 0.32 * len(frame))
+    ax = new_axes(ax, height=1.6 + 0.32 * len(frame))
     height = np.arange(len(frame))[::-1]
     estimate = frame["point_estimate"].to_numpy(dtype=float)
     ax.hlines(height, frame["ci_lower"], frame["ci_upper"], color=BLUE, lw=2, zorder=2)
@@ -448,7 +448,7 @@ def plot_dose_response(
     """
     check_is_fitted(estimator, "fitted_")
     table = estimator.average_dose_response(alpha)
-    ax = _axes(ax)
+    ax = new_axes(ax)
     doses = np.linspace(table["least"].iloc[0], table["greatest"].iloc[-1], N_DOSES)
     curves = estimator.dose_response(X, doses)
     ax.fill_between(
@@ -489,7 +489,7 @@ def plot_history(estimator: Any, *, ax: Axes | None = None) -> Axes:
         If the estimator is not fitted.
     """
     check_is_fitted(estimator, "history_")
-    ax = _axes(ax)
+    ax = new_axes(ax)
     for place, (member, epochs) in enumerate(estimator.history_.groupby("member")):
         colour = COLOURS[place % len(COLOURS)]
         best = epochs.loc[epochs["validation_loss"].idxmin()]
@@ -546,7 +546,7 @@ def plot_rejection(
     ValueError
         If shapes differ, or a value is missing or infinite.
     """
-    ax = _axes(ax)
+    ax = new_axes(ax)
     true, pred = np.asarray(effect_true, dtype=float), np.asarray(effect_pred, dtype=float)
     doubt = np.asarray(uncertainty, dtype=float)
     if true.shape != pred.shape or doubt.shape != true.shape[:1] or not len(doubt):
@@ -580,7 +580,7 @@ def plot_rejection(
     return ax
 
 
-def _axes(ax: Axes | None, height: float = 4.2) -> Axes:
+def new_axes(ax: Axes | None, height: float = 4.2) -> Axes:
     """The axes given, or those of a new figure, without their upper and right frame."""
     if ax is None:
         try:

@@ -313,6 +313,16 @@ class TestHowItWorks:
                 assert names["last"].point_estimate.shape == (1,)
 
 
+class TestSensitivity:
+    def test_the_page_runs_and_says_what_is_strong(self):
+        names = {}
+        for block in blocks("python", PAGES["docs/sensitivity.md"]):
+            exec(compile(block, "sensitivity.md", "exec"), names)
+        assert names["strengths"]["cf_y"].idxmax() == "age"
+        assert names["strengths"].loc["height", "cf_y"] < 0.03
+        assert 0.2 < names["bounds"].robustness_value()[0] < 1
+
+
 class TestOtherHarnesses:
     """Calls of the page on other harnesses."""
 

@@ -1,0 +1,139 @@
+"""How strong covariates that were measured are as confounders, by leaving them out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+
+from hypercate.encoding import as_pandas
+from hypercate.sensitivity.bounds import sensitivity
+
+
+def leave_out(
+    est: Any,
+    X: Any,
+    y: Any,
+    treatment: Any,
+    covariates: Sequence[Any] | Mapping[Any, Sequence[Any]] | None = None,
+    *,
+    estimand: str = "ate",
+    T0: Any = None,
+    **fit_params: Any,
+) -> pd.DataFrame:
+    """Strength of covariates as confounders, were they not measured.
+
+    The model is fitted again without each of them. A confounder that is as strong as these, and
+    independent of the other covariates, would have about their strength; see `sensitivity`.
+
+    Parameters
+    ----------
+    est : HyperCATE
+        Fitted to these rows; its parameters are those of the other fits.
+    X : DataFrame, shape (n, n_features)
+    y, treatment : array-like, shape (n,)
+    covariates : sequence, or mapping of name to sequence, optional
+        Columns of X to leave out one at a time, or in groups that have a name; all of them, one at
+        a time, by default.
+    estimand, T0
+        As in `sensitivity`.
+    **fit_params
+        Passed to `fit`, such as sample_weight and groups.
+
+    Returns
+    -------
+    DataFrame
+        A row for each arm and covariate, or for each covariate if there is one other arm, with
+        columns ``cf_y, cf_d, rho``, as in `Sensitivity.bounds`, and ``change``, the average without
+        the covariates less that with them. With R2 and nu2 the shares explained of the outcome and
+        the mean squares of alpha, ``cf_y = (R2 - R2') / (1 - R2)`` and ``cf_d = 1 - nu2' / nu2``
+        over ``nu2' / nu2`` where a prime is without (Chernozhukov et al., 2022, section 4.3); 0
+        where leaving them out makes either better.
+
+    Raises
+    ------
+    TypeError
+        If X is no frame.
+    ValueError
+        If a covariate is no column of X, a group is empty, nothing would be left, or X has other
+        rows than the fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from hypercate import HyperCATE
+    >>> from hypercate.sensitivity import leave_out
+    >>> rng = np.random.default_rng(0)
+    >>> X = pd.DataFrame(rng.normal(size=(300, 3)), columns=["age", "dose", "other"])
+    >>> arm = (rng.random(300) < 1 / (1 + np.exp(-X["age"]))).astype(int)
+    >>> y = X["age"] + arm + rng.normal(size=300)
+    >>> est = HyperCATE(effort="instant", random_state=0).fit(X, y, arm)
+    >>> strength = leave_out(est, X, y, arm, ["age", "other"])
+    >>> bool(strength.loc["age", "cf_y"] > strength.loc["other", "cf_y"])
+    True
+    """
+    frame = as_pandas(X, "X")
+    if not isinstance(frame, pd.DataFrame):
+        raise TypeError("X must be a frame, so that covariates have names to leave out by")
+    groups = _groups(frame, covariates)
+    full = sensitivity(est, estimand=estimand, T0=T0)
+    if len(est._evidence().used) != len(frame):
+        raise ValueError(
+            f"X has {len(frame)} rows, but est was fitted to {len(est._evidence().used)}: pass "
+            "the rows of the fit"
+        )
+    tables = {}
+    for name, columns in groups.items():
+        short = clone(est).fit(frame.drop(columns=columns), y, treatment, **fit_params)
+        tables[name] = _gain(full, sensitivity(short, estimand=estimand, T0=T0))
+    table = (
+        pd.concat(tables, names=["covariates"])
+        .swaplevel()
+        .sort_index(level=0, sort_remaining=False)
+    )
+    return table.droplevel(0) if len(full.index) == 1 else table
+
+
+def _groups(frame: pd.DataFrame, covariates: Any) -> dict[Any, list]:
+    if covariates is None:
+        covariates = list(frame.columns)
+    if isinstance(covariates, str):
+        raise ValueError(f"covariates={covariates!r} must be a sequence: pass [{covariates!r}]")
+    if isinstance(covariates, Mapping):
+        groups = {name: list(columns) for name, columns in covariates.items()}
+    else:
+        groups = {name: [name] for name in covariates}
+    if not groups:
+        raise ValueError("covariates is empty: name one column at least")
+    for name, columns in groups.items():
+        unknown = [column for column in columns if column not in frame.columns]
+        if unknown:
+            raise ValueError(f"X has no column {unknown[0]!r}: its columns are {list(frame)}")
+        if not columns or len(set(columns)) == frame.shape[1]:
+            what = "no column" if not columns else "every column"
+            raise ValueError(f"covariates {name!r} name {what} of X: leave out some")
+    return groups
+
+
+def _gain(full: Any, short: Any) -> pd.DataFrame:
+    """Strength of what the second of two has less, an arm a row."""
+    long, less = full.parts, short.parts
+    cf_y = (long.explained - less.explained) / (1 - long.explained)
+    kept = less.representer / long.representer
+    change = less.estimate - long.estimate
+    gained = np.maximum(less.noise - long.noise, 0) * np.maximum(
+        long.representer - less.representer, 0
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rho = np.where(gained > 0, np.clip(change / np.sqrt(gained), -1, 1), np.sign(change))
+    columns = {
+        "cf_y": np.clip(cf_y, 0, 1),
+        "cf_d": np.clip((1 - kept) / kept, 0, 1),
+        "rho": rho,
+        "change": change,
+    }
+    return pd.DataFrame(columns, index=full.index)
