@@ -13,16 +13,17 @@ with c_k ~ N(0, 0.5^2), and s = 0.3 where arms have much in common and 1 where t
 row is treated with probability ``expit(a + b f(x))``, a for the share asked for, b = 0.5 where
 overlap is good and 2 where it is poor, and all treatments are equally likely.
 
-In every draw the reference is fitted: trained networks alone, without emitted ones and without a
-second stage, every other parameter as it is by default. So are four settings drawn at random,
-each of whose factors (learner, generation, hypernet, sharing) is that of the reference with
-probability one half, and else any other; and, as they are, the default, ``effort="instant"``,
-``context="data"`` and ``generation="low_rank"``. The draws are few for so many combinations, but
-main effects, and how they depend on one factor of the regime, are told well: the tables give
-geometric means of the error (sqrt-PEHE on 1000 fresh rows, mean over the treatments) over the
-reference's on the same draw, by least squares on the logarithms with an indicator for each changed
-factor, with standard errors that count draws, not fits. Results are kept as they come: the same
-command resumes, and ``--draws 1-192`` continues with a second draw of every regime.
+In every draw the default is fitted. So are three settings drawn at random, each of whose factors
+(learner, generation, hypernet, sharing) is that of the default with probability one half, and else
+any other; and, as they are, trained networks alone, without emitted ones and without a second
+stage, ``effort="instant"``, ``context="data"`` and ``generation="low_rank"``. Every other parameter
+is as it is by default, so that a degree of sharing, for one, goes without emitted networks, as it
+does for a user. The draws are few for so many combinations, but main effects, and how they depend
+on one factor of the regime, are told: the tables give geometric means of the error (sqrt-PEHE on
+1000 fresh rows, mean over the treatments) over the default's on the same draw, by least squares on
+the logarithms with an indicator for each changed factor, with standard errors that count draws, not
+fits. Results are kept as they come: the same command resumes, and ``--draws 1-192`` continues with
+a second draw of every regime.
 """
 
 from __future__ import annotations
@@ -49,24 +50,23 @@ from hypercate.metrics import sqrt_pehe
 
 TEST_ROWS = 1000
 OVERSAMPLING = 12
-N_SETTINGS = 4
+N_SETTINGS = 3
 KEY = ["draw", "setting"]
-REFERENCE, DEFAULT = "reference", "default"
-ALONE = {"pretrained": "none", "second_stage": "none"}
+DEFAULT = "default"
 FACTORS: dict[str, list[str]] = {
     "learner": list(LEARNERS),
     "generation": ["chunk", "component", "once", "none"],
     "hypernet": list(ARCHITECTURES),
     "sharing": ["auto", "intercept", "moderate", "weak"],
 }
-"""Levels of each factor of the settings, that of the reference first."""
+"""Levels of each factor of the settings, that of the default first."""
 
 AS_THEY_ARE: dict[str, dict[str, Any]] = {
-    REFERENCE: ALONE,
     DEFAULT: {},
+    "trained alone": {"pretrained": "none", "second_stage": "none"},
     "effort=instant": {"effort": "instant"},
-    "context=data": {**ALONE, "context": "data"},
-    "generation=low_rank": {**ALONE, "generation": "low_rank"},
+    "context=data": {"context": "data"},
+    "generation=low_rank": {"generation": "low_rank"},
 }
 """Settings that are fitted in every draw."""
 
@@ -127,13 +127,11 @@ def _possible(changed: dict[str, str]) -> bool:
 
 def parameters_of(setting: str) -> dict[str, Any]:
     """Parameters of `HyperCATE`."""
-    return AS_THEY_ARE[setting] if setting in AS_THEY_ARE else ALONE | changes_of(setting)
+    return AS_THEY_ARE[setting] if setting in AS_THEY_ARE else changes_of(setting)
 
 
 def changes_of(setting: str) -> dict[str, str]:
-    """Factors of a setting that are not the reference's."""
-    if setting in (REFERENCE, DEFAULT):
-        return {}
+    """Factors of a setting that are not the default's."""
     return dict(change.split("=") for change in setting.split(","))
 
 
@@ -186,9 +184,9 @@ def measure(draw: int, setting: str) -> dict[str, object]:
 
 
 def ratios(results: pd.DataFrame) -> pd.DataFrame:
-    """Logarithms of error and time over the reference's on the same draw, with the regime."""
-    base = results[results.setting == REFERENCE].set_index("draw")
-    others = results[results.setting != REFERENCE]
+    """Logarithms of error and time over the default's on the same draw, with the regime."""
+    base = results[results.setting == DEFAULT].set_index("draw")
+    others = results[results.setting != DEFAULT]
     each = [astuple(regime_of(draw)) for draw in others.draw]
     regimes = pd.DataFrame(each, columns=[of.name for of in fields(Regime)], index=others.index)
     logs = {
@@ -200,28 +198,26 @@ def ratios(results: pd.DataFrame) -> pd.DataFrame:
 
 def effects_of_changes(own: pd.DataFrame, name: str) -> tuple[pd.Series, pd.Series]:
     """How much each change adds to the logarithm of error or time, and its standard error."""
-    changes = own.setting.map(lambda setting: list(changes_of(setting).items()) or [(DEFAULT, "")])
-    design = pd.DataFrame(
-        [{f"{factor}={level}" if level else factor: 1.0 for factor, level in each}
-         for each in changes],
-        index=own.index,
-    ).fillna(0.0)  # fmt: skip
+    changes = [
+        [setting] if setting in AS_THEY_ARE else setting.split(",") for setting in own.setting
+    ]
+    design = pd.DataFrame([dict.fromkeys(each, 1.0) for each in changes], index=own.index).fillna(0)
     fit = sm.OLS(own[name], design).fit(cov_type="cluster", cov_kwds={"groups": own.draw})
     return fit.params, fit.bse
 
 
 def to_markdown(results: pd.DataFrame) -> str:
-    """A row for each change of the reference; errors over all draws and in parts of them."""
+    """A row for each change of the default; errors over all draws and in parts of them."""
     own = ratios(results)
     parts = [(f"{factor}: {level}", own[own[factor] == level]) for factor, levels in LEVELS.items()
              for level in levels]  # fmt: skip
     columns = {"all draws": effects_of_changes(own, "pehe")}
     columns |= {name: effects_of_changes(part, "pehe") for name, part in parts if len(part)}
     seconds = effects_of_changes(own, "seconds")[0]
-    order = [f"{factor}={level}" for factor, levels in FACTORS.items() for level in levels[1:]]
-    order = [DEFAULT, *[name for name in AS_THEY_ARE if "=" in name], *order]
+    order = [name for name in AS_THEY_ARE if name != DEFAULT]
+    order += [f"{factor}={level}" for factor, levels in FACTORS.items() for level in levels[1:]]
     lines = [
-        "| change of the reference | " + " | ".join(columns) + " | time |",
+        "| change of the default | " + " | ".join(columns) + " | time |",
         "| --- " * (len(columns) + 2) + "|",
     ]
     for change in order:
