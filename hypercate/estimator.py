@@ -154,7 +154,8 @@ class HyperCATE(Answers, BaseEstimator):
         ``"weights"``: noise is added to every weight that is emitted, of a size that each weight
         learns, and that a penalty keeps where the rows do not tell it (variational inference with
         ``hypernet_noise``, in units of the departure of an arm, as the prior's standard deviation;
-        see `hypercate.generator.noise`).
+        see `hypercate.generator.noise`). Draws are then about as wide as errors without
+        calibration, at the price of larger errors (``docs/how-it-works.md``).
     spectral_norm : bool, default=False
         Keep the generator's matrices at spectral norm 1.
     sharing : str, default="auto"
@@ -176,7 +177,9 @@ class HyperCATE(Answers, BaseEstimator):
         Widths of the potential-outcome networks that one generator is trained for, as shares of the
         units of `outcome_hidden`, increasing up to 1. With several, every training step draws one
         for each network, and a member takes the width that does best on its stop rows, without
-        being trained anew; a narrower network consists of the first units of each layer.
+        being trained anew; a narrower network consists of the first units of each layer. It has
+        lessened errors of small arms a little, and not those of larger ones
+        (``docs/how-it-works.md``).
     activation : str, default="blunt_silu"
         Of the potential-outcome network: blunt_silu, blunt_softplus, silu, gelu, elu, tanh or relu.
     treatment_kind : {"auto", "dose"}, default="auto"
