@@ -118,12 +118,14 @@ def fit_effect_networks(
     trained = fit_networks(
         replace(
             hypernet,
+            net=hypernet.generated,
+            output=None,
             n_arms=len(arms),
             arm_codes=tuple(hypernet.arm_codes[k] for k in arms) if hypernet.arm_codes else (),
         ),
         data,
         repeated,
-        candidates.profiles(hypernet.net),
+        candidates.profiles(hypernet.generated),
         candidates.input_scale(views, study.n_codes),
         lambda found: found.loss.argmin(axis=1),
         _FAMILY.loss,

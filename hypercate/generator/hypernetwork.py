@@ -81,6 +81,8 @@ class HyperNet:
     widths : tuple of float
         Of the networks that are generated, as shares of the hidden units of `net`: the buffer
         ``"width"`` says which; see `hypercate.generator.widths`.
+    output : int, optional
+        The one of the net's outputs whose network `generate` returns; by default all in one.
     """
 
     net: OutcomeNet
@@ -100,6 +102,12 @@ class HyperNet:
     noise_kind: str = "input"
     rank: int = 4
     widths: tuple[float, ...] = (1.0,)
+    output: int | None = None
+
+    @property
+    def generated(self) -> OutcomeNet:
+        """Shape of the networks that `generate` returns."""
+        return self.net if self.output is None else self.net.of_one
 
     @cached_property
     def pieces(self) -> Pieces | LowRankPieces:
@@ -248,13 +256,16 @@ class HyperNet:
 
         Returns
         -------
-        Tensor, shape (nets, n_arms, n_weights)
+        Tensor, shape (nets, n_arms, generated.n_weights)
         """
         theta = self._widest(params, buffers, drawn or {})
-        if len(self.widths) == 1:
-            return theta
-        width = (drawn or {}).get("width", buffers["width"])
-        return theta * self._masks.to(theta.device)[width][:, None]
+        if len(self.widths) > 1:
+            width = (drawn or {}).get("width", buffers["width"])
+            theta = theta * self._masks.to(theta.device)[width][:, None]
+        return self._of_output(theta)
+
+    def _of_output(self, theta: Tensor) -> Tensor:
+        return theta if self.output is None else self.net.of_output(theta, self.output)
 
     def _widest(self, params: Tensors, buffers: Tensors, drawn: Tensors) -> Tensor:
         """Weights of every arm's widest network."""
