@@ -12,13 +12,14 @@ import numpy as np
 import torch
 
 from hypercate.folds import Folds
-from hypercate.generator.hypernetwork import HyperNet
+from hypercate.generator.hypernetwork import ALL_OUTPUTS, HyperNet
 from hypercate.learners import EffectLearner
 from hypercate.learners.effects import received_of
 from hypercate.nuisance.views import Views
 from hypercate.outcomes import Normal
 from hypercate.select import Candidates
 from hypercate.study import Study
+from hypercate.train.context import n_moments
 from hypercate.train.data import Data, units
 from hypercate.train.fitting import Trained, fit_networks
 from hypercate.train.run import Schedule
@@ -119,7 +120,8 @@ def fit_effect_networks(
         replace(
             hypernet,
             net=hypernet.generated,
-            output=None,
+            output=ALL_OUTPUTS,
+            n_context=n_moments(hypernet.net.n_inputs) if hypernet.n_context else 0,
             n_arms=len(arms),
             arm_codes=tuple(hypernet.arm_codes[k] for k in arms) if hypernet.arm_codes else (),
         ),

@@ -866,7 +866,7 @@ class HyperCATE(Answers, BaseEstimator):
             arm_codes=() if codes is None else tuple(map(tuple, codes.tolist())),
             own_departure=OWN_DEPARTURE if doses is None else 0.0,
             architecture=self.hypernet,
-            n_context=n_moments(n_inputs + views.n_last) if self.context else 0,
+            n_context=n_moments(n_inputs + views.n_last, len(outcomes)) if self.context else 0,
         )
         schedule, verbose = self._schedule(n), bool(self.verbose)
         blend = None if doses is None or study.dose is None else doses.blend(study.dose)

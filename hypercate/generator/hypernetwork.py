@@ -40,6 +40,8 @@ PERTURBATIONS = ("dropout", "noise")
 
 OWN_DEPARTURE = 0.1  # of a described arm's own embedding from what its description says
 
+ALL_OUTPUTS = -1
+
 _CPU: Any = {"dtype": torch.float32, "device": "cpu"}  # whatever the process's defaults are
 
 
@@ -81,7 +83,7 @@ class HyperNet:
     widths : tuple of float
         Of the networks that are generated, as shares of the hidden units of `net`: the buffer
         ``"width"`` says which; see `hypercate.generator.widths`.
-    output : int, optional
+    output : int
         The one of the net's outputs whose network `generate` returns; by default all in one.
     """
 
@@ -102,12 +104,12 @@ class HyperNet:
     noise_kind: str = "input"
     rank: int = 4
     widths: tuple[float, ...] = (1.0,)
-    output: int | None = None
+    output: int = ALL_OUTPUTS
 
     @property
     def generated(self) -> OutcomeNet:
         """Shape of the networks that `generate` returns."""
-        return self.net if self.output is None else self.net.of_one
+        return self.net if self.output == ALL_OUTPUTS else self.net.of_one
 
     @cached_property
     def pieces(self) -> Pieces | LowRankPieces:
@@ -265,7 +267,9 @@ class HyperNet:
         return self._of_output(theta)
 
     def _of_output(self, theta: Tensor) -> Tensor:
-        return theta if self.output is None else self.net.of_output(theta, self.output)
+        if self.output == ALL_OUTPUTS:
+            return theta
+        return self.net.of_output(theta, self.output)
 
     def _widest(self, params: Tensors, buffers: Tensors, drawn: Tensors) -> Tensor:
         """Weights of every arm's widest network."""
