@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from hypercate.folds import Folds
-from hypercate.generator.hypernetwork import ALL_OUTPUTS, HyperNet
+from hypercate.generator.hypernetwork import HyperNet
+from hypercate.generator.outcome_net import ALL_OUTPUTS
 from hypercate.learners import EffectLearner
 from hypercate.learners.effects import received_of
 from hypercate.nuisance.views import Views
@@ -119,7 +120,7 @@ def fit_effect_networks(
     trained = fit_networks(
         replace(
             hypernet,
-            net=hypernet.generated,
+            net=hypernet.net.of(hypernet.output),
             output=ALL_OUTPUTS,
             n_context=n_moments(hypernet.net.n_inputs) if hypernet.n_context else 0,
             n_arms=len(arms),
@@ -127,7 +128,7 @@ def fit_effect_networks(
         ),
         data,
         repeated,
-        candidates.profiles(hypernet.generated),
+        candidates.profiles(hypernet.net.of(hypernet.output)),
         candidates.input_scale(views, study.n_codes),
         lambda found: found.loss.argmin(axis=1),
         _FAMILY.loss,

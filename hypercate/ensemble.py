@@ -144,7 +144,7 @@ def fit_ensemble(
     """
     target, location, scale = target_of(study, folds, learner)
     hypernet, found = trained.hypernet, trained.found
-    own_net = hypernet.generated
+    own_net = hypernet.net.of(hypernet.output)
     at_stop_rows = partial(_outputs, data, found)
     share, emission = np.zeros(folds.n_models), None
     outputs = at_stop_rows(own_net, trained.searched)

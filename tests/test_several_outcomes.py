@@ -54,7 +54,7 @@ class TestNetworks:
         together = self.NET(theta, x)
         assert together.shape == (6, 7, 2)
         for output in range(2):
-            alone = self.NET.of_one(self.NET.of_output(theta, output), x)
+            alone = self.NET.of(output)(self.NET.of_output(theta, output), x)
             torch.testing.assert_close(alone, together[..., output])
 
     @pytest.mark.parametrize("generation", ["chunk", "component", "once", "none"])
@@ -66,7 +66,7 @@ class TestNetworks:
         drawn = both.init(sharing, torch.ones(2, 3), torch.Generator().manual_seed(0))
         for output in range(2):
             one = HyperNet(self.NET, 3, **shape, output=output)
-            assert one.generated == OutcomeNet(3, (5, 4), "silu")
+            assert self.NET.of(output) == OutcomeNet(3, (5, 4), "silu")
             expected = self.NET.of_output(both.generate(*drawn), output)
             torch.testing.assert_close(one.generate(*drawn), expected, rtol=0, atol=0)
 
@@ -290,6 +290,10 @@ class TestEveryWay:
             *({"generation": name} for name in ("component", "once", "none")),
             {"effort": "fast"},
             {"sharing": "independent"},
+            {"generation": "low_rank"},
+            {"widths": (0.5, 1.0)},
+            {"context": "data", "learner": "dr"},
+            {"hypernet_noise": 0.1, "noise_kind": "weights"},
             {"hypernet_dropout": 0.1, "uncertainty": "both"},
             {"spectral_norm": True, "hypernet": "rnn"},
         ],

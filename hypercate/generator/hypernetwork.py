@@ -29,7 +29,7 @@ from hypercate.generator.conditioning import unit_rms
 from hypercate.generator.generation import LowRankPieces, Pieces, cut
 from hypercate.generator.initialization import scales_of, start_scale
 from hypercate.generator.noise import spread
-from hypercate.generator.outcome_net import OutcomeNet
+from hypercate.generator.outcome_net import ALL_OUTPUTS, OutcomeNet
 from hypercate.generator.profiles import Profile
 from hypercate.generator.widths import masks
 
@@ -39,8 +39,6 @@ PERTURBATIONS = ("dropout", "noise")
 """What a draw of the generator can be perturbed by."""
 
 OWN_DEPARTURE = 0.1  # of a described arm's own embedding from what its description says
-
-ALL_OUTPUTS = -1
 
 _CPU: Any = {"dtype": torch.float32, "device": "cpu"}  # whatever the process's defaults are
 
@@ -105,11 +103,6 @@ class HyperNet:
     rank: int = 4
     widths: tuple[float, ...] = (1.0,)
     output: int = ALL_OUTPUTS
-
-    @property
-    def generated(self) -> OutcomeNet:
-        """Shape of the networks that `generate` returns."""
-        return self.net if self.output == ALL_OUTPUTS else self.net.of_one
 
     @cached_property
     def pieces(self) -> Pieces | LowRankPieces:
@@ -258,17 +251,12 @@ class HyperNet:
 
         Returns
         -------
-        Tensor, shape (nets, n_arms, generated.n_weights)
+        Tensor, shape (nets, n_arms, n_weights)
         """
         theta = self._widest(params, buffers, drawn or {})
         if len(self.widths) > 1:
             width = (drawn or {}).get("width", buffers["width"])
             theta = theta * self._masks.to(theta.device)[width][:, None]
-        return self._of_output(theta)
-
-    def _of_output(self, theta: Tensor) -> Tensor:
-        if self.output == ALL_OUTPUTS:
-            return theta
         return self.net.of_output(theta, self.output)
 
     def _widest(self, params: Tensors, buffers: Tensors, drawn: Tensors) -> Tensor:

@@ -20,6 +20,9 @@ def centred_softplus(z: Tensor) -> Tensor:
     return F.softplus(z) - math.log(2)
 
 
+ALL_OUTPUTS = -1
+
+
 @dataclass(frozen=True)
 class Activation:
     """``width * function(z / width)``: a wide bend is blunt, nearly linear until z is large."""
@@ -105,13 +108,14 @@ class OutcomeNet:
         last = self.layers[-1].start
         return torch.cat([theta[..., :last], theta[..., last:] * factor[..., None]], dim=-1)
 
-    @property
-    def of_one(self) -> OutcomeNet:
-        """Shape of the network of one of the outputs."""
-        return replace(self, n_outputs=1)
+    def of(self, output: int) -> OutcomeNet:
+        """Shape of the network of one of the outputs, or of `ALL_OUTPUTS`."""
+        return self if output == ALL_OUTPUTS else replace(self, n_outputs=1)
 
     def of_output(self, theta: Tensor, output: int) -> Tensor:
-        """Weights (..., `of_one`.n_weights) of the networks of one output."""
+        """Weights of the networks `of` an output, among those (..., n_weights) of all outputs."""
+        if output == ALL_OUTPUTS:
+            return theta
         last = self.layers[-1]
         matrix = theta[..., last.start : last.bias_start].unflatten(-1, (last.n_in, last.n_out))
         bias = theta[..., last.bias_start + output, None]
