@@ -1,20 +1,25 @@
-"""Effects on counts and on positive outcomes, by models of these and by models that add.
+"""Effects on counts, on positive outcomes, and on two outcomes of the same people.
 
     python benchmarks/outcomes.py --rows 500 2000 --out results/outcomes
+    python benchmarks/outcomes.py --kinds biomarker event --rows 200 500 --out results/two
 
 Every learner fits the same simulated studies, in which the treatment multiplies the mean
 (`hypercate.datasets.draw_outcome_study`), and is judged on 1000 fresh rows of each: by sqrt-PEHE in
 units of the effects' standard deviation there, and by the root mean squared error of the log of the
 ratio of both means, where the learner has means. T boosting with a log link is scikit-learn's
-histogram boosting, an ensemble an arm, by the same deviance as HyperCATE's. Results are kept as
-they come: the same command resumes.
+histogram boosting, an ensemble an arm, by the same deviance as HyperCATE's.
+
+The kinds ``biomarker`` and ``event`` are the two outcomes of one study, which have much in common;
+of those that end in ``-unshared`` they have nothing (`hypercate.datasets.draw_pair_study`).
+"HyperCATE joint" is one fit of both outcomes, "HyperCATE" a fit of each. Results are kept as they
+come: the same command resumes.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -24,12 +29,17 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from hypercate import HyperCATE
 from hypercate.benchmark import harness, panel
 from hypercate.cli import replications
-from hypercate.datasets import CausalSample, draw_outcome_study
+from hypercate.datasets import CausalSample, CausalSplit, draw_outcome_study, draw_pair_study
 from hypercate.datasets.rates import KINDS
 from hypercate.metrics import sqrt_pehe
 
 KEY = ["kind", "rows", "replication", "learner"]
 LOSS = {"count": "poisson", "positive": "gamma"}
+PAIRS = {  # what is shared, and the outcome
+    **{name: ("much", name) for name in ("biomarker", "event")},
+    **{f"{name}-unshared": ("nothing", name) for name in ("biomarker", "event")},
+}
+JOINT = "HyperCATE joint"
 LEAST = 1e-3  # of a mean outcome, in units of the mean over the rows, so that it has a logarithm
 
 
@@ -53,9 +63,40 @@ def log_boosting(train: CausalSample, seed: int, loss: str) -> panel.Outcomes:
     return panel.Outcomes(outcomes, lambda X: outcomes(X) @ np.array([-1.0, 1.0]))
 
 
+def joint(kind: str, train: CausalSample, seed: int) -> panel.Outcomes:
+    """The part of a fit of both outcomes that is of one, from the rows of a study of one."""
+    sharing, name = PAIRS[kind]
+    estimator = fit_both(sharing, len(train), seed)[0].of(name)
+    return panel.Outcomes(estimator.predict_outcomes, estimator.predict)
+
+
+@cache
+def fit_both(sharing: str, rows: int, replication: int) -> tuple[HyperCATE, float]:
+    """A fit of both outcomes, once, and its seconds."""
+    pair = draw_pair_study(rows, sharing, replication)
+    train = pair["event"].train
+    y = pd.DataFrame({name: split.train.y for name, split in pair.items()})
+    start = time.perf_counter()
+    estimator = HyperCATE(random_state=replication, device="cpu").fit(train.X, y, train.treatment)
+    return estimator, time.perf_counter() - start
+
+
+def draw(kind: str, rows: int, replication: int) -> CausalSplit:
+    if kind not in PAIRS:
+        return draw_outcome_study(kind, rows, replication)
+    sharing, name = PAIRS[kind]
+    return draw_pair_study(rows, sharing, replication)[name]
+
+
 def learners(kind: str) -> dict[str, panel.Learner]:
     """Every learner by its name in the table."""
     peers = ("T boosting", "X boosting", "CausalForestDML", "LinearDML", "true ATE")
+    if kind in PAIRS:
+        return {
+            "HyperCATE": hypercate,
+            JOINT: partial(joint, kind),
+            **{name: panel.LEARNERS[name] for name in ("T Lasso", "X Lasso", *peers)},
+        }
     return {
         "HyperCATE": partial(hypercate, outcome=kind),
         "HyperCATE instant": partial(hypercate, outcome=kind, effort="instant"),
@@ -65,20 +106,22 @@ def learners(kind: str) -> dict[str, panel.Learner]:
     }
 
 
-BASELINE, *_ = LEARNERS = tuple(learners("count"))
+BASELINE, *_ = LEARNERS = tuple(dict.fromkeys([*learners("count"), *learners("event")]))
 
 
 def measure(kind: str, rows: int, replication: int, learner: str) -> dict[str, object]:
     """Errors of a learner's effects and ratios."""
-    split = draw_outcome_study(kind, rows, replication)
+    split = draw(kind, rows, replication)
     test = split.test
     with harness.one_thread():
         start = time.perf_counter()
         fitted = learners(kind)[learner](split.train, replication)
         effect = fitted(test.X)
         seconds = time.perf_counter() - start
+    if learner == JOINT:
+        seconds = max(seconds, fit_both(PAIRS[kind][0], rows, replication)[1])
     log_ratio = np.nan
-    if isinstance(fitted, panel.Outcomes):
+    if isinstance(fitted, panel.Outcomes) and kind not in PAIRS:
         outcomes = np.maximum(fitted.outcomes(test.X), LEAST * split.train.y.mean())
         missed = np.log(outcomes / test.mu) @ np.array([-1.0, 1.0])
         log_ratio = float(np.sqrt(np.mean(missed**2)))
@@ -131,7 +174,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    kinds = (*KINDS, *PAIRS)
+    parser.add_argument("--kinds", nargs="+", choices=kinds, default=list(KINDS))
     parser.add_argument("--rows", nargs="+", type=int, default=[500, 2000], metavar="N")
     parser.add_argument("--replications", type=replications, default="1-10", metavar="LIST")
     parser.add_argument("--learners", nargs="+", choices=LEARNERS, default=list(LEARNERS))
@@ -145,6 +189,7 @@ def main(arguments: list[str] | None = None) -> None:
         for rows in options.rows
         for replication in options.replications
         for learner in options.learners
+        if learner in learners(kind)
     ]
     results = harness.resume(measure, wanted, options.out / "results.csv", KEY, options.jobs)
     text = to_markdown(summarise(results))

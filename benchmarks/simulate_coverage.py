@@ -259,7 +259,8 @@ class LeastSquares(HyperCATE):
     difference, times a coefficient, is linear.
     """
 
-    def _ensemble(self, encoded, folds, candidates, propensity, views, device, seed) -> Ensemble:
+    def _ensembles(self, outcomes, folds, *_) -> list[Ensemble]:
+        (encoded,) = outcomes
         study = encoded.study
         p, k, m = study.x.shape[1], study.n_conditions, folds.n_models
         hypernet = HyperNet(
@@ -281,10 +282,11 @@ class LeastSquares(HyperCATE):
             ("least squares",), ("raw",), np.zeros((m, 1)), np.zeros(m, int), np.zeros((0, 4)),
             emitted=np.zeros(m), effects=networks_alone(m),
         )  # fmt: skip
-        return Ensemble(
+        ensemble = Ensemble(
             hypernet.net, TLearner(encoded.family), (generator,), weights, weights, None,
             np.zeros(m), np.ones(m), choice, emission=None, stages=(), effects=None,
         )  # fmt: skip
+        return [ensemble]
 
 
 def fit(replication: int, X: Any, y: Any, treatment: Any, groups: Any = None, **options: Any):

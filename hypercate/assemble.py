@@ -155,7 +155,7 @@ def _networks(
         location=ensemble.location,
         scale=ensemble.scale,
         views=tuple(
-            view if read else replace(view, boosted=None)
+            view if read else view.without_trees
             for view, read in zip(views.views, reads, strict=True)
         ),
         stages=tuple(stage.with_arms(place) for stage in ensemble.stages),

@@ -13,12 +13,14 @@ import torch
 
 from hypercate.folds import Folds
 from hypercate.generator.hypernetwork import HyperNet
+from hypercate.generator.outcome_net import ALL_OUTPUTS
 from hypercate.learners import EffectLearner
 from hypercate.learners.effects import received_of
 from hypercate.nuisance.views import Views
 from hypercate.outcomes import Normal
 from hypercate.select import Candidates
 from hypercate.study import Study
+from hypercate.train.context import n_moments
 from hypercate.train.data import Data, units
 from hypercate.train.fitting import Trained, fit_networks
 from hypercate.train.run import Schedule
@@ -118,12 +120,15 @@ def fit_effect_networks(
     trained = fit_networks(
         replace(
             hypernet,
+            net=hypernet.net.of(hypernet.output),
+            output=ALL_OUTPUTS,
+            n_context=n_moments(hypernet.net.n_inputs) if hypernet.n_context else 0,
             n_arms=len(arms),
             arm_codes=tuple(hypernet.arm_codes[k] for k in arms) if hypernet.arm_codes else (),
         ),
         data,
         repeated,
-        candidates.profiles(hypernet.net),
+        candidates.profiles(hypernet.net.of(hypernet.output)),
         candidates.input_scale(views, study.n_codes),
         lambda found: found.loss.argmin(axis=1),
         _FAMILY.loss,

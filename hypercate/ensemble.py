@@ -1,4 +1,4 @@
-"""From a study and its folds to the chosen networks of every model."""
+"""From the trained networks of an outcome to the ensemble that predicts it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from hypercate.fitted import Choice, Generator
 from hypercate.folds import Folds
 from hypercate.generator.draws import Drawn, draw_departures, draw_networks
 from hypercate.generator.evaluate import outcomes_at_own_rows
-from hypercate.generator.hypernetwork import HyperNet
 from hypercate.generator.outcome_net import OutcomeNet, WeighedNets
 from hypercate.learners import EffectLearner, TLearner
 from hypercate.nuisance.means import boosted_means, emitted_means
@@ -32,9 +31,10 @@ from hypercate.second_stage import (
     shares,
 )
 from hypercate.select import Candidates
+from hypercate.several.training import target_of
 from hypercate.study import Study
-from hypercate.train.data import Data, units
-from hypercate.train.fitting import Trained, fit_networks
+from hypercate.train.data import Data
+from hypercate.train.fitting import Trained
 from hypercate.train.loop import Found
 from hypercate.train.run import Schedule
 
@@ -89,12 +89,14 @@ class Ensemble:
 def fit_ensemble(
     study: Study,
     folds: Folds,
-    hypernet: HyperNet,
+    data: Data,
+    trained: Trained,
     learner: TLearner,
     candidates: Candidates,
     schedule: Schedule,
     propensity: np.ndarray,
     views: Views,
+    own_views: Views,
     model_outcome: Any,
     source: str,
     pretrained: bool,
@@ -103,9 +105,8 @@ def fit_ensemble(
     seed: int,
     n_jobs: int,
     verbose: bool,
-    blend: np.ndarray | None = None,
 ) -> Ensemble:
-    """Search and choose a candidate for every model, and train it from two random starts.
+    """Make an ensemble of the networks that were trained for an outcome.
 
     The networks that the pre-trained generator emits from the same rows count beside it, by how
     well both predict the model's stop rows, and so do effects of a second stage beside theirs.
@@ -114,14 +115,19 @@ def fit_ensemble(
     ----------
     study : Study
     folds : Folds
-    hypernet : HyperNet
+    data : Data
+        That the networks were trained on.
+    trained : Trained
     learner : TLearner
     candidates : Candidates
     schedule : Schedule
+        Of the effects' networks, where the learner has such.
     propensity : ndarray, shape (n, n_conditions)
         Cross-fitted.
     views : Views
         What the models read beside the covariates.
+    own_views : Views
+        The same of this outcome alone, where others were trained with it.
     model_outcome : estimator or None
         Of the mean outcomes that second stages take out, in place of our own.
     source : str
@@ -135,28 +141,13 @@ def fit_ensemble(
     n_jobs : int
         Threads of the second stage.
     verbose : bool
-    blend : ndarray of float32, shape (n, c), optional
-        Where treatments are doses: how much the c networks of its range count at each row's.
     """
-    location, scale = units(study.y, study.weight, folds.learns, learner.family)
-    target = learner.family.target(study.y, location[:, None], scale[:, None])
-    data = Data.of(study.x, views.inputs, target, study.weight, device, blend)
-    trained = fit_networks(
-        hypernet,
-        data,
-        folds,
-        candidates.profiles(hypernet.net),
-        candidates.input_scale(views, study.n_codes),
-        lambda found: candidates.choose(found, study.cluster),
-        learner.loss,
-        schedule,
-        seed,
-        verbose,
-    )
-    found = trained.found
+    target, location, scale = target_of(study, folds, learner)
+    hypernet, found = trained.hypernet, trained.found
+    own_net = hypernet.net.of(hypernet.output)
     at_stop_rows = partial(_outputs, data, found)
     share, emission = np.zeros(folds.n_models), None
-    outputs = at_stop_rows(hypernet.net, trained.searched)
+    outputs = at_stop_rows(own_net, trained.searched)
     if pretrained:
         emission, share, outputs = weigh_emitted(
             study, folds, learner, views, found, target, outputs, at_stop_rows, device, seed
@@ -174,7 +165,7 @@ def fit_ensemble(
     elif two_stages and pretrained and not study.n_codes.any():
         means = emitted_means(study, folds, learner, device)
     elif two_stages or second_stage:
-        means = boosted_means(study, folds, views, seed, n_jobs)
+        means = boosted_means(study, folds, own_views, seed, n_jobs)
     parts, effects = [trained], None
     arm_share = shares(study, folds)
     stages: tuple[SecondStage, ...] = ()
@@ -185,7 +176,7 @@ def fit_ensemble(
         )  # fmt: skip
         parts.append(own)
         of_networks = effects.effects(
-            at_stop_rows(hypernet.net, own.searched).swapaxes(1, 2), np.arange(folds.n_models)
+            at_stop_rows(own_net, own.searched).swapaxes(1, 2), np.arange(folds.n_models)
         )
         outcomes = moved(outcomes.swapaxes(1, 2), of_networks, arm_share).swapaxes(1, 2)
         stages = left_alone(arm_share)
@@ -203,17 +194,17 @@ def fit_ensemble(
             seed,
             n_jobs,
         )
-    net: OutcomeNet | WeighedNets = hypernet.net
+    net: OutcomeNet | WeighedNets = own_net
     starts = ([part.theta for part in parts], [part.second for part in parts])
     theta = torch.cat([torch.cat(start, 1) for start in starts])
     drawn = None if source == "members" else _drawn(parts, source, seed)
     departures = None
-    if drawn is None and blend is None and study.n_conditions < hypernet.n_arms:
+    if drawn is None and data.blend is None and study.n_conditions < hypernet.n_arms:
         departures = draw_departures(
             hypernet, trained.params, trained.buffers, trained.theta, study.n_conditions
         )
     if emission is not None:
-        net, theta, drawn = averaged(hypernet.net, theta, drawn, emission, share)
+        net, theta, drawn = averaged(own_net, theta, drawn, emission, share)
     return Ensemble(
         net,
         learner,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from inspect import signature
 from itertools import pairwise
 from numbers import Integral, Real
@@ -32,13 +32,16 @@ from hypercate.generator.outcome_net import ACTIVATIONS, OutcomeNet
 from hypercate.generator.profiles import PROFILES
 from hypercate.learners import LEARNERS, EffectLearner
 from hypercate.nuisance.assignment import fit_assignment
-from hypercate.nuisance.views import Views, model_views
+from hypercate.nuisance.views import Views, joint_views, model_views
 from hypercate.outcomes import LOG_LINKED, OUTCOMES
 from hypercate.overlap import warn_of_poor_support
 from hypercate.pretraining.emission import untried
 from hypercate.pretraining.instant import emit_ensemble
 from hypercate.select import INPUTS, Candidates
-from hypercate.study import Encoded, read_study
+from hypercate.several.fitted import FittedOutcomes
+from hypercate.several.reading import check_kinds, read_studies
+from hypercate.several.training import train_arms
+from hypercate.study import Encoded
 from hypercate.threads import own_threads
 from hypercate.train.context import n_moments
 from hypercate.train.device import resolve_device
@@ -189,7 +192,9 @@ class HyperCATE(Answers, BaseEstimator):
         the curves, ``effect(X, T0=0, T1=1.5)`` compares doses, ``arms_`` and averages are of
         ranges of doses, and `control` is a dose, by default the least. Emitted networks and the
         second stage are of arms, and do not count.
-    outcome : {"auto", "continuous", "binary", "count", "positive"}, default="auto"
+    outcome : str, dict or sequence of str, default="auto"
+        "auto", "continuous", "binary", "count" or "positive"; with several outcomes, one for all,
+        or for each: in the order of y's columns, or by their names, "auto" for those left out.
         ``"auto"`` takes y as binary if it holds two distinct strings, or only 0 and 1 (or
         booleans), both present, and else as continuous. A binary outcome gives probabilities, and
         risk differences for effects. ``"count"``: whole numbers of at least 0, whose expected
@@ -262,6 +267,10 @@ class HyperCATE(Answers, BaseEstimator):
     classes_ : ndarray, shape (2,), or None
         Labels of a binary outcome; effects are of the probability of the second.
     outcome_ : {"continuous", "binary", "count", "positive"}
+    outcomes_ : list of str
+        Names of the outcomes, only if y had several columns; the order of every answer's last axis.
+        `of` gives the model of one of them. Attributes that say something of an outcome, such as
+        ``outcome_``, are then dicts by outcome, and tables have a first index level for it.
     n_features_in_ : int
     feature_names_in_ : ndarray of str, shape (n_features_in_,)
         Only if X was a frame with string column names.
@@ -333,7 +342,7 @@ class HyperCATE(Answers, BaseEstimator):
         "widths": [tuple, list],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "treatment_kind": [StrOptions({"auto", "dose"})],
-        "outcome": [StrOptions(set(OUTCOMES))],
+        "outcome": [StrOptions(set(OUTCOMES)), Mapping, list, tuple],
         "control": "no_validation",
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "pretrained": [StrOptions({"auto", "none"})],
@@ -447,6 +456,7 @@ class HyperCATE(Answers, BaseEstimator):
         tags.input_tags.categorical = True
         tags.input_tags.string = True
         tags.target_tags.required = True
+        tags.target_tags.multi_output = True
         return tags
 
     def fit(
@@ -467,12 +477,16 @@ class HyperCATE(Answers, BaseEstimator):
         X : DataFrame or array-like, shape (n, n_features)
             Numeric, boolean, categorical and string columns, with missing values. A frame may be
             of pandas, polars or pyarrow, or any other eager frame that narwhals reads.
-        y : array-like, shape (n,)
-            Observed outcome. Like the other arguments with one value per row, it is taken by
-            position: a pandas Series is refused if its index holds the labels of X in another
-            order. Gross outliers, which would decide every mean, are counted as the furthest of
-            the others, with a warning that names the rows: at most 1 % of the rows, if they are
-            more than ten times as far from the median as all others.
+        y : array-like, shape (n,) or (n, n_outcomes)
+            Observed outcome. Several, as the columns of a frame or an array, are learned together:
+            arms' networks share their hidden layers among outcomes, each of which has a last layer
+            of its own, and answers gain a last axis. Everything else is each outcome's own, but the
+            choice of `sharing` and `inputs`, which is joint. See ``outcomes_`` and `of`.
+            Like the other arguments with one value per row, outcomes are taken by position: a
+            pandas Series or frame is refused if its index holds the labels of X in another order.
+            Gross outliers, which would decide every mean, are counted as the furthest of the
+            others, with a warning that names the rows: at most 1 % of the rows, if they are more
+            than ten times as far from the median as all others.
         treatment : array-like, shape (n,)
             Arm that each row received, any labels. Required.
         sample_weight : array-like, shape (n,), optional
@@ -510,7 +524,7 @@ class HyperCATE(Answers, BaseEstimator):
         self._check_of_doses(propensity=propensity, arm_features=arm_features)
         device = resolve_device(self.device)
         seed = draw_seed(self.random_state)
-        encoded = read_study(
+        outcomes = read_studies(
             X,
             y,
             treatment,
@@ -522,6 +536,7 @@ class HyperCATE(Answers, BaseEstimator):
             self.outcome,
             self.treatment_kind == "dose",
         )
+        encoded = outcomes.each[0]  # for what is of the covariates and the treatment alone
         study = encoded.study
         self._check_described(encoded)
         folds = self._folds(encoded, seed)
@@ -540,19 +555,25 @@ class HyperCATE(Answers, BaseEstimator):
             assignment, cross_fitted = fit_assignment(
                 study, folds, self.model_propensity, encoded.propensity, n_threads
             )
-            views = model_views(study, folds, trees, seed, n_threads)
-            ensemble = self._ensemble(encoded, folds, candidates, cross_fitted, views, device, seed)
-            fitted = assemble(
-                encoded,
-                folds,
-                ensemble,
-                assignment,
-                cross_fitted,
-                views,
-                n_members=self._n_members,
-                calibrated=self.calibrate,
-                device=device,
-                seed=seed,
+            views = [model_views(one.study, folds, trees, seed, n_threads) for one in outcomes.each]
+            joint = joint_views(views)
+            ensembles = self._ensembles(
+                outcomes.each, folds, candidates, cross_fitted, joint, views, device, seed
+            )
+            fitted = tuple(
+                assemble(
+                    one,
+                    folds,
+                    ensemble,
+                    assignment,
+                    cross_fitted,
+                    joint,
+                    n_members=self._n_members,
+                    calibrated=self.calibrate,
+                    device=device,
+                    seed=seed,
+                )
+                for one, ensemble in zip(outcomes.each, ensembles, strict=True)
             )
         conditions = encoded.conditions
         warn_of_poor_support(
@@ -564,7 +585,8 @@ class HyperCATE(Answers, BaseEstimator):
             study.x,
             of_doses=encoded.doses is not None,
         )
-        self.fitted_ = fitted
+        names = outcomes.names
+        self.fitted_ = fitted[0] if names is None else FittedOutcomes(names, fitted)
         return self
 
     def save(self, path: str | PathLike, evidence: bool = True) -> None:
@@ -603,7 +625,7 @@ class HyperCATE(Answers, BaseEstimator):
         if not isinstance(self.random_state, Integral):
             parameters["random_state"] = None  # the state of a generator has no place in a file
         parameters["device"] = str(self.device)
-        fitted = self.fitted_ if evidence else replace(self.fitted_, evidence=None)
+        fitted = self.fitted_ if evidence else self.fitted_.without_evidence()
         persistence.save(path, parameters, fitted)
 
     @classmethod
@@ -670,12 +692,7 @@ class HyperCATE(Answers, BaseEstimator):
 
     @property
     def _has_second_stage(self) -> bool:
-        return (
-            self._weighs
-            and self.second_stage == "auto"
-            and self.inputs != "raw"
-            and self.outcome not in LOG_LINKED
-        )
+        return self._weighs and self.second_stage == "auto" and self.inputs != "raw"
 
     def _check_parameters(self) -> None:
         self._validate_params()
@@ -703,7 +720,9 @@ class HyperCATE(Answers, BaseEstimator):
                 raise TypeError(
                     f"{name}={getattr(self, name)!r} is a class: pass an instance of it"
                 )
-        if self.model_outcome is not None and not (self._has_second_stage or two_stages):
+        check_kinds(self.outcome)
+        adds = self._has_second_stage and self.outcome not in LOG_LINKED
+        if self.model_outcome is not None and not (adds or two_stages):
             raise ValueError(
                 "model_outcome would have no effect, for there is no second stage with these "
                 "parameters: leave it out, or use learner='x', 'ra', 'dr' or 'r'"
@@ -805,21 +824,26 @@ class HyperCATE(Answers, BaseEstimator):
                 "merge it with another"
             ) from None
 
-    def _ensemble(
+    def _ensembles(
         self,
-        encoded: Encoded,
+        outcomes: Sequence[Encoded],
         folds: Folds,
         candidates: Candidates,
         propensity: np.ndarray,
         views: Views,
+        own_views: Sequence[Views],
         device: torch.device,
         seed: int,
-    ) -> Ensemble:
-        """The models; a subclass may train others in their place."""
-        study = encoded.study
-        learner = LEARNERS[self.learner](encoded.family)
+    ) -> list[Ensemble]:
+        """The models of each outcome; a subclass may train others in their place."""
+        encoded = outcomes[0]
+        study, studies = encoded.study, [one.study for one in outcomes]
+        learners = [LEARNERS[self.learner](one.family) for one in outcomes]
         if self.effort == "instant":
-            return emit_ensemble(study, folds, learner, views, device, seed)
+            return [
+                emit_ensemble(own, folds, learner, views, device, seed)
+                for own, learner in zip(studies, learners, strict=True)
+            ]
         n, n_inputs = study.x.shape
         codes, doses = encoded.arm_codes, encoded.doses
         all_received = encoded.conditions.all_received
@@ -828,6 +852,7 @@ class HyperCATE(Answers, BaseEstimator):
                 n_inputs + views.n_last,
                 tuple(int(width) for width in self.outcome_hidden),
                 self.activation,
+                len(outcomes),
             ),
             n_arms=encoded.n_networks,
             generation=self.generation,
@@ -844,30 +869,54 @@ class HyperCATE(Answers, BaseEstimator):
             arm_codes=() if codes is None else tuple(map(tuple, codes.tolist())),
             own_departure=OWN_DEPARTURE if doses is None else 0.0,
             architecture=self.hypernet,
-            n_context=n_moments(n_inputs + views.n_last) if self.context else 0,
+            n_context=n_moments(n_inputs + views.n_last, len(outcomes)) if self.context else 0,
         )
-        return fit_ensemble(
-            study,
+        schedule, verbose = self._schedule(n), bool(self.verbose)
+        blend = None if doses is None or study.dose is None else doses.blend(study.dose)
+        data, trained = train_arms(
+            studies,
             folds,
             hypernet,
-            learner,
+            learners,
             candidates,
-            self._schedule(n),
-            propensity,
+            schedule,
             views,
-            self.model_outcome,
-            self.uncertainty,
+            device,
+            seed,
+            verbose,
+            blend,
+        )
+        pretrained = (
             self._weighs
             and self.pretrained == "auto"
             and all_received
-            and not untried(study, views),
-            self._has_second_stage and all_received,
-            device,
-            seed,
-            torch.get_num_threads(),
-            bool(self.verbose),
-            None if doses is None or study.dose is None else doses.blend(study.dose),
+            and not untried(study, views)
         )
+        return [
+            fit_ensemble(
+                own,
+                folds,
+                data,
+                networks,
+                learner,
+                candidates,
+                schedule,
+                propensity,
+                views,
+                of_outcome,
+                self.model_outcome,
+                self.uncertainty,
+                pretrained,
+                self._has_second_stage and all_received and learner.family.kind not in LOG_LINKED,
+                device,
+                seed,
+                torch.get_num_threads(),
+                verbose,
+            )
+            for own, networks, learner, of_outcome in zip(
+                studies, trained, learners, own_views, strict=True
+            )
+        ]
 
     def _schedule(self, n: int) -> Schedule:
         batch_size = self.batch_size

@@ -154,6 +154,10 @@ class Fitted:
             return self.networks
         return self.networks.at_doses(self.doses.of_range[self.conditions.place])
 
+    def without_evidence(self) -> Fitted:
+        """The same, of which the training rows are not known."""
+        return replace(self, evidence=None)
+
     def outcomes(self, x: np.ndarray, device: torch.device) -> np.ndarray:
         """Potential outcomes (n, n_arms) at encoded covariates."""
         return self.networks.predict(x, device)

@@ -12,7 +12,7 @@ from hypercate.effect_networks import EffectUnits
 from hypercate.generator.evaluate import outcomes_at_own_rows, potential_outcomes
 from hypercate.generator.outcome_net import OutcomeNet, WeighedNets
 from hypercate.learners import TLearner
-from hypercate.nuisance.views import View
+from hypercate.nuisance.views import JointView, View
 from hypercate.second_stage import SecondStage, moved
 
 Finish = Callable[[torch.Tensor, slice], torch.Tensor]
@@ -34,7 +34,7 @@ class Networks:
         Model whose inputs and unit a network has.
     location, scale : ndarray of float64, shape (n_models,)
         Unit of each model's target.
-    views : tuple of View, length n_models
+    views : tuple of View or JointView, length n_models
         What each model reads beside the covariates.
     stages : tuple of SecondStage, length n_models, or empty
         What becomes of each model's outcomes; empty if they are the arms' networks'.
@@ -55,7 +55,7 @@ class Networks:
     model: np.ndarray
     location: np.ndarray
     scale: np.ndarray
-    views: tuple[View, ...]
+    views: tuple[View | JointView, ...]
     stages: tuple[SecondStage, ...]
     effects: EffectUnits | None
     n_members: int

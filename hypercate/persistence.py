@@ -42,9 +42,10 @@ from hypercate.networks import Networks
 from hypercate.nuisance.boosted import BoostedView, Trees
 from hypercate.nuisance.levels import LevelMeans
 from hypercate.nuisance.propensity import Propensity, Views
-from hypercate.nuisance.views import View
+from hypercate.nuisance.views import JointView, View
 from hypercate.outcomes import Bernoulli, Count, Family, Normal, Positive
 from hypercate.second_stage import Effects, SecondStage
+from hypercate.several.fitted import FittedOutcomes
 
 FORMAT = 1
 FAMILIES = (Normal, Bernoulli, Count, Positive)
@@ -55,7 +56,7 @@ _CLASSES = {
         Fitted, FeatureEncoder, NumberColumn, CategoryColumn, Conditions, Doses, *FAMILIES,
         Networks, OutcomeNet, WeighedNets, *LEARNERS.values(), View, LevelMeans, BoostedView, Trees,
         SecondStage, Effects, EffectUnits, Generator, Pretrained, HyperNet, Propensity, Views,
-        Calibration, Choice, Evidence,
+        Calibration, Choice, Evidence, FittedOutcomes, JointView,
     )
 }  # fmt: skip
 _TYPES = {
@@ -68,7 +69,9 @@ _UNSIGNED = b"0" * 64
 _SIGNATURE = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 
 
-def save(path: str | os.PathLike, parameters: dict[str, Any], fitted: Fitted) -> None:
+def save(
+    path: str | os.PathLike, parameters: dict[str, Any], fitted: Fitted | FittedOutcomes
+) -> None:
     """Write a fitted model; an existing file is replaced only once the new one is whole.
 
     Parameters
@@ -110,13 +113,13 @@ def save(path: str | os.PathLike, parameters: dict[str, Any], fitted: Fitted) ->
         raise
 
 
-def load(path: str | os.PathLike) -> tuple[dict[str, Any], Fitted]:
+def load(path: str | os.PathLike) -> tuple[dict[str, Any], Fitted | FittedOutcomes]:
     """Read what `save` wrote.
 
     Returns
     -------
     parameters : dict
-    fitted : Fitted
+    fitted : Fitted or FittedOutcomes
 
     Raises
     ------
@@ -135,7 +138,7 @@ def load(path: str | os.PathLike) -> tuple[dict[str, Any], Fitted]:
             parameters = _decode(content["parameters"], tensors)
             fitted = _decode(content["fitted"], tensors)
             _require(parameters, dict[str, Any], "the parameters")
-            _require(fitted, Fitted, "the model")
+            _require(fitted, Fitted | FittedOutcomes, "the model")
             return parameters, fitted
     except (
         ArithmeticError, AttributeError, LookupError, RecursionError, SafetensorError, TypeError,
@@ -172,11 +175,12 @@ def _digest(data: bytes) -> str:
 
 
 def _encode(value: Any, tensors: dict[str, np.ndarray]) -> Any:
-    """A tree as JSON, its arrays and long texts moved to the tensors."""
+    """A tree as JSON, its arrays and long texts moved to the tensors, each content once."""
 
     def tensor(array: np.ndarray) -> str:
-        name = f"t{len(tensors)}"
-        tensors[name] = np.ascontiguousarray(array)
+        array = np.ascontiguousarray(array)
+        name = hashlib.sha256(array.dtype.str.encode() + array.tobytes()).hexdigest()[:32]
+        tensors[name] = array
         return name
 
     if isinstance(value, np.generic) and value.dtype.kind in "biufU":

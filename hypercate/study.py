@@ -149,7 +149,7 @@ def read_study(
     """
     index = index_of(X)
     X, y, treatment = as_pandas(X, "X"), as_pandas(y, "y"), as_pandas(treatment, "treatment")
-    _check_dimensions(X, y, treatment)
+    check_dimensions(X, y, treatment)
     features = FeatureEncoder.fit(X)
     n = num_samples(X)
     if not as_doses:
@@ -212,7 +212,7 @@ def read_study(
     )
 
 
-def _check_dimensions(X: Any, y: Any, treatment: Any) -> None:
+def check_dimensions(X: Any, y: Any, treatment: Any) -> None:
     """Refuse arguments in another order, where their dimensions tell."""
     if isinstance(X, pd.DataFrame) or issparse(X) or as_array(X, "X").ndim != 1:
         return

@@ -123,7 +123,7 @@ BAD_FITS = {
         ValueError,
         "y is infinite.* row 9 ",
     ),
-    "2-d y": ({"y": np.ones((N, 2))}, ValueError, r"y should be a 1d array.*\(40, 2\)"),
+    "3-d y": ({"y": np.ones((N, 2, 2))}, ValueError, r"y should be a 1d array.*\(40, 2, 2\)"),
     "text in y": ({"y": with_value(Y, 4, "high")}, TypeError, r"y holds .*str \(first in row 4\)"),
     "dates as y": ({"y": pd.date_range("2020", periods=N)}, TypeError, "y holds Timestamp"),
     "complex y": ({"y": Y + 1j}, TypeError, "y holds complex"),

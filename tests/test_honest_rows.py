@@ -8,6 +8,7 @@ import dataclasses
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LinearRegression
 
@@ -224,6 +225,26 @@ class TestUnseenOutcomes:
                     assert {"location", "scale"} <= changed
                 if all(est.fitted_.networks.views[other].boosted for est in (before, after)):
                     assert "view" in changed
+
+    @pytest.mark.parametrize("changed", ["size", "event"])
+    @pytest.mark.parametrize(
+        "way",
+        [{"inputs": "raw"}, {"inputs": "auto"}, {"learner": "dr"}, {"effort": "fast"}],
+        ids=repr,
+    )
+    def test_nor_do_those_of_other_outcomes_that_are_trained_with_it(self, way, changed):
+        X, y, arm, _ = rows()
+        Y = {"size": y, "event": rows("binary")[1]}
+        before = fit(X, pd.DataFrame(Y), arm, **way)
+        judges = folds_of(before.of("size"), X, y, arm).judges
+        for m in (0, len(judges) - 1):
+            others = Y | {changed: wild(Y[changed], np.flatnonzero(judges[m]))}
+            after = fit(X, pd.DataFrame(others), arm, **way)
+            for name in Y:
+                pair = before.of(name), after.of(name)
+                assert told_apart(*pair, m) == set()
+                for other in set(range(len(judges))) - {m}:
+                    assert "theta" in told_apart(*pair, other)
 
     @pytest.mark.parametrize("outcome", ["continuous", "binary"])
     def test_nor_in_many_minibatches_but_for_rounding(self, outcome):

@@ -283,13 +283,15 @@ class TestHowItWorks:
         treatment = rng.integers(0, 2, 240)
         amount = np.append([0.0, 10.0], rng.uniform(0, 10, 238))
         dose = pd.Series(arm).map({"placebo": 0, "low": 1, "high": 4})
+        visits = rng.poisson(np.exp(X["age"] / 4 + 0.2 * treatment))
         names = {
             "HyperCATE": partial(HyperCATE, n_members=2, max_epochs=20, random_state=0),
             "X": X,
             "arm": arm,
             "amount": amount,
             "treatment": treatment,
-            "visits": rng.poisson(np.exp(X["age"] / 4 + 0.2 * treatment)),
+            "visits": visits,
+            "frame": pd.DataFrame({"pressure": X["age"] + treatment, "visits": visits}),
             "y": (dose + X["age"]).to_numpy(),
             "pd": pd,
             "plots": plots,
@@ -297,7 +299,7 @@ class TestHowItWorks:
         examples = [
             code for code in blocks("python", PAGES["docs/how-it-works.md"]) if "import" not in code
         ]
-        assert len(examples) == 3
+        assert len(examples) == 4
         for code in examples:
             *statements, last = ast.parse(code).body
             exec(compile(ast.Module(statements, []), "how-it-works.md", "exec"), names)
@@ -309,6 +311,9 @@ class TestHowItWorks:
                 assert len(names["last"].point_estimate) == 240
             elif "dose_response" in code:
                 assert names["last"].get_xlabel() == "dose"
+            elif "est.of" in code:
+                assert names["est"].outcomes_ == ["pressure", "visits"]
+                assert (names["last"][0] > 0).all()
             else:
                 assert names["last"].point_estimate.shape == (1,)
 

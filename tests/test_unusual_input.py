@@ -380,10 +380,10 @@ REFUSED = {
     ),
     "y of one string": ({"y": ["a"] * N}, ValueError, "two distinct values, but y has 1: 'a'"),
     "a single y": ({"y": np.array(1.0)}, TypeError, "y must have one value for each row of X"),
-    "y of two columns": (
-        {"y": pd.DataFrame({"y": Y, "z": Y})},
+    "y of two columns of one name": (
+        {"y": pd.DataFrame(np.column_stack([Y, Y]), columns=["y", "y"])},
         ValueError,
-        r"y should be a 1d array, got an array of shape \(40, 2\)",
+        "y has more than one column named 'y'",
     ),
     # treatment
     "one arm": ({"treatment": np.zeros(N)}, ValueError, r"arms \[0\].* at least two arms"),

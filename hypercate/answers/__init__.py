@@ -3,7 +3,9 @@
 from hypercate.answers.averages import Averages
 from hypercate.answers.doses import DoseResponses
 from hypercate.answers.persons import Persons
+from hypercate.several.answers import SeveralOutcomes, by_outcome
 
 
-class Answers(Persons, Averages, DoseResponses):
+@by_outcome
+class Answers(SeveralOutcomes, Persons, Averages, DoseResponses):
     """Questions to a fitted `hypercate.HyperCATE`; what they read is set by its ``fit``."""

@@ -12,6 +12,7 @@ from hypercate.datasets.ihdp import load_ihdp
 from hypercate.datasets.jobs import load_jobs
 from hypercate.datasets.lalonde import load_lalonde
 from hypercate.datasets.low_rank import draw_low_rank_study
+from hypercate.datasets.pairs import draw_pair_study
 from hypercate.datasets.rates import draw_outcome_study
 from hypercate.datasets.realcause import load_realcause
 from hypercate.datasets.samples import CausalSample, CausalSplit
@@ -25,6 +26,7 @@ __all__ = [
     "draw_interval_study",
     "draw_low_rank_study",
     "draw_outcome_study",
+    "draw_pair_study",
     "load_acic2016",
     "load_hillstrom",
     "load_ihdp",

@@ -29,7 +29,7 @@ from hypercate.generator.conditioning import unit_rms
 from hypercate.generator.generation import LowRankPieces, Pieces, cut
 from hypercate.generator.initialization import scales_of, start_scale
 from hypercate.generator.noise import spread
-from hypercate.generator.outcome_net import OutcomeNet
+from hypercate.generator.outcome_net import ALL_OUTPUTS, OutcomeNet
 from hypercate.generator.profiles import Profile
 from hypercate.generator.widths import masks
 
@@ -81,6 +81,8 @@ class HyperNet:
     widths : tuple of float
         Of the networks that are generated, as shares of the hidden units of `net`: the buffer
         ``"width"`` says which; see `hypercate.generator.widths`.
+    output : int
+        The one of the net's outputs whose network `generate` returns; by default all in one.
     """
 
     net: OutcomeNet
@@ -100,6 +102,7 @@ class HyperNet:
     noise_kind: str = "input"
     rank: int = 4
     widths: tuple[float, ...] = (1.0,)
+    output: int = ALL_OUTPUTS
 
     @cached_property
     def pieces(self) -> Pieces | LowRankPieces:
@@ -251,10 +254,10 @@ class HyperNet:
         Tensor, shape (nets, n_arms, n_weights)
         """
         theta = self._widest(params, buffers, drawn or {})
-        if len(self.widths) == 1:
-            return theta
-        width = (drawn or {}).get("width", buffers["width"])
-        return theta * self._masks.to(theta.device)[width][:, None]
+        if len(self.widths) > 1:
+            width = (drawn or {}).get("width", buffers["width"])
+            theta = theta * self._masks.to(theta.device)[width][:, None]
+        return self.net.of_output(theta, self.output)
 
     def _widest(self, params: Tensors, buffers: Tensors, drawn: Tensors) -> Tensor:
         """Weights of every arm's widest network."""

@@ -51,6 +51,7 @@ def scales_of(
     departure = torch.stack([profile.departure(net) for profile in sharing])
     intercept = [profile.intercept for profile in sharing]
     apart = scale.clone()
-    apart[:, -1] *= torch.tensor(intercept, dtype=torch.float32, device="cpu")
+    of_last = apart[:, net.layers[-1].bias_start :]
+    of_last *= torch.tensor(intercept, dtype=torch.float32, device="cpu")[:, None]
     owned = torch.tensor([profile.owned for profile in sharing], device="cpu")[:, None]
     return scale, departure, apart, owned

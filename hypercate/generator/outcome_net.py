@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import torch
@@ -18,6 +18,9 @@ from torch import Tensor
 def centred_softplus(z: Tensor) -> Tensor:
     """Softplus shifted so that 0 maps to 0."""
     return F.softplus(z) - math.log(2)
+
+
+ALL_OUTPUTS = -1
 
 
 @dataclass(frozen=True)
@@ -73,17 +76,20 @@ class OutcomeNet:
         Width of each hidden layer.
     activation : str
         A key of `ACTIVATIONS`.
+    n_outputs : int, default 1
+        Outcomes, which share the hidden layers; each has an output of its own.
     """
 
     n_inputs: int
     hidden: tuple[int, ...]
     activation: str
+    n_outputs: int = 1
 
     @property
     def layers(self) -> tuple[Layer, ...]:
         layers: list[Layer] = []
         start = 0
-        for n_in, n_out in pairwise((self.n_inputs, *self.hidden, 1)):
+        for n_in, n_out in pairwise((self.n_inputs, *self.hidden, self.n_outputs)):
             layers.append(Layer(n_in, n_out, start))
             start = layers[-1].stop
         return tuple(layers)
@@ -102,6 +108,19 @@ class OutcomeNet:
         last = self.layers[-1].start
         return torch.cat([theta[..., :last], theta[..., last:] * factor[..., None]], dim=-1)
 
+    def of(self, output: int) -> OutcomeNet:
+        """Shape of the network of one of the outputs, or of `ALL_OUTPUTS`."""
+        return self if output == ALL_OUTPUTS else replace(self, n_outputs=1)
+
+    def of_output(self, theta: Tensor, output: int) -> Tensor:
+        """Weights of the networks `of` an output, among those (..., n_weights) of all outputs."""
+        if output == ALL_OUTPUTS:
+            return theta
+        last = self.layers[-1]
+        matrix = theta[..., last.start : last.bias_start].unflatten(-1, (last.n_in, last.n_out))
+        bias = theta[..., last.bias_start + output, None]
+        return torch.cat([theta[..., : last.start], matrix[..., output], bias], dim=-1)
+
     def __call__(self, theta: Tensor, x: Tensor, view: Tensor | None = None) -> Tensor:
         """Evaluate a batch of networks, each on its own rows.
 
@@ -118,7 +137,7 @@ class OutcomeNet:
 
         Returns
         -------
-        Tensor, shape (b, rows)
+        Tensor, shape (b, rows), or (b, rows, n_outputs) with several outputs
             Outcome on the network's own scale (a logit for a binary outcome).
         """
         activation = ACTIVATIONS[self.activation]
@@ -140,13 +159,13 @@ class OutcomeNet:
                 h = wide.unflatten(1, (len(theta), -1)).transpose(0, 1) + bias
                 if view is not None:
                     h = torch.baddbmm(h, view, weight[:, x.shape[1] :])
-            elif is_last:  # a batched product with a single column would go matrix by matrix
+            elif is_last and layer.n_out == 1:  # a product with one column would go one by one
                 h = (h * weight.transpose(1, 2)).sum(2, keepdim=True) + bias
             else:
                 h = torch.baddbmm(bias, h, weight)
             if not is_last:
                 h = activation.function(h)
-        return h.squeeze(-1)
+        return h.squeeze(-1) if self.n_outputs == 1 else h
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class Profile:
     matrix, bias : tuple of float, one a layer
         Scale of the departure of the layer's matrix and of its bias, over ``1 / sqrt(fan_in)``.
     intercept : float
-        Scale of the departure of the last bias, as it is.
+        Scale of the departure of the last biases, one an outcome, as it is.
     owned : bool
         Whether arms have nothing in common: each owns its weights, and only the intercept's scale
         counts.
@@ -51,7 +51,7 @@ class Profile:
             for layer, matrix, bias in zip(net.layers, self.matrix, self.bias, strict=True):
                 scale[layer.start : layer.bias_start] = matrix / layer.n_in**0.5
                 scale[layer.bias_start : layer.stop] = bias / layer.n_in**0.5
-            scale[-1] = self.intercept
+            scale[net.layers[-1].bias_start :] = self.intercept
         return scale
 
 

@@ -26,7 +26,11 @@ def masks(net: OutcomeNet, widths: tuple[float, ...]) -> Tensor:
     """
     factors = []
     for share in widths:
-        kept = [net.n_inputs, *(max(1, round(share * width)) for width in net.hidden), 1]
+        kept = [
+            net.n_inputs,
+            *(max(1, round(share * width)) for width in net.hidden),
+            net.n_outputs,
+        ]
         for layer, n_in, n_out in zip(net.layers, kept[:-1], kept[1:], strict=True):
             reads = (torch.arange(layer.n_in, device="cpu") < n_in) * (layer.n_in / n_in) ** 0.5
             leads = (torch.arange(layer.n_out, device="cpu") < n_out).float()

@@ -51,7 +51,9 @@ def layer_departures(est: Any) -> pd.DataFrame:
     theta = members.theta().double()
     mean = theta.mean(dim=1, keepdim=True)
     table = {}
-    for number, layer in enumerate(members.hypernet.net.layers, start=1):
+    for number, layer in enumerate(
+        members.hypernet.net.of(members.hypernet.output).layers, start=1
+    ):
         own = slice(layer.start, layer.stop)
         departure = (theta - mean)[..., own].norm(dim=-1)
         relative = departure / mean[..., own].norm(dim=-1)

@@ -62,5 +62,7 @@ def _counts(generator: Generator) -> dict[str, float]:
         part = "own" if name == "own" else _PARTS.get(name, "matrices")
         counts[part] += generator.params[name][0].size
     trained = generator.n_parameters
-    generated = generator.hypernet.n_arms * generator.hypernet.net.n_weights
+    generated = (
+        generator.hypernet.n_arms * generator.hypernet.net.of(generator.hypernet.output).n_weights
+    )
     return {**counts, "trained": trained, "generated": generated, "ratio": generated / trained}

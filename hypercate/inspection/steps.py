@@ -80,7 +80,7 @@ def along_step(est: Any, X: Any, T0: Any, T1: Any, n_steps: int = 11) -> pd.Data
     networks = fitted.networks
     between = replace(
         networks,
-        net=members.hypernet.net,
+        net=members.hypernet.net.of(members.hypernet.output),
         theta=_generated_between(members, ends, step),
         model=np.arange(len(members.member)),
         location=networks.location[members.member],

@@ -13,7 +13,7 @@ from hypercate.folds import Folds
 from hypercate.learners import TLearner
 from hypercate.nuisance.boosted import boosted_views
 from hypercate.nuisance.cross_fit import in_pair, of_models, pairs_of
-from hypercate.nuisance.views import Views
+from hypercate.nuisance.views import View, Views
 from hypercate.pretraining.emission import emitted_outcomes
 from hypercate.study import Study
 
@@ -52,6 +52,7 @@ def boosted_means(study: Study, folds: Folds, views: Views, seed: int, n_jobs: i
     study : Study
     folds : Folds
     views : Views
+        Of this outcome alone.
     seed : int
         Of the rows that each tree is grown on.
     n_jobs : int
@@ -61,7 +62,7 @@ def boosted_means(study: Study, folds: Folds, views: Views, seed: int, n_jobs: i
     -------
     ndarray of float64, shape (n_models, n, n_arms)
     """
-    boosted = tuple(view.boosted for view in views.views if view.boosted)
+    boosted = tuple(view.boosted for view in views.views if isinstance(view, View) and view.boosted)
     inputs = views.inputs[..., views.n_levels :]
     if not boosted:
         boosted, inputs = boosted_views(study, folds, seed, n_jobs)

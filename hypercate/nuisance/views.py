@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -27,10 +29,39 @@ class View:
     levels: LevelMeans | None
     boosted: BoostedView | None
 
+    @property
+    def without_trees(self) -> View:
+        return replace(self, boosted=None)
+
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Inputs at encoded covariates: float32, shape (n, n_last)."""
-        parts = [part.predict(x) for part in (self.levels, self.boosted) if part is not None]
-        return np.hstack([np.empty((len(x), 0)), *parts]).astype(np.float32)
+        return _side_by_side([self.levels, self.boosted], x)
+
+
+@dataclass(frozen=True, eq=False)
+class JointView:
+    """Further inputs of a model of several outcomes.
+
+    Attributes
+    ----------
+    each : tuple of View, one an outcome
+    """
+
+    each: tuple[View, ...]
+
+    @property
+    def without_trees(self) -> JointView:
+        return JointView(tuple(view.without_trees for view in self.each))
+
+    def predict(self, x: np.ndarray) -> np.ndarray:
+        """Inputs as of `View`: the means of levels of all outcomes, then the trees of all."""
+        levels = [view.levels for view in self.each]
+        return _side_by_side([*levels, *(view.boosted for view in self.each)], x)
+
+
+def _side_by_side(parts: list[Any], x: np.ndarray) -> np.ndarray:
+    known = [part.predict(x) for part in parts if part is not None]
+    return np.hstack([np.empty((len(x), 0)), *known]).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +70,7 @@ class Views:
 
     Attributes
     ----------
-    views : tuple of View, length n_models
+    views : tuple of View or JointView, length n_models
     inputs : ndarray of float32, shape (n_models, n, n_last)
         `View.predict` at the rows, but where a model learns from a row by nuisances that were
         fitted without the row's part, too. Means of levels come first.
@@ -49,7 +80,7 @@ class Views:
         Of the covariates, as each model's trees see them; ones without trees.
     """
 
-    views: tuple[View, ...]
+    views: tuple[View | JointView, ...]
     inputs: np.ndarray
     n_boosted: int
     relevance: np.ndarray
@@ -94,4 +125,26 @@ def model_views(study: Study, folds: Folds, need_trees: bool, seed: int, n_jobs:
         n_boosted = study.n_conditions
     return Views(
         tuple(map(View, levels, boosted)), np.concatenate(inputs, axis=2), n_boosted, relevance
+    )
+
+
+def joint_views(each: Sequence[Views]) -> Views:
+    """What models of several outcomes read: the views of every outcome, side by side.
+
+    A covariate is as relevant as it is for the outcome for which it is most.
+
+    Parameters
+    ----------
+    each : sequence of Views, one an outcome
+        A single one is returned as it is.
+    """
+    if len(each) == 1:
+        return each[0]
+    levels = [views.inputs[..., : views.n_levels] for views in each]
+    boosted = [views.inputs[..., views.n_levels :] for views in each]
+    return Views(
+        tuple(map(JointView, zip(*(views.views for views in each), strict=True))),
+        np.concatenate([*levels, *boosted], axis=2),
+        sum(views.n_boosted for views in each),
+        np.max([views.relevance for views in each], axis=0),
     )

@@ -16,16 +16,16 @@ from hypercate.generator.hypernetwork import HyperNet
 from hypercate.train.data import Data
 
 
-def n_moments(n_inputs: int) -> int:
+def n_moments(n_inputs: int, n_outputs: int = 1) -> int:
     """Numbers by which the rows of an arm are summarised."""
-    return 2 * n_inputs + 2
+    return n_inputs * (1 + n_outputs) + n_outputs + 1
 
 
 def context_of(hypernet: HyperNet, data: Data, rows: Rows, input_scale: Tensor) -> Tensor | None:
     """Summaries of every arm's rows, as each network is told them.
 
-    Of an arm: the mean of each input and its covariance with the target, both in the network's own
-    scale of that input, the mean target, and the standard error of a mean, 1 over the root of the
+    Of an arm: the mean of each input and its covariance with each target, both in the network's own
+    scale of that input, the mean targets, and the standard error of a mean, 1 over the root of the
     number of rows (Kish's effective number with weights). Less their mean over the arms, for what
     all arms have in common the generator's biases say, and of root mean square 1, as embeddings
     are.
@@ -49,19 +49,22 @@ def context_of(hypernet: HyperNet, data: Data, rows: Rows, input_scale: Tensor) 
         return None
     index = torch.as_tensor(rows.index, device=data.x.device)
     model = torch.arange(len(index), device=index.device)
-    x, y = data.inputs(model, index), data.y.gather(1, index)[..., None]
+    x = data.inputs(model, index)
+    y = data.y[model[:, None], index].reshape(*index.shape, -1)
+    products = (y[..., None] * x[:, :, None]).flatten(2)
     weight = data.weight[index] * torch.as_tensor(rows.real, device=index.device)
     share = weight[..., None] * _membership(data, rows, index, hypernet.n_arms)
     total = share.sum(1)
     received = total > 0
     share = (share / total.clamp(min=torch.finfo(total.dtype).tiny)[:, None]).transpose(1, 2)
     mean_x, mean_y = share @ x, share @ y
-    covariance = share @ (x * y) - mean_x * mean_y
+    covariance = share @ products - (mean_y[..., None] * mean_x[:, :, None]).flatten(2)
     error = share.square().sum(2, keepdim=True).sqrt()
     moments = torch.cat([mean_x, covariance, mean_y, error], 2) * received[..., None]
     mean = moments.sum(1, keepdim=True) / received.sum(1).clamp(min=1)[:, None, None]
     moments = ((moments - mean) * received[..., None]).cpu()
-    factor = F.pad(input_scale.repeat(1, 2), (0, 2), value=1.0)
+    n_outputs = y.shape[2]
+    factor = F.pad(input_scale.repeat(1, 1 + n_outputs), (0, 1 + n_outputs), value=1.0)
     each = moments.repeat_interleave(len(input_scale) // len(moments), dim=0)
     return unit_rms(each * factor[:, None])
 

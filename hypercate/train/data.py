@@ -21,7 +21,7 @@ class Data:
         Inputs that all models share.
     view : Tensor of float32, shape (n_models, n, n_last), or None
         Inputs of the models' own.
-    y : Tensor of float32, shape (n_models, n)
+    y : Tensor of float32, shape (n_models, n), or (n_models, n, n_outputs) with several outputs
         Target, in each model's own unit.
     weight : Tensor of float32, shape (n,)
     blend : Tensor of float32, shape (n, c), or None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -48,6 +48,20 @@ class Trained:
     theta: Tensor
     second: Tensor
 
+    def of_output(self, output: int) -> Trained:
+        """The networks of one of the outputs."""
+        net = self.hypernet.net
+        theta, second, searched = (
+            net.of_output(weights, output) for weights in (self.theta, self.second, self.searched)
+        )
+        return replace(
+            self,
+            hypernet=replace(self.hypernet, output=output),
+            searched=searched,
+            theta=theta,
+            second=second,
+        )
+
 
 def fit_networks(
     hypernet: HyperNet,
@@ -73,7 +87,7 @@ def fit_networks(
     choose : callable
         From what the search found to the candidate of each model.
     loss : callable
-        Elementwise, of the networks' output and the target.
+        Of the networks' outputs and the targets: a value a row.
     schedule : Schedule
         Which says whether the chosen ones are trained again, or stay as the search left them.
     seed : int

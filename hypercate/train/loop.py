@@ -96,7 +96,7 @@ def search(
     fit, stop : Rows
         Of each model.
     loss : callable
-        Elementwise, of the networks' output and the target.
+        Of the networks' outputs and the targets: a value a row.
     schedule : Schedule
     seed : int
     verbose : bool
@@ -188,7 +188,7 @@ def train(
     rows : Rows
         Of each model.
     loss : callable
-        Elementwise, of the networks' output and the target.
+        Of the networks' outputs and the targets: a value a row.
     schedule : Schedule
     seed : int
         Of the minibatches.

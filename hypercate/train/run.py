@@ -17,6 +17,7 @@ from hypercate.train.data import Data
 from hypercate.train.families import by_family, families_of
 
 Loss = Callable[[Tensor, Tensor], Tensor]
+"""Of the networks' outputs and their targets: a value a row."""
 
 _STEPS_AN_EPOCH = 32
 _BLOW_UP, _LEAST_LOSS = 1e4, 1e-4
@@ -160,7 +161,7 @@ def row_outputs(
 
     Returns
     -------
-    Tensor, shape (nets, n_slots)
+    Tensor, shape (nets, n_slots), or (nets, n_slots, n_outputs) with several outputs
     """
     n_conditions = sum(n_arms for n_arms, _ in layout.groups)
     if data.blend is None:
@@ -170,6 +171,8 @@ def row_outputs(
         _outputs_by_arm(net, theta[:, k : k + n_conditions], data, model, rows, layout)
         for k in range(share.shape[2])
     ]
+    if net.n_outputs > 1:
+        share = share[..., None]
     return (torch.stack(each, 2) * share).sum(2)
 
 
@@ -187,12 +190,14 @@ def _outputs_by_arm(
     by_group = theta.split([n_arms for n_arms, _ in layout.groups], dim=1)
     parts = rows.split([n_arms * width for n_arms, width in layout.groups], dim=1)
     outputs = [
-        net(weights.flatten(0, 1), data.inputs(model, part).view(-1, width, net.n_inputs)).view_as(
-            part
-        )
+        net(weights.flatten(0, 1), data.inputs(model, part).view(-1, width, net.n_inputs))
         for weights, part, (_, width) in zip(by_group, parts, layout.groups, strict=True)
     ]
-    return torch.cat(outputs, 1)
+    by_net = [
+        output.view(*part.shape, *output.shape[2:])
+        for output, part in zip(outputs, parts, strict=True)
+    ]
+    return torch.cat(by_net, 1)
 
 
 def sound(train_loss: Tensor, first_loss: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ class Judge:
         self.rows = index[:, slots.flatten()]
         self.real = real[:, slots.flatten()] * filled.flatten()
         self._weight = data.weight[self.rows] * self.real
-        self._target = data.y.gather(1, self.rows)
+        self._target = data.y[torch.arange(n_models, device=device)[:, None], self.rows]
         self._blocks = self.rows.unflatten(1, slots.shape)
         self.total = self._weight.sum(1).repeat_interleave(n_candidates)
 
