@@ -204,26 +204,32 @@ def _evidence(
         view = views.inputs if views.n_last else None
         return networks.at_own_rows(study.x, view, judge.index, device)[model, column]
 
+    row = judge.index[model, column]
+    y = study.y if study.y.ndim == 1 else _mean_by_row(row, study.y[model, row])
     if doses is None or study.dose is None:
-        y, outcomes = study.y, judged(networks)
+        outcomes = judged(networks)
     else:
         place = encoded.conditions.place
         outcomes = judged(networks.at_doses(doses.of_range[place]))
         at_own_dose = networks.at_doses(doses.splines(study.dose)[judge.index][:, :, None])
-        row = judge.index[model, column]
         off = outcomes[np.arange(len(row)), encoded.conditions.position_of(study.condition)[row]]
         off -= judged(at_own_dose)[:, 0]
-        y = study.y + np.bincount(row, off) / np.bincount(row)
+        y = y + _mean_by_row(row, off)
     return Evidence(
         arm=encoded.conditions.position_of(study.condition),
         y=y,
         weight=study.weight,
         cluster=study.cluster,
         propensity=propensity,
-        row=judge.index[model, column],
+        row=row,
         model=model,
         outcomes=outcomes[:, : encoded.conditions.n_received],
         used=encoded.used,
         fingerprint=encoded.fingerprint,
         index_hash=encoded.index_hash,
     )
+
+
+def _mean_by_row(row: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Mean of values of judgements in each row."""
+    return np.bincount(row, values) / np.bincount(row)

@@ -102,7 +102,7 @@ def fit_effect_networks(
         weights.append(weight[some])
         targets.append(
             learner.target(
-                study.y[some], received[some], propensity[np.ix_(some, pair)],
+                study.y[..., some], received[some], propensity[np.ix_(some, pair)],
                 means[:, some][..., pair],
             )
         )  # fmt: skip

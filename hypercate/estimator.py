@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from inspect import signature
 from itertools import pairwise
 from numbers import Integral, Real
@@ -32,8 +33,9 @@ from hypercate.generator.outcome_net import ACTIVATIONS, OutcomeNet
 from hypercate.generator.profiles import PROFILES
 from hypercate.learners import LEARNERS, EffectLearner
 from hypercate.nuisance.assignment import fit_assignment
+from hypercate.nuisance.censoring import with_pseudo_outcomes
 from hypercate.nuisance.views import Views, joint_views, model_views
-from hypercate.outcomes import LOG_LINKED, OUTCOMES
+from hypercate.outcomes import CENSORED, LOG_LINKED, OUTCOMES, Censored
 from hypercate.overlap import warn_of_poor_support
 from hypercate.pretraining.emission import untried
 from hypercate.pretraining.instant import emit_ensemble
@@ -193,7 +195,8 @@ class HyperCATE(Answers, BaseEstimator):
         ranges of doses, and `control` is a dose, by default the least. Emitted networks and the
         second stage are of arms, and do not count.
     outcome : str, dict or sequence of str, default="auto"
-        "auto", "continuous", "binary", "count" or "positive"; with several outcomes, one for all,
+        "auto", "continuous", "binary", "count", "positive", "time" or "survival"; with several
+        outcomes, which may not be times, one for all,
         or for each: in the order of y's columns, or by their names, "auto" for those left out.
         ``"auto"`` takes y as binary if it holds two distinct strings, or only 0 and 1 (or
         booleans), both present, and else as continuous. A binary outcome gives probabilities, and
@@ -201,6 +204,13 @@ class HyperCATE(Answers, BaseEstimator):
         number is learned by Poisson deviance; ``"positive"``: numbers above 0, such as costs or
         durations, by gamma deviance. Both have a log link, so that what multiplies the outcome is
         easy to learn, and potential outcomes above 0; effects are differences of them, or ratios.
+        ``"time"`` and ``"survival"``: y is the time until an event, or until a row was last seen
+        without it, as ``fit(..., event=)`` says. Potential outcomes are mean times up to `horizon`
+        (restricted mean survival times), or probabilities of surviving beyond it; see
+        `hypercate.nuisance.censoring`. Censoring must depend on covariates and arm alone.
+    horizon : float, default=None
+        In the unit of y; required with ``outcome="time"`` and ``"survival"``. Many rows of every
+        arm should be followed so long.
     control : label, default=None
         The control arm; the first in sorted order by default.
     n_members : int, default=5
@@ -266,7 +276,8 @@ class HyperCATE(Answers, BaseEstimator):
         Labels of the arms, control first; the order of every output.
     classes_ : ndarray, shape (2,), or None
         Labels of a binary outcome; effects are of the probability of the second.
-    outcome_ : {"continuous", "binary", "count", "positive"}
+    outcome_ : str
+        One of continuous, binary, count, positive, time, survival.
     outcomes_ : list of str
         Names of the outcomes, only if y had several columns; the order of every answer's last axis.
         `of` gives the model of one of them. Attributes that say something of an outcome, such as
@@ -318,6 +329,7 @@ class HyperCATE(Answers, BaseEstimator):
         "groups": True,
         "propensity": True,
         "arm_features": True,
+        "event": True,
     }
     __metadata_request__score: ClassVar = {"treatment": True, "sample_weight": True}
 
@@ -343,6 +355,7 @@ class HyperCATE(Answers, BaseEstimator):
         "activation": [StrOptions(set(ACTIVATIONS))],
         "treatment_kind": [StrOptions({"auto", "dose"})],
         "outcome": [StrOptions(set(OUTCOMES)), Mapping, list, tuple],
+        "horizon": [Interval(Real, 0, None, closed="neither"), None],
         "control": "no_validation",
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "pretrained": [StrOptions({"auto", "none"})],
@@ -391,6 +404,7 @@ class HyperCATE(Answers, BaseEstimator):
         activation="blunt_silu",
         treatment_kind="auto",
         outcome="auto",
+        horizon=None,
         control=None,
         n_members=5,
         pretrained="auto",
@@ -431,6 +445,7 @@ class HyperCATE(Answers, BaseEstimator):
         self.activation = activation
         self.treatment_kind = treatment_kind
         self.outcome = outcome
+        self.horizon = horizon
         self.control = control
         self.n_members = n_members
         self.pretrained = pretrained
@@ -469,6 +484,7 @@ class HyperCATE(Answers, BaseEstimator):
         groups: Any = None,
         propensity: Any = None,
         arm_features: Any = None,
+        event: Any = None,
     ) -> Self:
         """Fit the potential outcomes of every arm.
 
@@ -507,6 +523,9 @@ class HyperCATE(Answers, BaseEstimator):
             row received have effects too, in ``predict``, ``effect`` and their intervals: they
             are the last ones of ``arms_``. With such arms networks read the covariates alone, and
             neither emitted networks nor a second stage count, for these know only arms with rows.
+        event : array-like, shape (n,), optional
+            With ``outcome="time"`` and ``"survival"``, where it is required: 1 or True if the event
+            was seen at the time in y, 0 or False if the row was censored then.
 
         Returns
         -------
@@ -522,6 +541,7 @@ class HyperCATE(Answers, BaseEstimator):
         self._check_parameters()
         require_treatment(treatment, "fit")
         self._check_of_doses(propensity=propensity, arm_features=arm_features)
+        self._check_of_times(event)
         device = resolve_device(self.device)
         seed = draw_seed(self.random_state)
         outcomes = read_studies(
@@ -535,8 +555,11 @@ class HyperCATE(Answers, BaseEstimator):
             self.control,
             self.outcome,
             self.treatment_kind == "dose",
+            event,
+            None if self.horizon is None else float(self.horizon),
         )
-        encoded = outcomes.each[0]  # for what is of the covariates and the treatment alone
+        each = outcomes.each
+        encoded = each[0]  # for what is of the covariates and the treatment alone
         study = encoded.study
         self._check_described(encoded)
         folds = self._folds(encoded, seed)
@@ -552,13 +575,16 @@ class HyperCATE(Answers, BaseEstimator):
         )
         trees = candidates.need_trees and self.effort != "instant"
         with own_threads(self.n_jobs) as n_threads:
+            if isinstance(encoded.family, Censored):
+                pseudo = with_pseudo_outcomes(study, folds, encoded.family, seed, n_threads)
+                each = (replace(encoded, study=pseudo),)
             assignment, cross_fitted = fit_assignment(
                 study, folds, self.model_propensity, encoded.propensity, n_threads
             )
-            views = [model_views(one.study, folds, trees, seed, n_threads) for one in outcomes.each]
+            views = [model_views(one.study, folds, trees, seed, n_threads) for one in each]
             joint = joint_views(views)
             ensembles = self._ensembles(
-                outcomes.each, folds, candidates, cross_fitted, joint, views, device, seed
+                each, folds, candidates, cross_fitted, joint, views, device, seed
             )
             fitted = tuple(
                 assemble(
@@ -573,7 +599,7 @@ class HyperCATE(Answers, BaseEstimator):
                     device=device,
                     seed=seed,
                 )
-                for one, ensemble in zip(outcomes.each, ensembles, strict=True)
+                for one, ensemble in zip(each, ensembles, strict=True)
             )
         conditions = encoded.conditions
         warn_of_poor_support(
@@ -772,6 +798,21 @@ class HyperCATE(Answers, BaseEstimator):
                 f"n_heads={self.n_heads} must divide the last width of hypernet_hidden, "
                 f"{self.hypernet_hidden[-1]}"
             )
+
+    def _check_of_times(self, event: Any) -> None:
+        """Refuse what is of times without them, and times without what they need."""
+        of_times = isinstance(self.outcome, str) and self.outcome in CENSORED
+        for name, value, how in (
+            ("event", event, "fit(X, y, treatment, event=), whether it was seen in each row"),
+            ("horizon", self.horizon, "a time at which many rows of every arm are still followed"),
+        ):
+            if of_times and value is None:
+                raise ValueError(f"{name} is needed with outcome={self.outcome!r}: pass {how}")
+            if value is not None and not of_times:
+                raise ValueError(
+                    f"{name} is of times until an event, and would have no effect with "
+                    f"outcome={self.outcome!r}: use outcome='time' or 'survival', or leave it out"
+                )
 
     def _check_of_doses(self, **arguments: Any) -> None:
         """Refuse what is of arms where treatments are doses."""

@@ -43,12 +43,12 @@ from hypercate.nuisance.boosted import BoostedView, Trees
 from hypercate.nuisance.levels import LevelMeans
 from hypercate.nuisance.propensity import Propensity, Views
 from hypercate.nuisance.views import JointView, View
-from hypercate.outcomes import Bernoulli, Count, Family, Normal, Positive
+from hypercate.outcomes import Bernoulli, Count, Family, Normal, Positive, RestrictedTime, Survival
 from hypercate.second_stage import Effects, SecondStage
 from hypercate.several.fitted import FittedOutcomes
 
 FORMAT = 1
-FAMILIES = (Normal, Bernoulli, Count, Positive)
+FAMILIES = (Normal, Bernoulli, Count, Positive, RestrictedTime, Survival)
 _LONGEST_TEXT = 1000  # in JSON; longer ones are tensors
 _CLASSES = {
     kind.__name__: kind

@@ -189,7 +189,7 @@ def fit_second_stages(
     scale = units(study.y, study.weight, folds.learns, _FAMILY)[1]
 
     def fit(m: int) -> tuple[list[Effects], list[Effects]]:
-        problem = _Problem(study, folds, propensity, means[m], float(scale[m]), seed)
+        problem = _Problem(study.of_model(m), folds, propensity, means[m], float(scale[m]), seed)
         return problem.effects(folds.fits[m]), problem.effects(folds.learns[m])
 
     tried, last = zip(*mapped(fit, range(folds.n_models), n_jobs), strict=True)
@@ -201,7 +201,7 @@ def fit_second_stages(
                 for own, networks, parts in zip(rows, outcomes, tried, strict=True)
             ]
         ),
-        study.y[rows] - (propensity[rows] * outcomes).sum(axis=2),
+        study.y_at(rows) - (propensity[rows] * outcomes).sum(axis=2),
         study.weight[rows] * real * _may_weigh(study, folds)[:, None],
         study.cluster[rows],
         overlap_weight(propensity)[rows],

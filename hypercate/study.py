@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,22 +20,21 @@ from hypercate.encoding import (
     describe_arms,
     index_of,
 )
-from hypercate.encoding.checks import as_array, as_labels, as_vector, listed, warn
+from hypercate.encoding.checks import as_array, as_labels, as_vector, listed
 from hypercate.encoding.doses import read_doses
-from hypercate.encoding.fingerprints import combined, fingerprints
+from hypercate.encoding.events import check_horizon, read_event
+from hypercate.encoding.fingerprints import combined, fingerprints, warn_of_repeated_rows
 from hypercate.encoding.frames import hash_labels
 from hypercate.encoding.propensities import check_propensity
-from hypercate.outcomes import Family, family_of
+from hypercate.outcomes import Censored, Family, family_of
 from hypercate.outcomes.reading import read_outcome
 
 LEAST_GROUPS = 3
-MANY_REPEATED = 0.05  # share of rows that have a twin
 MANY_NUMBERS = 20  # as treatment, more than which are the outcome if y holds strings
 CALL = (
     "fit(X, y, treatment), unlike that of EconML, fit(Y, T, X=X), and of CausalML, "
     "fit(X, treatment, y)"
 )
-SELDOM_OTHER = 0.05  # share of pairs alike in x that differ in y or arm, over that by chance
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,8 @@ class Study:
     x : ndarray of float32, shape (n, n_inputs)
         Standardised covariates, without missing values, and codes of levels where a column has
         many.
-    y : ndarray of float64, shape (n,)
-        Outcome in its own units, or 0 and 1.
+    y : ndarray of float64, shape (n,) or (n_models, n)
+        Outcome in its own units, or 0 and 1; each model's own, where these are pseudo-outcomes.
     weight : ndarray of float64, shape (n,)
         Of mean 1.
     condition : ndarray of int64, shape (n,)
@@ -59,6 +58,10 @@ class Study:
         Of covariates that are codes of many levels; 0 for numbers.
     dose : ndarray of float64, shape (n,), or None
         Of each row, where treatments are amounts; its condition is then the range of the dose.
+    event : ndarray of bool, shape (n,), or None
+        Whether it was seen, where outcomes are times until an event.
+    y_without : dict of ndarray of float64, shape (n,), or None
+        Pseudo-outcomes that nuisances are fitted to without the rows of two parts of a partition.
     """
 
     x: np.ndarray
@@ -68,6 +71,20 @@ class Study:
     cluster: np.ndarray
     n_codes: np.ndarray
     dose: np.ndarray | None = None
+    event: np.ndarray | None = None
+    y_without: dict[tuple[int, int, int], np.ndarray] | None = None
+
+    def without(self, pair: tuple[int, int, int]) -> Study:
+        """As nuisances see it that are fitted without the rows of two parts of a partition."""
+        return self if self.y_without is None else replace(self, y=self.y_without[pair])
+
+    def of_model(self, model: int) -> Study:
+        """As one model sees it."""
+        return self if self.y.ndim == 1 else replace(self, y=self.y[model])
+
+    def y_at(self, rows: np.ndarray) -> np.ndarray:
+        """Outcomes at rows (n_models, b) of the models' own."""
+        return np.take_along_axis(np.broadcast_to(self.y, (len(rows), len(self.x))), rows, axis=1)
 
     @property
     def n_conditions(self) -> int:
@@ -134,6 +151,8 @@ def read_study(
     control: Any,
     outcome: str,
     as_doses: bool = False,
+    event: Any = None,
+    horizon: float | None = None,
 ) -> Encoded:
     """Check and encode what ``HyperCATE.fit`` is given; see there for the parameters.
 
@@ -166,7 +185,7 @@ def read_study(
         features = FeatureEncoder.fit(rows_of(X, np.flatnonzero(used)))
     labels = read_outcome(y)
     _check_order(labels, conditions.labels)
-    family = family_of(labels, outcome, weight)
+    family = family_of(labels, outcome, weight, horizon)
     given = (
         conditions.positions(treatment)
         if dose is None or doses is None
@@ -181,17 +200,22 @@ def read_study(
     condition = conditions.place[position]
     x = features.transform(X)
     fingerprint = fingerprints(x)
+    y = family.without_outliers(family.encode(labels[used]), used)
+    if isinstance(family, Censored):
+        event = read_event(event, n, index)[used]
+        check_horizon(family.horizon, y, event, position, conditions.labels)
     study = Study(
         x=x if used.all() else x[used],
-        y=family.without_outliers(family.encode(labels[used]), used),
+        y=y,
         weight=(weight / weight[used].mean())[used],
         condition=condition,
         cluster=_clusters(groups, used, position, conditions.labels),
         n_codes=features.n_codes,
         dose=None if dose is None else dose[used],
+        event=event,
     )
     if groups is None:
-        _warn_of_repeated_rows(study)
+        warn_of_repeated_rows(study.x, study.y, study.condition)
     if propensity is not None:
         propensity = propensity[:, np.argsort(conditions.place)]
     arm_codes = None if doses is None else doses.codes()
@@ -266,21 +290,3 @@ def _check_support(position: np.ndarray, labels: np.ndarray) -> None:
                 "2, one to train on and one to hold out: drop the arm or merge it with another"
                 + hint
             )
-
-
-def _warn_of_repeated_rows(study: Study) -> None:
-    """Rows written down several times are not independent; where x is coarse, twins are natural."""
-    x = fingerprints(study.x)
-    answer = combined([study.y.view(np.uint64), study.condition.astype(np.uint64)])
-    x_times, answer_times, times = (
-        np.unique(code, return_counts=True)[1] for code in (x, answer, combined([x, answer]))
-    )
-    repeated = times[times > 1].sum() / len(x)
-    by_chance = np.square(answer_times / len(x)).sum()
-    pairs, alike = (np.sum(c * (c - 1.0)) for c in (times, x_times))
-    if repeated > MANY_REPEATED and alike - pairs < SELDOM_OTHER * (1 - by_chance) * alike:
-        warn(
-            f"{repeated:.0%} of the rows are repeated: they are identical to another row in every "
-            "covariate, the outcome and the treatment. If these are copies of one unit, errors and "
-            "intervals are too small: pass groups=, the unit of each row, or drop the copies"
-        )

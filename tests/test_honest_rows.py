@@ -5,6 +5,7 @@ for which it cannot hold.
 """
 
 import dataclasses
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -22,6 +23,9 @@ N = 60
 _OF_OWN_WEIGHTS = ("params own", "buffers apart")  # held for all models if one uses them
 
 
+EVENT = np.arange(N) % 3 > 0  # seen
+
+
 def rows(outcome="continuous", seed=0):
     """Covariates, an outcome, arms in mixed order and clusters of three rows."""
     rng = np.random.default_rng(seed)
@@ -29,6 +33,8 @@ def rows(outcome="continuous", seed=0):
     y = X[:, 0] + 2 * (X[:, 1] > 0) * arm + 0.5 * rng.normal(size=N)
     if outcome == "binary":
         y = (y > np.median(y)).astype(int)
+    if outcome == "time":
+        y = np.exp(y / 2)
     return X, y, arm, rng.permutation(N) // 3
 
 
@@ -38,7 +44,7 @@ def fit(X, y, arm, groups=None, **changed):
 
 def folds_of(est, X, y, arm, groups=None):
     """The folds of a fit, drawn anew from its seed."""
-    study = read_study(X, y, arm, None, groups, None, None, est.control, est.outcome).study
+    study = read_study(X, y, arm, None, groups, None, None, est.control, "auto").study
     n_parts = max(3, round(1 / est.validation_fraction))
     return Folds.of(study.condition, n_parts, est.n_members, est.fitted_.seed, study.cluster)
 
@@ -245,6 +251,42 @@ class TestUnseenOutcomes:
                 assert told_apart(*pair, m) == set()
                 for other in set(range(len(judges))) - {m}:
                     assert "theta" in told_apart(*pair, other)
+
+    @pytest.mark.parametrize(
+        "way",
+        [
+            {"outcome": "time", "inputs": "raw"},
+            {"outcome": "survival", "inputs": "auto", "n_members": 7},
+            {"outcome": "time", "effort": "instant"},
+            {"outcome": "time", "learner": "dr", "inputs": "raw"},
+            {"outcome": "survival", "learner": "r", "model_outcome": LinearRegression()},
+        ],
+        ids=repr,
+    )
+    def test_nor_do_times_by_the_pseudo_outcomes_of_other_rows(self, way):
+        X, y, arm, _ = rows("time")
+        small = SMALL | {"horizon": 2.0}
+        if way.get("effort") == "instant":
+            small = {
+                name: small[name] for name in ("n_members", "device", "random_state", "horizon")
+            }
+
+        def fitted(y, event):
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="censoring leaves little")
+                return HyperCATE(**small | way).fit(X, y, arm, event=event)
+
+        before = fitted(y, EVENT)
+        folds = folds_of(before, X, y, arm)
+        for m in (0, folds.n_models - 1):
+            judged = np.flatnonzero(folds.judges[m])
+            times, event = wild(y, judged, more=1), EVENT.copy()
+            event[judged] = ~event[judged]
+            after = fitted(times, event)
+            assert told_apart(before, after, m) == set()
+            for other in set(range(folds.n_models)) - {m}:
+                changed = told_apart(before, after, other)
+                assert {"theta", "location", "scale"} <= changed
 
     @pytest.mark.parametrize("outcome", ["continuous", "binary"])
     def test_nor_in_many_minibatches_but_for_rounding(self, outcome):

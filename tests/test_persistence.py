@@ -100,6 +100,13 @@ def study(name):
         ),
         "a count": ({"outcome": "count"}, frame(), np.round(np.exp(y / 2)), arm, {}),
         "a positive outcome": ({"outcome": "positive"}, frame(), np.exp(y / 2), arm, {}),
+        "a time": (
+            {"outcome": "time", "horizon": 2},
+            frame(),
+            np.exp(y / 2),
+            arm,
+            {"event": np.arange(len(y)) % 3 > 0},
+        ),
     }[name]
 
 
@@ -111,6 +118,7 @@ STUDIES = [
     "no generator",
     "a count",
     "a positive outcome",
+    "a time",
 ]
 IN_SHORT = STUDIES[1]
 

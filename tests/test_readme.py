@@ -293,6 +293,8 @@ class TestHowItWorks:
             "visits": visits,
             "frame": pd.DataFrame({"pressure": X["age"] + treatment, "visits": visits}),
             "y": (dose + X["age"]).to_numpy(),
+            "months": rng.exponential(60 * np.exp(X["age"] / 4)),
+            "died": rng.random(240) < 0.7,
             "pd": pd,
             "plots": plots,
         }
@@ -309,6 +311,8 @@ class TestHowItWorks:
             if "arm_features" in code:
                 assert names["est"].arms_[-1] == "middle"
                 assert len(names["last"].point_estimate) == 240
+            elif "horizon" in code:
+                assert (names["last"] > 0).all()
             elif "dose_response" in code:
                 assert names["last"].get_xlabel() == "dose"
             elif "est.of" in code:

@@ -225,6 +225,7 @@ class Effects(Outcomes):
         """
         require_treatment(treatment, "score")
         self._require_arms("score", "the error of dose_response at rows that were left out")
+        self._require_uncensored("score", "heterogeneity_test(), which rests on rows left out")
         x = self._encode(X)
         fitted = self.fitted_
         outcomes = fitted.outcomes(x, resolve_device(self.device))

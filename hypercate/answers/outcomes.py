@@ -13,6 +13,7 @@ from hypercate.encoding import check_rows
 from hypercate.evidence import Evidence
 from hypercate.fitted import Fitted
 from hypercate.inference.jackknife import Calibration
+from hypercate.outcomes import CENSORED
 from hypercate.train.device import resolve_device
 
 
@@ -123,6 +124,16 @@ class Outcomes:
             raise ValueError(
                 f"{method} is of arms, and this model is of doses (treatment_kind='dose'): use "
                 f"{instead}"
+            )
+
+    def _require_uncensored(self, method: str, instead: str) -> None:
+        """Refuse a question of outcomes as they are seen to a model of pseudo-outcomes."""
+        check_is_fitted(self, "fitted_")
+        kind = self.fitted_.family.kind
+        if kind in CENSORED:
+            raise ValueError(
+                f"{method} rests on outcomes as they are seen, and with outcome={kind!r} some are "
+                f"censored: use {instead}"
             )
 
     def _known(self, name: str) -> Fitted:

@@ -121,6 +121,8 @@ class Persons(Outcomes):
         """Outcomes by every model, (n_models, n, n_arms), and probabilities of the arms."""
         x = self._encode(X)
         self._evidence()  # refuses early
-        self._require_arms("an interval of a person", "effect_interval(X, T0=, T1=)")
+        instead = "effect_interval(X, T0=, T1=)"
+        self._require_arms("an interval of a person", instead)
+        self._require_uncensored("an interval of a person", f"{instead}, of the mean effect")
         outcomes = self.fitted_.networks.by_model(x, resolve_device(self.device))
         return outcomes[..., : self.fitted_.conditions.n_received], self.fitted_.propensities(x)

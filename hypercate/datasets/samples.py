@@ -19,11 +19,13 @@ class CausalSample:
     treatment : ndarray of shape (n,), int
         Arm of each row, 0 to K - 1; 0 is the control arm.
     y : ndarray of shape (n,), float
-        Observed (factual) outcome.
+        Observed (factual) outcome; the time up to which a row was followed, where there is `event`.
     mu : ndarray of shape (n, K), float, or None
         Noiseless potential outcomes; None where they are not known.
     randomized : ndarray of shape (n,), bool, or None
         Whether a row comes from the randomised experiment; None where the data has no such part.
+    event : ndarray of shape (n,), bool, or None
+        Whether the event was seen at the time in y; None where outcomes are no times.
     """
 
     X: pd.DataFrame
@@ -31,6 +33,7 @@ class CausalSample:
     y: np.ndarray
     mu: np.ndarray | None
     randomized: np.ndarray | None
+    event: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.X)
@@ -71,6 +74,7 @@ class CausalSample:
             y=self.y[rows],
             mu=None if self.mu is None else self.mu[rows],
             randomized=None if self.randomized is None else self.randomized[rows],
+            event=None if self.event is None else self.event[rows],
         )
 
 

@@ -85,11 +85,11 @@ class OddsRatio(Ratio):
         return super().slope(mean) + super().slope(1 - mean)
 
 
-DIFFERENCE = Scale("difference", ("continuous", "binary", "count", "positive"))
+DIFFERENCE = Scale("difference", ("continuous", "binary", "count", "positive", "time", "survival"))
 SCALES = (
     DIFFERENCE,
-    Ratio("ratio", ("binary", "count", "positive")),
-    OddsRatio("odds", ("binary",)),
+    Ratio("ratio", ("binary", "count", "positive", "time", "survival")),
+    OddsRatio("odds", ("binary", "survival")),
 )
 
 

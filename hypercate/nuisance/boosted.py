@@ -102,7 +102,7 @@ def boosted_views(
         grown without the row's part, too.
     """
 
-    def fit(rows: np.ndarray) -> Trees:
+    def fit(study: Study, rows: np.ndarray) -> Trees:
         rows = folds.sample(rows, MOST_ROWS)
         location, spread = moments(study.y[rows], study.weight[rows])
         scale = spread or 1.0
@@ -111,10 +111,10 @@ def boosted_views(
         models, gains = zip(*grown, strict=True)
         return Trees(models, np.stack(gains), location, scale)
 
-    trees, predicted = cross_fit(fit, study.x, folds, n_jobs)
+    trees, predicted = cross_fit(fit, study, folds, n_jobs)
     views = tuple(
-        _view(study, own, values, ~judged)
-        for own, values, judged in zip(trees, predicted, folds.judges, strict=True)
+        _view(study.of_model(m), own, values, folds.learns[m])
+        for m, (own, values) in enumerate(zip(trees, predicted, strict=True))
     )
     inputs = [view.standardise(values) for view, values in zip(views, predicted, strict=True)]
     return views, np.stack(inputs)

@@ -13,6 +13,7 @@ from typing import Protocol, TypeAlias, TypeVar
 import numpy as np
 
 from hypercate.folds import Folds
+from hypercate.study import Study
 from hypercate.threads import mapped
 
 
@@ -28,15 +29,15 @@ Pair: TypeAlias = tuple[int, int, int]
 
 
 def cross_fit(
-    fit: Callable[[np.ndarray], N], x: np.ndarray, folds: Folds, n_jobs: int
+    fit: Callable[[Study, np.ndarray], N], study: Study, folds: Folds, n_jobs: int
 ) -> tuple[list[N], np.ndarray]:
     """Fit a nuisance for every model, and predict each row by one that did not see it.
 
     Parameters
     ----------
     fit : callable
-        From the positions of some rows to a nuisance fitted on them.
-    x : ndarray of float32, shape (n, n_inputs)
+        From a study and the positions of some rows to a nuisance fitted on them.
+    study : Study
     folds : Folds
     n_jobs : int
         Threads.
@@ -50,8 +51,8 @@ def cross_fit(
     pairs = pairs_of(folds)
 
     def fit_one(pair: Pair) -> tuple[N, np.ndarray]:
-        nuisance = fit(np.flatnonzero(~in_pair(folds, pair)))
-        return nuisance, nuisance.predict(x[in_pair(folds, pair)])
+        nuisance = fit(study.without(pair), np.flatnonzero(~in_pair(folds, pair)))
+        return nuisance, nuisance.predict(study.x[in_pair(folds, pair)])
 
     fitted = dict(zip(pairs, mapped(fit_one, pairs, n_jobs), strict=True))
     nuisances = [fitted[partition, part, part][0] for partition, part in _judged(folds)]

@@ -6,6 +6,8 @@ nuisances that were fitted without the row's part and without the rows that judg
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -37,6 +39,8 @@ def emitted_means(
     """
     pairs = pairs_of(folds)
     inside = np.stack([in_pair(folds, pair) for pair in pairs])
+    if study.y_without is not None:
+        study = replace(study, y=np.stack([study.y_without[pair] for pair in pairs]))
     outcomes = emitted_outcomes(study, learner, ~inside, device)
     return of_models(
         folds,

@@ -107,7 +107,7 @@ def supplied_means(model: Any, study: Study, folds: Folds, n_jobs: int) -> np.nd
         As `hypercate.nuisance.means` gives them.
     """
 
-    def fit(rows: np.ndarray) -> _OfArms:
+    def fit(study: Study, rows: np.ndarray) -> _OfArms:
         return _OfArms(
             [
                 _fitted(
@@ -120,7 +120,7 @@ def supplied_means(model: Any, study: Study, folds: Folds, n_jobs: int) -> np.nd
             ]
         )
 
-    return cross_fit(fit, study.x, folds, n_jobs)[1]
+    return cross_fit(fit, study, folds, n_jobs)[1]
 
 
 def _fitted(model: Any, x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Any:

@@ -11,13 +11,15 @@ import numpy as np
 from torch import Tensor
 
 from hypercate.outcomes.bernoulli import Bernoulli
+from hypercate.outcomes.censored import Censored, RestrictedTime, Survival
 from hypercate.outcomes.count import Count
 from hypercate.outcomes.normal import Normal
 from hypercate.outcomes.positive import Positive
 from hypercate.outcomes.reading import listed_classes, looks_binary, read_outcome
 
 LOG_LINKED = ("count", "positive")
-OUTCOMES = ("auto", "continuous", "binary", *LOG_LINKED)
+CENSORED = ("time", "survival")
+OUTCOMES = ("auto", "continuous", "binary", *LOG_LINKED, *CENSORED)
 
 
 class Family(Protocol):
@@ -69,20 +71,21 @@ class Family(Protocol):
 _NUMBERS: dict[str, Family] = {family.kind: family for family in (Normal(), Count(), Positive())}
 
 
-def family_of(y: Any, outcome: str, weight: np.ndarray) -> Family:
+def family_of(y: Any, outcome: str, weight: np.ndarray, horizon: float | None = None) -> Family:
     """The family that y belongs to.
 
     With ``"auto"`` the outcome is binary if it holds two distinct strings, or only 0 and 1 (as
-    numbers or booleans), both present; else it is continuous. Counts and positive outcomes have to
-    be asked for.
+    numbers or booleans), both present; else it is continuous. The others have to be asked for.
 
     Parameters
     ----------
     y : array-like, shape (n,)
         Numbers, booleans or, if binary, strings.
-    outcome : {"auto", "continuous", "binary", "count", "positive"}
+    outcome : {"auto", "continuous", "binary", "count", "positive", "time", "survival"}
     weight : ndarray, shape (n,)
         Rows of weight 0 do not count.
+    horizon : float, optional
+        Of a time and of survival.
 
     Raises
     ------
@@ -90,8 +93,8 @@ def family_of(y: Any, outcome: str, weight: np.ndarray) -> Family:
         If values are of mixed types or neither numbers nor strings.
     ValueError
         If y is empty or not one-dimensional, a value is missing or infinite, outcome is unknown,
-        or y has not the two values of a binary outcome, or a value that a count or a positive
-        outcome cannot have.
+        or y has not the two values of a binary outcome, or a value that a count, a positive
+        outcome or a time cannot have.
     """
     if outcome not in OUTCOMES:
         raise ValueError(f"outcome must be one of {OUTCOMES}, got {outcome!r}")
@@ -101,10 +104,11 @@ def family_of(y: Any, outcome: str, weight: np.ndarray) -> Family:
     counted = labels[weight > 0]
     if outcome == "auto":
         outcome = "binary" if looks_binary(counted) else "continuous"
-    if outcome in _NUMBERS:
+    numbers = _NUMBERS | {family.kind: family for family in _of_times(horizon)}
+    if outcome in numbers:
         strings = labels.dtype.kind == "U"
-        _NUMBERS[outcome].encode(counted if strings else np.where(weight > 0, labels, 1))
-        return _NUMBERS[outcome]
+        numbers[outcome].encode(counted if strings else np.where(weight > 0, labels, 1))
+        return numbers[outcome]
     classes = np.unique(counted)
     if len(classes) != 2:
         raise ValueError(
@@ -114,13 +118,21 @@ def family_of(y: Any, outcome: str, weight: np.ndarray) -> Family:
     return Bernoulli(classes)
 
 
+def _of_times(horizon: float | None) -> tuple[Family, ...]:
+    return () if horizon is None else (RestrictedTime(horizon), Survival(horizon))
+
+
 __all__ = [
+    "CENSORED",
     "LOG_LINKED",
     "OUTCOMES",
     "Bernoulli",
+    "Censored",
     "Count",
     "Family",
     "Normal",
     "Positive",
+    "RestrictedTime",
+    "Survival",
     "family_of",
 ]

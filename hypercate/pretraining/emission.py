@@ -70,7 +70,7 @@ def untried(study: Study, views: Views) -> list[tuple[str, int, int]]:
         What there is more of, how much there is, and how much has been tried.
     """
     sizes = (
-        ("rows", len(study.y), _MOST_ROWS),
+        ("rows", len(study.x), _MOST_ROWS),
         ("encoded covariates", len(_read(study, views)), _MOST_INPUTS),
         ("arms", study.n_conditions, _MOST_ARMS),
     )
@@ -195,7 +195,7 @@ def _emitted(
         learner.family.target(study.y, *(part[:, None] for part in own)), device=device
     )
     n_features = 1 + numbers.shape[1] + by_model.shape[2] + emitter.shape["n_units"]
-    elements = m * n_arms * n_features * max(len(study.y), 2 * n_features)
+    elements = m * n_arms * n_features * max(len(study.x), 2 * n_features)
     n_blocks = min(m, -(-elements // _BLOCK_ELEMENTS))
     for some in np.array_split(np.arange(m), n_blocks):
         weight = np.where(seen[some], study.weight, 0.0)

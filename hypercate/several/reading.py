@@ -14,7 +14,7 @@ import pandas as pd
 
 from hypercate.encoding import as_pandas
 from hypercate.encoding.checks import as_array, listed, warn
-from hypercate.outcomes import OUTCOMES, family_of
+from hypercate.outcomes import CENSORED, OUTCOMES, family_of
 from hypercate.outcomes.reading import read_outcome
 from hypercate.study import Encoded, check_dimensions, read_study
 
@@ -49,6 +49,8 @@ def read_studies(
     control: Any,
     outcome: Kinds,
     as_doses: bool,
+    event: Any = None,
+    horizon: float | None = None,
 ) -> EncodedOutcomes:
     """Check and encode what ``HyperCATE.fit`` is given, which may have several outcomes.
 
@@ -70,10 +72,18 @@ def read_studies(
                 f"outcome={outcome!r} names a kind for each of several outcomes, and y has one: "
                 "pass its kind, as a string"
             )
-        return EncodedOutcomes(None, (read_study(X, y, *of_rows, outcome, as_doses),))
+        return EncodedOutcomes(
+            None, (read_study(X, y, *of_rows, outcome, as_doses, event, horizon),)
+        )
     check_dimensions(as_pandas(X, "X"), y, None)
     names = tuple(columns)
     kinds = kinds_of(outcome, names)
+    for name, kind in kinds.items():
+        if kind in CENSORED:
+            raise ValueError(
+                f"outcome {name!r} is of kind {kind!r}, and times until an event are fitted one at a "
+                "time: pass y with that column alone"
+            )
     (first, column), *others = columns.items()
     encoded = _said_of(first, lambda: read_study(X, column, *of_rows, kinds[first], as_doses))
     each = [

@@ -1,0 +1,79 @@
+"""NHEFS: giving up smoking, and what people weighed or how long they lived afterwards.
+
+References
+----------
+Hernan & Robins (2020), "Causal Inference: What If", Chapman & Hall/CRC, chapters 12 and 17.
+"""
+
+import pandas as pd
+
+from hypercate.datasets.files import INSTALL_HINT
+from hypercate.datasets.samples import CausalSample
+from hypercate.encoding.checks import warn
+
+OUTCOMES = ("death", "weight")
+NUMBERS = ("age", "smokeintensity", "smokeyrs", "wt71", "ht")
+CODES = ("sex", "race", "education", "exercise", "active", "asthma", "bronch", "diabetes", "hbp")
+FOLLOWED = 120  # months, from January 1983 to December 1992
+
+
+def load_nhefs(outcome: str = "death") -> CausalSample:
+    """Load the follow-up of 1629 smokers: who had given up by 1982, and what became of them.
+
+    Smokers of 25 to 74 years were asked in 1971-75 and again in 1982; treatment is whether they
+    had given up by then. The true effect is unknown.
+
+    Parameters
+    ----------
+    outcome : {"death", "weight"}, default "death"
+        ``"death"``: the time until death in months after December 1982, with ``event``; those who
+        were alive at the end of 1992 are censored at 120 months. ``"weight"``: kilograms gained
+        from 1971 to 1982.
+
+    Returns
+    -------
+    CausalSample
+        With 14 covariates of 1971; ``mu`` and ``randomized`` are None. For ``"death"`` all 1629
+        people, for ``"weight"`` the 1566 whose weight in 1982 is known.
+
+    Raises
+    ------
+    ImportError
+        If causaldata, which ships the table, is not installed.
+    ValueError
+        If `outcome` is unknown.
+
+    Warns
+    -----
+    UserWarning
+        That people are left out whose weight in 1982 is not known.
+    """
+    if outcome not in OUTCOMES:
+        raise ValueError(f"outcome={outcome!r} is unknown: use one of {', '.join(OUTCOMES)}")
+    try:
+        from causaldata import nhefs
+    except ModuleNotFoundError as error:
+        raise ImportError(f"NHEFS's table is shipped by causaldata: {INSTALL_HINT}") from error
+    table = nhefs.load_pandas().data
+    event = None
+    if outcome == "death":
+        event = table["death"].to_numpy() == 1
+        month = 12 * (table["yrdth"] - 83) + table["modth"]
+        y = month.where(event, FOLLOWED)
+    else:
+        known = table["wt82_71"].notna()
+        warn(
+            f"{(~known).sum()} of {len(table)} people are left out, whose weight in 1982 is not "
+            "known: those who are left may differ from them"
+        )
+        table = table[known].reset_index(drop=True)
+        y = table["wt82_71"]
+    codes = table[list(CODES)].astype(int).astype(str).astype("category")
+    return CausalSample(
+        X=pd.concat([table[list(NUMBERS)].astype(float), codes], axis=1),
+        treatment=table["qsmk"].to_numpy(dtype=int),
+        y=y.to_numpy(dtype=float),
+        mu=None,
+        randomized=None,
+        event=event,
+    )
