@@ -1,4 +1,4 @@
-"""Effects on counts, on positive outcomes, and on two outcomes of the same people.
+"""Effects on counts, positive outcomes, censored times, and two outcomes of the same people.
 
     python benchmarks/outcomes.py --rows 500 2000 --out results/outcomes
     python benchmarks/outcomes.py --kinds biomarker event --rows 200 500 --out results/two
@@ -11,26 +11,43 @@ histogram boosting, an ensemble an arm, by the same deviance as HyperCATE's.
 
 The kinds ``biomarker`` and ``event`` are the two outcomes of one study, which have much in common;
 of those that end in ``-unshared`` they have nothing (`hypercate.datasets.draw_pair_study`).
-"HyperCATE joint" is one fit of both outcomes, "HyperCATE" a fit of each. Results are kept as they
-come: the same command resumes.
+"HyperCATE joint" is one fit of both outcomes, "HyperCATE" a fit of each.
+
+Of times (`hypercate.datasets.draw_survival_study`), a third are censored before the horizon. Others
+take these for times of the event ("as seen"), are told only the rows whose outcome is known
+("known rows"), or have these weighed by one over the Kaplan-Meier estimate, an arm, of the
+probability of not being censored before ("IPCW"; T boosting sees outcomes times weights, and 0 for
+the other rows).
+
+Results are kept as they come: the same command resumes.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from hypercate import HyperCATE
-from hypercate.benchmark import harness, panel
+from hypercate.benchmark import harness, panel, peers
 from hypercate.cli import replications
-from hypercate.datasets import CausalSample, CausalSplit, draw_outcome_study, draw_pair_study
+from hypercate.datasets import (
+    CausalSample,
+    CausalSplit,
+    draw_outcome_study,
+    draw_pair_study,
+    draw_survival_study,
+)
 from hypercate.datasets.rates import KINDS
+from hypercate.datasets.survival import HORIZON
+from hypercate.datasets.survival import OUTCOMES as TIMES
 from hypercate.metrics import sqrt_pehe
 
 KEY = ["kind", "rows", "replication", "learner"]
@@ -43,9 +60,10 @@ JOINT = "HyperCATE joint"
 LEAST = 1e-3  # of a mean outcome, in units of the mean over the rows, so that it has a logarithm
 
 
-def hypercate(train: CausalSample, seed: int, **parameters: str) -> panel.Outcomes:
+def hypercate(train: CausalSample, seed: int, **parameters: object) -> panel.Outcomes:
     estimator = HyperCATE(random_state=seed, device="cpu", **parameters)
-    estimator.fit(train.X, train.y, train.treatment)
+    event = train.event if parameters.get("outcome") in TIMES else None
+    estimator.fit(train.X, train.y, train.treatment, event=event)
     return panel.Outcomes(estimator.predict_outcomes, estimator.predict)
 
 
@@ -82,14 +100,74 @@ def fit_both(sharing: str, rows: int, replication: int) -> tuple[HyperCATE, floa
 
 
 def draw(kind: str, rows: int, replication: int) -> CausalSplit:
+    if kind in TIMES:
+        return draw_survival_study(kind, rows, replication)
     if kind not in PAIRS:
         return draw_outcome_study(kind, rows, replication)
     sharing, name = PAIRS[kind]
     return draw_pair_study(rows, sharing, replication)[name]
 
 
+def as_seen(kind: str, train: CausalSample) -> CausalSample:
+    """Outcomes up to the horizon, censored times taken for those of the event."""
+    y = np.minimum(train.y, HORIZON) if kind == "time" else (train.y >= HORIZON).astype(float)
+    return replace(train, y=y)
+
+
+def known_rows(train: CausalSample) -> np.ndarray:
+    """Rows whose outcome is known: the event was seen, or they were followed up to the horizon."""
+    return np.flatnonzero(train.event | (train.y >= HORIZON))
+
+
+def followed(train: CausalSample) -> np.ndarray:
+    """Kaplan-Meier estimate of the probability, in its arm, that a row was not censored before."""
+    probability = np.empty(len(train))
+    for arm in (0, 1):
+        own = train.treatment == arm
+        lost = train.y[own & ~train.event]
+        of_arm = stats.ecdf(stats.CensoredData(lost, right=train.y[own & train.event]))
+        before = np.nextafter(np.minimum(train.y[own], HORIZON), 0)
+        probability[own] = of_arm.sf.evaluate(before)
+    return probability
+
+
+def on_known_rows(kind: str, train: CausalSample, seed: int) -> panel.Outcomes:
+    known = as_seen(kind, train).take(known_rows(train))
+    return hypercate(known, seed, outcome="continuous")
+
+
+def weighed_forest(kind: str, train: CausalSample, seed: int) -> panel.Effect:
+    rows = known_rows(train)
+    weight = 1 / followed(train)[rows]
+    known = as_seen(kind, train).take(rows)
+    return peers.fit_peer(peers.causal_forest, known, seed, sample_weight=weight).effect
+
+
+def weighed_boosting(kind: str, train: CausalSample, seed: int) -> panel.Effect:
+    seen, y = as_seen(kind, train), np.zeros(len(train))
+    rows = known_rows(train)
+    y[rows] = (seen.y / followed(train))[rows]
+    return panel.LEARNERS["T boosting"](replace(seen, y=y), seed)
+
+
+def learners_of_times(kind: str) -> dict[str, panel.Learner]:
+    return {
+        "HyperCATE": partial(hypercate, outcome=kind, horizon=HORIZON),
+        "HyperCATE instant": partial(hypercate, outcome=kind, horizon=HORIZON, effort="instant"),
+        "HyperCATE, as seen": lambda train, seed: hypercate(
+            as_seen(kind, train), seed, outcome="continuous"
+        ),
+        "HyperCATE, known rows": partial(on_known_rows, kind),
+        "CausalForestDML, IPCW": partial(weighed_forest, kind),
+        "T boosting, IPCW": partial(weighed_boosting, kind),
+        "true ATE": panel.LEARNERS["true ATE"],
+    }
+
+
 def learners(kind: str) -> dict[str, panel.Learner]:
-    """Every learner by its name in the table."""
+    """Every learner of an outcome by its name in the table."""
+    if kind in TIMES:
+        return learners_of_times(kind)
     peers = ("T boosting", "X boosting", "CausalForestDML", "LinearDML", "true ATE")
     if kind in PAIRS:
         return {
@@ -106,7 +184,9 @@ def learners(kind: str) -> dict[str, panel.Learner]:
     }
 
 
-BASELINE, *_ = LEARNERS = tuple(dict.fromkeys([*learners("count"), *learners("event")]))
+BASELINE, *_ = LEARNERS = tuple(
+    dict.fromkeys([*learners("count"), *learners("event"), *learners("time")])
+)
 
 
 def measure(kind: str, rows: int, replication: int, learner: str) -> dict[str, object]:
@@ -174,7 +254,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    kinds = (*KINDS, *PAIRS)
+    kinds = (*KINDS, *PAIRS, *TIMES)
     parser.add_argument("--kinds", nargs="+", choices=kinds, default=list(KINDS))
     parser.add_argument("--rows", nargs="+", type=int, default=[500, 2000], metavar="N")
     parser.add_argument("--replications", type=replications, default="1-10", metavar="LIST")

@@ -17,6 +17,8 @@ Nothing is simulated but the data. The studies are:
 - ``count`` and ``positive``: 500 rows of `hypercate.datasets.draw_outcome_study`. At 95 %, the ATE
   and the ratio of the arms' average outcomes; at 90 %, effects and ratios at new rows, and ratios
   at the fifth of them of the least, and of the greatest, mean outcome of controls.
+- ``time`` and ``survival``: 500 rows of `hypercate.datasets.draw_survival_study`, by three members.
+  At 95 %, the ATE and the ratio of the arms' average outcomes; at 90 %, effects at new rows.
 - ``sites``: 1000 rows at 50 sites, which shift the outcome by twice what they add to the log odds
   of the treatment. The ATE at 95 %, and by how much its estimate is off.
 - ``null-randomised`` (500 rows, 5 columns), ``null-confounded`` (500, 20), ``null-wide`` (300, 50,
@@ -47,7 +49,8 @@ from tqdm import tqdm
 
 from hypercate import HyperCATE
 from hypercate.benchmark.harness import append
-from hypercate.datasets import draw_interval_study, draw_outcome_study
+from hypercate.datasets import draw_interval_study, draw_outcome_study, draw_survival_study
+from hypercate.datasets.survival import HORIZON
 from hypercate.datasets.synthetic import NOISE_SD
 from hypercate.ensemble import Ensemble
 from hypercate.fitted import Choice, Generator
@@ -131,6 +134,21 @@ def ratios(replication: int, kind: str) -> Row:
         "ratio (90 %)": holds(bounds, ratio),
         "ratio, least outcomes (90 %)": holds(low, ratio[level < 0.2]),
         "ratio, greatest outcomes (90 %)": holds(high, ratio[level >= 0.8]),
+    }
+
+
+def times(replication: int, outcome: str) -> Row:
+    """Averages and effects where a third of the times are censored."""
+    split = draw_survival_study(outcome, 500, replication)
+    train, test = split.train, split.test
+    est = HyperCATE(
+        outcome=outcome, horizon=HORIZON, n_members=3, random_state=replication, device="cpu"
+    ).fit(train.X, train.y, train.treatment, event=train.event)
+    control, treated = np.vstack([train.mu, test.mu]).mean(axis=0)
+    return {
+        "ATE (95 %)": holds(est.ate_interval(), treated - control),
+        "ratio of averages (95 %)": holds(est.ate_interval(scale="ratio"), treated / control),
+        "effect (90 %)": holds(est.effect_interval(test.X, alpha=0.1), test.effect),
     }
 
 
@@ -246,6 +264,8 @@ STUDIES: dict[str, Callable[[int], Row]] = {
     "unbiased": unbiased,
     "count": partial(ratios, kind="count"),
     "positive": partial(ratios, kind="positive"),
+    "time": partial(times, outcome="time"),
+    "survival": partial(times, outcome="survival"),
     "sites": sites,
     "noise-raw": partial(noise, inputs="raw"),
     "noise-boosted": partial(noise, inputs="boosted"),

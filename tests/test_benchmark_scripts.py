@@ -554,6 +554,26 @@ class TestOutcomes:
         assert ours["pehe"] < 1
         assert 0.05 < ours["log_ratio"] < 0.6
 
+    def test_weights_of_times_make_up_for_those_that_are_lost(self, outcomes):
+        """Where an arm's rows are lost alike: the weights of known rows sum to the arm's rows."""
+        rng = np.random.default_rng(0)
+        died, lost = rng.exponential(8, 4000), rng.exponential(15, 4000)
+        X, arm = pd.DataFrame(rng.normal(size=(4000, 1))), np.arange(4000) % 2
+        time, event = np.minimum(died, lost), died <= lost
+        train = CausalSample(X, arm, time, None, None, event)
+        rows = outcomes.known_rows(train)
+        weight = 1 / outcomes.followed(train)[rows]
+        assert weight.sum() == pytest.approx(4000, rel=0.03)
+        for kind, truth in (("time", np.minimum(died, 10)), ("survival", died > 10)):
+            seen = outcomes.as_seen(kind, train).y
+            assert np.average(seen[rows], weights=weight) == pytest.approx(truth.mean(), rel=0.05)
+            assert seen.mean() != pytest.approx(truth.mean(), rel=0.05)
+
+    def test_of_times_errors_are_in_the_same_units(self, outcomes):
+        ate = outcomes.measure("survival", 300, 1, "true ATE")
+        assert ate["pehe"] == pytest.approx(1, abs=0.05)
+        assert outcomes.measure("time", 100, 1, "T boosting, IPCW")["pehe"] > 1
+
     def test_runs_end_to_end_and_resumes(self, tmp_path):
         arguments = ["--kinds", "count", "--rows", "60", "--out", tmp_path]
         arguments += ["--learners", "HyperCATE instant", "T boosting, log link", "HyperCATE"]

@@ -167,12 +167,16 @@ def answers(est, X):
     if est.fitted_.evidence is None:
         return slim
     last = est.arms_[-1].item()
-    return slim | {
+    whole = slim | {
         "ate": est.ate_inference().summary_frame(),
         "ate at X": est.ate_interval(X),
         "att": est.att_inference(T0=last).summary_frame(),
         "gate": est.gate_inference(np.arange(N) % 2).summary_frame(),
         "test": est.heterogeneity_test(),
+    }
+    if est.outcome_ == "time":  # of which nothing is said of a person's own
+        return whole
+    return whole | {
         "outcome": est.predict_outcome_interval(X, arm=last),
         "individual effect": est.individual_effect_interval(X, T0=last),
         "if independent": est.individual_effect_interval(X, T0=last, dependence="independent"),

@@ -59,8 +59,8 @@ class TestLinks:
     @pytest.mark.parametrize(
         ("name", "kind", "message"),
         [
-            ("ratio", "continuous", "binary or count or positive, but this one is continuous"),
-            ("odds", "count", "kind binary, but this one is count: use scale='difference'"),
+            ("ratio", "continuous", "positive or time or survival, but this one is continuous"),
+            ("odds", "count", "binary or survival, but this one is count: use scale='difference'"),
             ("logit", "binary", r"scale='logit' must be one of \('difference', 'ratio', 'odds'\)"),
         ],
     )

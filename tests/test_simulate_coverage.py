@@ -24,7 +24,8 @@ def script():
 
 class TestStudies:
     @pytest.mark.parametrize(
-        "study", ["null-randomised", "persons", "clustered", "count", "sites", "noise-boosted"]
+        "study",
+        ["null-randomised", "persons", "clustered", "count", "time", "sites", "noise-boosted"],
     )
     def test_each_gives_a_row_of_finite_figures(self, script, study):
         row = script.replicate(study, 1)

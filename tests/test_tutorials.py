@@ -436,3 +436,40 @@ class TestCells:
             first, *lines = cell.splitlines()
             if first.strip() == "[markdown]":
                 assert all(line.startswith("#") or not line for line in lines)
+
+
+class TestSurvival:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def folder(cls, tmp_path_factory):
+        return tmp_path_factory.mktemp("survival") / "plots"
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def printed(cls, folder):
+        return run("survival.py", folder)
+
+    def test_the_picture_is_written_and_nothing_else(self, printed, folder):
+        assert [path.name for path in folder.iterdir()] == ["survival.png"]
+        assert_is_a_picture(folder / "survival.png")
+
+    def test_most_of_what_is_seen_is_the_age_of_those_who_gave_up(self, printed):
+        for horizon in ("24", "48", "72", "96", "120"):
+            *means, effect, lower, upper, as_seen = row(printed, f"{horizon} ")
+            assert lower < 0 < upper
+            assert as_seen < -0.015
+            assert abs(effect) < 0.6 * abs(as_seen)
+            assert all(0.7 < mean < 1 for mean in means)
+
+    def test_what_was_hidden_is_found_again(self, printed):
+        known, found, left_out = (
+            row(printed, f"alive {name}")[-1]
+            for name in ("if nobody gave up, all", "if nobody gave up, with", "of known rows")
+        )
+        assert abs(found - known) < 0.5 * abs(left_out - known)
+        _, lower, upper, of_all = row(printed, "effect, with event=")
+        assert lower < of_all < upper
+
+    def test_what_cannot_be_asked_is_refused(self, printed):
+        assert printed.count("some are censored: use") == 2
+        assert "horizon=240 lies beyond the last time of arm 0, 120" in printed

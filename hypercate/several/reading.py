@@ -81,8 +81,8 @@ def read_studies(
     for name, kind in kinds.items():
         if kind in CENSORED:
             raise ValueError(
-                f"outcome {name!r} is of kind {kind!r}, and times until an event are fitted one at a "
-                "time: pass y with that column alone"
+                f"outcome {name!r} is of kind {kind!r}, and times until an event are fitted "
+                "alone: pass y with that column only"
             )
     (first, column), *others = columns.items()
     encoded = _said_of(first, lambda: read_study(X, column, *of_rows, kinds[first], as_doses))
