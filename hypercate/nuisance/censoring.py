@@ -73,17 +73,18 @@ def with_pseudo_outcomes(
     def fit(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
         rows = folds.sample(np.flatnonzero(~in_pair(folds, pair)), MOST_ROWS)
         ends = periods(time[rows], family.horizon)
-        hazards = [
+        of_event, of_censoring = (
             fit_hazard(x[rows], n_codes, time[rows], ended[rows], study.weight[rows], ends, seed)
             for ended in (event & (study.y <= family.horizon), ~observed)
-        ]
+        )
         blocks = [
             pseudo_outcomes(
                 time[some],
                 observed[some],
                 known[some],
                 ends,
-                *(hazard.predict(x[some]) for hazard in hazards),
+                of_event.predict(x[some]),
+                of_censoring.predict(x[some]),
                 family.kind == "time",
             )
             for some in np.array_split(np.arange(len(time)), -(-len(time) // _MOST_ROWS))
