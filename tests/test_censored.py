@@ -348,6 +348,13 @@ class TestRefused:
             est.fit(X, **given)
         assert not hasattr(est, "fitted_")
 
+    def test_times_beside_other_outcomes(self):
+        both = pd.DataFrame({"months": Y, "cost": Y})
+        with pytest.raises(ValueError, match=r"'months' is of kind 'time'.* fitted alone"):
+            small().fit(X, both, ARM, event=EVENT)
+        with pytest.raises(ValueError, match=r"'months' is of kind 'time'.* fitted alone"):
+            tiny(outcome={"months": "time"}).fit(X, both, ARM)
+
     @pytest.mark.parametrize("horizon", ["late", [3], 0, -1.0, np.inf, np.nan])
     def test_what_is_no_horizon(self, horizon):
         with pytest.raises((TypeError, ValueError), match="horizon"):
