@@ -11,7 +11,6 @@ LONGEST = 300
 LONGER = {
     "estimator.py": "every parameter is documented here",
     "plots.py": "a picture a function, that share their style",
-    "metrics.py": "a metric a function, each with its source",
     "overlap.py": "the report, its text and its warning are one subject",
     "inference/averages.py": "an estimand a function, each with its parameters",
     "inference/conformal.py": "one algorithm, whose argument stands above it",
