@@ -14,13 +14,11 @@ import numpy as np
 import pandas as pd
 
 from hypercate.metrics.curves import Curve
+from hypercate.metrics.ranked import Ranked, first_rows
 from hypercate.metrics.rows import by_arm
 from hypercate.metrics.scores import ScoreInference, read_effects, read_scores
 
 WEIGHTINGS = ("AUTOC", "QINI")
-N_SHARES = 100
-AT_A_TIME = 10  # shares, for the memory of large samples
-NEARBY = 0.05  # share of rows on either side of a threshold, by which its own effect is told
 
 
 def toc_curve(
@@ -73,31 +71,15 @@ def toc_curve(
     """
     rows, gains, others = read_scores(scores, control, sample_weight, groups, effects=effects)
     predicted = read_effects(effects, others, rows)
-    shares = np.arange(1, N_SHARES + 1) / N_SHARES
-    parts = []
-    for j, arm in enumerate(others):
-        order = _Ranked(predicted[:, j], gains[:, j], rows.weight)
-        value, stderr = [], []
-        for some in np.array_split(shares, N_SHARES // AT_A_TIME):
-            found, influence = order.toc(some)
-            value.append(found)
-            stderr.append(rows.spread(influence)[0])
-        n = shares * rows.weight.sum()
-        parts.append(
-            pd.DataFrame(
-                {
-                    "arm": arm,
-                    "share": np.append(0.0, shares),
-                    "rows": np.append(0.0, n),
-                    "value": np.concatenate([value[0][:1], *value]),
-                    "random": 0.0,
-                    "stderr": np.concatenate([stderr[0][:1], *stderr]),
-                }
-            )
-        )
+    parts = [
+        first_rows(predicted[:, j], gains[:, j], rows, "lift").assign(arm=arm, random=0.0)
+        for j, arm in enumerate(others)
+    ]
+    table = pd.concat(parts, ignore_index=True)
+    table = table[["arm", "share", "rows", "value", "random", "stderr"]]
     title = "Targeting operator characteristic (TOC)"
     label = "average effect of the first rows, less that of all"
-    return Curve("toc", pd.concat(parts, ignore_index=True), title, label)
+    return Curve("toc", table, title, label)
 
 
 def rate_score(
@@ -186,7 +168,7 @@ def rate_inference(
     rows, gains, others = read_scores(scores, control, sample_weight, groups, effects=effects)
     predicted = read_effects(effects, others, rows)
     found = [
-        _Ranked(predicted[:, j], gains[:, j], rows.weight).rate(weighting)
+        Ranked(predicted[:, j], gains[:, j], rows.weight).rate(weighting)
         for j in range(len(others))
     ]
     stderr, dof = rows.spread(np.column_stack([influence for _, influence in found]))
@@ -198,83 +180,3 @@ def rate_inference(
         f"Rank-weighted average treatment effect (RATE, {weighting})",
         len(rows.weight),
     )
-
-
-class _Ranked:
-    """Scores in blocks of equal predicted effect, largest first.
-
-    Attributes
-    ----------
-    block : ndarray of int64, shape (n,)
-        Each row's.
-    start, end : ndarray, shape (n_blocks,)
-        Shares of rows before, and up to, the end of each block.
-    gain : ndarray, shape (n_blocks,)
-        Mean score.
-    """
-
-    def __init__(self, effect: np.ndarray, score: np.ndarray, weight: np.ndarray):
-        self.score = score
-        self.block = np.unique(-effect, return_inverse=True)[1]
-        size = np.bincount(self.block, weight)
-        self.end = np.cumsum(size) / size.sum()
-        self.end[-1] = 1.0
-        self.start = np.append(0.0, self.end[:-1])
-        self.gain = np.bincount(self.block, weight * score) / size
-        self.mean = float(weight @ score / weight.sum())
-
-    def toc(self, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Values (m,), and what each row adds (n, m).
-
-        The limit moves with the rows, which adds the effect at the limit, told by rows nearby.
-        """
-        total = np.append(0.0, np.cumsum(self.gain * (self.end - self.start)))
-        at = np.append(0.0, self.end)
-        low, high = np.maximum(shares - NEARBY, 0), np.minimum(shares + NEARBY, 1)
-        inside = np.interp(shares, at, total)
-        nearby = (np.interp(high, at, total) - np.interp(low, at, total)) / (high - low)
-        size = self.end - self.start
-        part = np.clip((shares - self.start[:, None]) / size[:, None], 0, 1)[self.block]
-        of_first = part * (self.score[:, None] - nearby) + nearby * shares - inside
-        return inside / shares - self.mean, of_first / shares - (self.score - self.mean)[:, None]
-
-    def rate(self, weighting: str) -> tuple[float, np.ndarray]:
-        """Value, and what each row adds (n,).
-
-        Of weights k(u), the value is the sum over blocks of the mean score times the integral of k
-        over the block, less the mean score times that over (0, 1): k is ``-log u`` for AUTOC and
-        ``1 - u`` for QINI. A row adds to its block's mean, and moves the ends of the blocks from
-        its own on.
-        """
-        if weighting == "AUTOC":
-            antiderivative, k, whole = _minus_log_integral, _minus_log, 1.0
-        else:
-            antiderivative, k, whole = _rest_integral, _rest, 0.5
-        of_block = antiderivative(self.end) - antiderivative(self.start)
-        value = self.gain @ of_block - whole * self.mean
-        moved = self.gain * k(self.end)
-        later = np.append(0.0, self.gain[1:] * (k(self.end[1:]) - k(self.start[1:])))
-        from_block = moved + (np.cumsum(later[::-1])[::-1] - later)
-        of_mean = of_block / (self.end - self.start)
-        influence = (
-            of_mean[self.block] * (self.score - self.gain[self.block])
-            + from_block[self.block]
-            - whole * (self.score - self.mean)
-        )
-        return float(value), influence - (self.end - self.start) @ from_block
-
-
-def _minus_log(u: np.ndarray) -> np.ndarray:
-    return -np.log(u)
-
-
-def _minus_log_integral(u: np.ndarray) -> np.ndarray:
-    return u - u * np.log(np.where(u > 0, u, 1.0))
-
-
-def _rest(u: np.ndarray) -> np.ndarray:
-    return 1 - u
-
-
-def _rest_integral(u: np.ndarray) -> np.ndarray:
-    return u - u**2 / 2
