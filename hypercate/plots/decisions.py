@@ -15,9 +15,9 @@ from hypercate.plots.style import (
     COLOURS,
     DASHES,
     GREY,
-    new_axes,
     count_of,
     legend,
+    new_axes,
     percent,
     zero_line,
 )
