@@ -502,3 +502,10 @@ class TestEstimatorsScores:
         with pytest.raises(ValueError, match="saved without evidence"):
             slim.scores_frame()
         pd.testing.assert_frame_equal(slim.propensity(X), est.propensity(X))
+
+    def test_each_of_several_outcomes_has_its_own_scores(self):
+        X, y, arm, _ = mixed_frame(200)
+        est = tiny().fit(X, pd.DataFrame({"a": y, "b": -y}, X.index), arm)
+        scores = est.scores_frame(X)
+        assert scores.index.names[0] == "outcome"
+        pd.testing.assert_frame_equal(scores.loc["b"], est.of("b").scores_frame(X))
