@@ -369,12 +369,12 @@ MAY_DRAW = {
     ("pretraining/training.py", "sizes"): "sizes of simulated studies",
     ("pretraining/training.py", "train"): "simulated studies",
     ("sensitivity/refuters.py", "_draws"): "other fits, which are told what their answer is",
-    ("plots.py", "_draw_categories"): "how far points are moved to be seen apart",
-    ("plots.py", "_draw_rows"): "the points of a picture that are shown",
+    ("plots/models.py", "_draw_categories"): "how far points are moved to be seen apart",
+    ("plots/models.py", "_draw_rows"): "the points of a picture that are shown",
 }
 OF_OTHER_FITS = ("_placebo", "_dummy_outcome", "_subset")
 MAY_SPLIT = {
-    ("plots.py", "_draw_rows"),
+    ("plots/models.py", "_draw_rows"),
     *(("sensitivity/refuters.py", name) for name in OF_OTHER_FITS),
 }
 

@@ -24,8 +24,9 @@ from matplotlib.text import Text  # noqa: E402
 from hypercate import HyperCATE, plots  # noqa: E402
 from hypercate.inference.averages import AverageInference  # noqa: E402
 from hypercate.inference.effects import EffectInference  # noqa: E402
-from hypercate.metrics import sqrt_pehe  # noqa: E402
+from hypercate.metrics import qini_curve, sqrt_pehe, toc_curve, uplift_curve  # noqa: E402
 from hypercate.overlap import overlap_report  # noqa: E402
+from hypercate.policy import PolicyTree, profit_curve  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -157,7 +158,7 @@ class TestEffects:
     def test_the_mean_is_that_of_all_rows_though_few_are_drawn(self):
         result = inference(n=5000)
         ax = plots.plot_effects(result)
-        assert len(segments(ax)) == plots.MOST_ROWS
+        assert len(segments(ax)) == plots.models.MOST_ROWS
         np.testing.assert_allclose(line(ax, "mean effect")[:, 1], result.point_estimate.mean())
 
     def test_one_of_several_arms(self):
@@ -191,9 +192,9 @@ class TestEffectByCovariate:
         covariate = pd.Series(np.random.default_rng(1).normal(50, 10, 600), name="age")
         ax = plots.plot_effect_by(result, covariate, alpha=0.2)
         means = np.column_stack(ax.lines[1].get_data())
-        assert len(means) == plots.N_BINS
+        assert len(means) == plots.models.N_BINS
         frame = result.summary_frame(0.2)
-        groups = np.array_split(np.argsort(covariate.to_numpy()), plots.N_BINS)
+        groups = np.array_split(np.argsort(covariate.to_numpy()), plots.models.N_BINS)
         expected = [
             [covariate.iloc[rows].mean(), frame["point_estimate"].iloc[rows].mean()]
             for rows in groups
@@ -564,6 +565,61 @@ def every_plot(report):
     yield plots.plot_group_effects, (TestGroups.frame,)
     yield plots.plot_group_effects, (TestGroups.averages,)
     yield plots.plot_rejection, (point, point + 1, point)
+    y, arm = point + np.arange(60) % 2, np.arange(60) % 2
+    yield plots.plot_qini, (qini_curve(y, point, arm),)
+    yield plots.plot_uplift, (uplift_curve(y, point, arm),)
+    yield plots.plot_toc, (toc_curve(point, y),)
+    yield plots.plot_profit, (profit_curve(point, y, cost=1.0),)
+
+
+class TestDecisions:
+    def curve(self, seed=0):
+        rng = np.random.default_rng(seed)
+        arm = rng.choice(["a", "b", "c"], 120)
+        effects = pd.DataFrame(rng.normal(size=(120, 2)), columns=["b", "c"])
+        return qini_curve(rng.normal(size=120), effects, arm)
+
+    def test_lines_are_the_curves_and_arms_are_named(self):
+        curve = self.curve()
+        ax = plots.plot_qini(curve, label="model")
+        lines = [line for line in ax.lines if line.get_gid() == "qini"]
+        for line, arm in zip(lines, ("b", "c"), strict=True):
+            own = curve.of(arm)
+            np.testing.assert_allclose(line.get_xdata(), 100 * own["share"])
+            np.testing.assert_allclose(line.get_ydata(), own["value"])
+            assert line.get_label() == f"model {arm}"
+        plots.plot_qini(self.curve(1), arm="b", label="other", ax=ax)
+        assert len({to_hex(line.get_color()) for line in ax.lines if line.get_gid()}) == 3
+        assert legend(ax).count("at random") == 1
+
+    def test_the_largest_profit_is_marked(self):
+        effect = np.linspace(3, -1, 100)
+        ax = plots.plot_profit(profit_curve(effect, effect, cost=1.0))
+        assert "best: 50 % treated" in legend(ax)
+
+    def test_a_tree_shows_its_questions_and_arms(self):
+        X = pd.DataFrame({"age": np.arange(90.0), "site": ["north", "south", "west"] * 30})
+        gain = np.where(X["site"] == "north", 1.0, np.where(X["age"] > 44.5, 0.5, -1.0))
+        tree = PolicyTree().fit(X, pd.DataFrame({"none": 0.0, "drug": gain}))
+        ax = plots.plot_policy_tree(tree)
+        said = {text.get_text() for text in ax.texts}
+        assert {"site=north ?", "yes", "no"} <= said
+        assert sum("drug" in text for text in said) >= 1
+        assert any(text.startswith("age <= 4") for text in said)
+        assert not overlapping_texts(ax)
+        assert not ax.get_xticks().size
+
+    def test_what_is_not_a_curve_or_a_tree_is_refused(self):
+        with pytest.raises(TypeError, match="what qini_curve returns"):
+            plots.plot_qini(np.ones(3))
+        with pytest.raises(ValueError, match="draw it by plot_qini"):
+            plots.plot_uplift(self.curve())
+        with pytest.raises(ValueError, match=r"arm='a' has no curve"):
+            plots.plot_qini(self.curve(), arm="a")
+        with pytest.raises(TypeError, match="fitted PolicyTree"):
+            plots.plot_policy_tree("tree")
+        with pytest.raises(NotFittedError):
+            plots.plot_policy_tree(PolicyTree())
 
 
 class TestAxes:
@@ -590,7 +646,7 @@ class TestAxes:
             plt.close(ax.figure)
 
     def test_all_is_in_the_public_list(self, report):
-        others = {"plot_history", "plot_dose_response"}
+        others = {"plot_history", "plot_dose_response", "plot_policy_tree"}
         assert {draw.__name__ for draw, _ in every_plot(report)} | others == set(plots.__all__)
 
     def test_without_matplotlib_the_extra_is_named(self, report, monkeypatch):

@@ -332,6 +332,37 @@ class TestSensitivity:
         assert 0.2 < names["bounds"].robustness_value()[0] < 1
 
 
+class TestDecisions:
+    """The example of the page on decisions, whose best policy is known."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def after(cls):
+        matplotlib = pytest.importorskip("matplotlib", reason="the example draws")
+        matplotlib.use("Agg")
+        (block,) = blocks("python", PAGES["docs/decisions.md"])
+        names, printed = {}, io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(block, "decisions.md", "exec"), names)
+        return names, printed.getvalue()
+
+    def test_the_policy_is_near_the_best_and_its_value_is_honest(self, after):
+        names, printed = after
+        gain = pd.DataFrame(names["gain"]).sub(pd.Series(names["costs"]))[list(names["est"].arms_)]
+        test = gain.iloc[names["test"]]
+
+        def value(advice):
+            place = test.columns.get_indexer(advice)
+            return test.to_numpy()[np.arange(len(test)), place].mean()
+
+        best = test.max(axis=1).mean()
+        assert value(names["advice"]) > best - 0.1
+        assert value(names["tree"].predict(names["X"].iloc[names["test"]])) > best - 0.15
+        assert "surgery" in str(names["tree"])
+        assert "AUTOC" in printed
+        assert "predicted gain" in printed
+
+
 class TestOtherHarnesses:
     """Calls of the page on other harnesses."""
 
@@ -580,7 +611,7 @@ class TestOtherCommands:
                 if program == "python":
                     options = {word for word in arguments if word.startswith("--")}
                     used.setdefault(script, set()).update(options)
-        assert len(used) == 10
+        assert len(used) == 11
         for script, options in used.items():
             help_text = subprocess.run(
                 [sys.executable, ROOT / script, "--help"],
@@ -620,7 +651,13 @@ class TestLinks:
 
     @pytest.mark.parametrize(
         "name",
-        ["README.md", "docs/limits.md", "docs/how-it-works.md", "docs/in-other-harnesses.md"],
+        [
+            "README.md",
+            "docs/limits.md",
+            "docs/how-it-works.md",
+            "docs/in-other-harnesses.md",
+            "docs/decisions.md",
+        ],
     )
     def test_pages_are_found_from_the_readme(self, name):
         assert name == "README.md" or f"]({name})" in README

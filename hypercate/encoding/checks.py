@@ -202,7 +202,12 @@ def _texts(objects: list[str], name: str) -> np.ndarray:
     return texts
 
 
-def codes_of(labels: np.ndarray, codes: Mapping[Hashable, int], name: str) -> np.ndarray:
+def codes_of(
+    labels: np.ndarray,
+    codes: Mapping[Hashable, int],
+    name: str,
+    known_as: str = "those seen in fit",
+) -> np.ndarray:
     """The code of each row's label.
 
     Parameters
@@ -212,6 +217,8 @@ def codes_of(labels: np.ndarray, codes: Mapping[Hashable, int], name: str) -> np
     codes : mapping of label to int
     name : str
         Name of the argument, for messages.
+    known_as : str
+        What messages call the labels that have a code.
 
     Returns
     -------
@@ -228,12 +235,14 @@ def codes_of(labels: np.ndarray, codes: Mapping[Hashable, int], name: str) -> np
     if (known < 0).any():
         raise ValueError(
             f"{name} has unknown labels {listed(map(repr, distinct[known < 0].tolist()))} in "
-            f"{rows_where(result < 0)}: those seen in fit are {listed(map(repr, codes))}"
+            f"{rows_where(result < 0)}: {known_as} are {listed(map(repr, codes))}"
         )
     return result
 
 
-def check_rows(n: int, index: pd.Index | np.ndarray | None = None, /, **named_vectors: Any) -> None:
+def check_rows(
+    n: int, index: pd.Index | np.ndarray | None = None, of: str = "X", /, **named_vectors: Any
+) -> None:
     """Check that every vector has one value a row of X, in the order of X.
 
     Parameters
@@ -242,6 +251,8 @@ def check_rows(n: int, index: pd.Index | np.ndarray | None = None, /, **named_ve
         Number of rows of X.
     index : Index, or ndarray from `hash_labels`, shape (n,), optional
         Labels of the rows of X, if it has any.
+    of : str, default="X"
+        What messages call X.
     **named_vectors : array-like of length n, or None
         Vectors by argument name; None is passed over.
 
@@ -260,11 +271,11 @@ def check_rows(n: int, index: pd.Index | np.ndarray | None = None, /, **named_ve
         shape = (len(vector),) if is_list else as_vector(vector, name).shape
         if not shape:
             kind = type(vector).__name__
-            raise TypeError(f"{name} must have one value for each row of X, got a single {kind}")
+            raise TypeError(f"{name} must have one value for each row of {of}, got a single {kind}")
         if shape[0] != n:
             raise ValueError(
-                f"{name} has {shape[0]} rows, but X has {n}: pass one value for each row"
+                f"{name} has {shape[0]} rows, but {of} has {n}: pass one value for each row"
             )
         given = index_of(vector)
         if index is not None and given is not None:
-            check_same_order(name, given, index)
+            check_same_order(name, given, index, of)

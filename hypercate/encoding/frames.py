@@ -95,7 +95,9 @@ def hash_labels(index: pd.Index) -> np.ndarray:
     return pd.util.hash_pandas_object(index, index=False).to_numpy(np.uint64)
 
 
-def check_same_order(name: str, given: pd.Index, index: pd.Index | np.ndarray) -> None:
+def check_same_order(
+    name: str, given: pd.Index, index: pd.Index | np.ndarray, of: str = "X"
+) -> None:
     """Refuse a series by whose labels its rows are not those of X, in the order of X.
 
     Rows are taken by position, which is right only where labels do not contradict it. They do, and
@@ -111,6 +113,8 @@ def check_same_order(name: str, given: pd.Index, index: pd.Index | np.ndarray) -
         Of the series.
     index : Index, or ndarray of uint64 from `hash_labels`, shape (n,)
         Of X.
+    of : str, default="X"
+        What messages call X.
 
     Raises
     ------
@@ -133,19 +137,21 @@ def check_same_order(name: str, given: pd.Index, index: pd.Index | np.ndarray) -
     by_position = f"pass {name}.to_numpy() to go by position"
     if shared == n and len(ours) == n:
         raise ValueError(
-            f"{name} has an index that holds the labels of X in another order: pass "
-            f"{name}.loc[X.index] to go by label, or {by_position}"
+            f"{name} has an index that holds the labels of {of} in another order: pass "
+            f"{name}.loc[{of}.index] to go by label, or {by_position}"
         )
     if shared == n:
         raise ValueError(
-            f"{name} has an index that holds the labels of X in another order, and some labels "
-            f"more than once: put its rows in the order of X where they come from, or {by_position}"
+            f"{name} has an index that holds the labels of {of} in another order, and some labels "
+            f"more than once: put its rows in the order of {of} where they come from, or "
+            f"{by_position}"
         )
     default = hash_labels(pd.RangeIndex(n))
     if 2 * shared > n and not any(np.array_equal(codes, default) for codes in (index, labels)):
         raise ValueError(
-            f"{name} has an index that holds {shared} of the {n} labels of X, but not the others: "
-            f"pass the rows that have X's labels, {name}.loc[X.index], or {by_position}"
+            f"{name} has an index that holds {shared} of the {n} labels of {of}, but not the "
+            f"others: pass the rows that have {of}'s labels, {name}.loc[{of}.index], or "
+            f"{by_position}"
         )
 
 

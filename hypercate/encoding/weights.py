@@ -13,7 +13,7 @@ LEAST_WEIGHT, LARGEST_WEIGHT = 1e-100, 1e100  # of the largest, so that squares 
 
 
 def check_sample_weight(
-    sample_weight: Any, n: int, index: pd.Index | np.ndarray | None = None
+    sample_weight: Any, n: int, index: pd.Index | np.ndarray | None = None, of: str = "X"
 ) -> np.ndarray:
     """Weights of the rows, ones when there are none.
 
@@ -23,6 +23,8 @@ def check_sample_weight(
     n : int
         Number of rows of X.
     index : Index, optional
+        As in `check_rows`.
+    of : str, default="X"
         As in `check_rows`.
 
     Returns
@@ -40,7 +42,7 @@ def check_sample_weight(
     """
     if sample_weight is None:
         return np.ones(n)
-    check_rows(n, index, sample_weight=sample_weight)
+    check_rows(n, index, of, sample_weight=sample_weight)
     weights = as_labels(as_vector(sample_weight, "sample_weight"), "sample_weight")
     if weights.dtype.kind == "U":
         raise TypeError(f"sample_weight must hold numbers, but row 0 holds {weights[0].item()!r}")

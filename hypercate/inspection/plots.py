@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hypercate.inspection.similarity import ArmSimilarity
-from hypercate.plots import BLUE, COLOURS, DASHES, INSTALL_HINT
+from hypercate.plots.style import BLUE, COLOURS, DASHES, INSTALL_HINT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

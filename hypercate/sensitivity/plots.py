@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from hypercate.plots import BLACK, BLUE, ORANGE, new_axes
+from hypercate.plots.style import BLACK, BLUE, ORANGE, new_axes
 from hypercate.sensitivity.bounds import Sensitivity
 
 if TYPE_CHECKING:

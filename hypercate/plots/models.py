@@ -1,9 +1,4 @@
-"""Pictures of effects, their uncertainty and overlap, drawn with matplotlib.
-
-Every function draws on the axes given, or on those of a new figure, and returns them; none shows
-or saves a figure, or changes a global setting. Colours are those of Okabe & Ito (2008), which
-colour-blind readers can tell apart.
-"""
+"""Pictures of effects, their intervals, overlap and training."""
 
 from __future__ import annotations
 
@@ -21,28 +16,25 @@ from hypercate.inference.effects import EffectInference, check_alpha
 from hypercate.log_axis import label_decimals
 from hypercate.metrics import rejection_curve
 from hypercate.overlap import OverlapReport
+from hypercate.plots.style import (
+    ALPHA,
+    BLACK,
+    BLUE,
+    COLOURS,
+    GREY,
+    ORANGE,
+    SKY,
+    count_of,
+    legend,
+    new_axes,
+    percent,
+    style_of,
+    zero_line,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = [
-    "plot_balance",
-    "plot_calibration",
-    "plot_dose_response",
-    "plot_effect_by",
-    "plot_effects",
-    "plot_group_effects",
-    "plot_history",
-    "plot_overlap",
-    "plot_rejection",
-]
-
-BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-YELLOW, SKY, BLACK, GREY = "#E69F00", "#56B4E9", "#000000", "#808080"
-COLOURS = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY, BLACK)
-DASHES = ("-", "--", ":", "-.")
-
-ALPHA = 0.05
 MOST_ROWS = 250  # drawn one by one
 MOST_CATEGORIES = 30
 N_BINS = 12
@@ -50,7 +42,6 @@ N_BARS = 40  # half as many where an arm has few rows
 FEW_ROWS = 100
 FURTHEST_REJECTED = 0.9
 IMBALANCE = 0.1
-INSTALL_HINT = 'pip install "hypercate[plots]"'
 MEANS = "mean of rows"
 N_DOSES = 101
 _LOSSES = {
@@ -110,15 +101,15 @@ def plot_effects(
         if not shown.any():
             continue
         some = frame.iloc[rows]
-        label = f"{text}: {_percent(shown.mean())} of rows"
+        label = f"{text}: {percent(shown.mean())} of rows"
         ax.vlines(at, some["ci_lower"], some["ci_upper"], color=colour, alpha=0.35, lw=1, zorder=2)
         ax.plot(at, some["point_estimate"], ".", color=colour, ms=4, label=label, zorder=3)
     mean = frame["point_estimate"].mean()
     ax.axhline(mean, color=ORANGE, ls="--", lw=1.2, label=f"mean effect: {mean:.3g}", zorder=1)
-    _zero_line(ax, "h")
+    zero_line(ax, "h")
     ax.set(xlim=(0, 100), xlabel="rows, sorted by effect (% of rows)", ylabel=_effect_label(arm))
-    ax.set_title(f"Effects with {_percent(1 - alpha)} intervals", loc="left")
-    _legend(ax, loc="upper left")
+    ax.set_title(f"Effects with {percent(1 - alpha)} intervals", loc="left")
+    legend(ax, loc="upper left")
     return ax
 
 
@@ -167,16 +158,16 @@ def plot_effect_by(
     values = _covariate(covariate, inference.index)
     name = "covariate" if values.name is None else str(values.name)
     frame = frame.reset_index(drop=True)
-    intervals = f"mean of their {_percent(1 - alpha)} intervals"
+    intervals = f"mean of their {percent(1 - alpha)} intervals"
     if _is_numeric(values):
         numbers = values.to_numpy(dtype=float, na_value=np.nan)
         _draw_numeric(ax, frame, numbers, name, intervals)
     else:
         _draw_categories(ax, frame, values, name, intervals)
-    _zero_line(ax, "h")
+    zero_line(ax, "h")
     ax.set_ylabel(_effect_label(arm))
     ax.set_title(f"Effect by {name}", loc="left", pad=24)
-    _legend(ax, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, ncols=3)
+    legend(ax, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, ncols=3)
     return ax
 
 
@@ -229,7 +220,7 @@ def plot_calibration(
         coverage.append(100 * np.mean((lower <= true) & (true <= upper)))
     if isinstance(intervals, EffectInference):
         check_rows(len(true), intervals.index, effect_true=effect_true)
-    place = _count(ax, "coverage")
+    place = count_of(ax, "coverage")
     if place == 0:
         ax.plot(
             [0, 100],
@@ -253,7 +244,7 @@ def plot_calibration(
     ax.set(xlim=(0, 100), ylim=(0, 102), aspect="equal")
     ax.set(xlabel="level of the intervals (%)", ylabel="true effects inside (%)")
     ax.set_title("Coverage of intervals", loc="left")
-    _legend(ax, loc="best")
+    legend(ax, loc="best")
     return ax
 
 
@@ -294,14 +285,14 @@ def plot_overlap(report: OverlapReport, *, arm: Any = None, ax: Axes | None = No
             edges.tolist(),
             weights=np.full(len(rows), 100 / len(rows)),
             histtype="stepfilled" if len(labels) == 2 else "step",
-            **_style(place, filled=len(labels) == 2),
+            **style_of(place, filled=len(labels) == 2),
             label=f"received {received} ({len(rows)} rows)",
         )
     limit = report.arms["limit"].iloc[labels.index(arm)]
     ax.axvline(limit, color=BLACK, ls=":", lw=1.5, label=f"limit of support: {limit:.3g}")
     ax.set(xlim=(0, edges[-1]), xlabel=f"propensity of {arm}", ylabel="rows of the arm (%)")
     ax.set_title(f"Overlap: who could have received {arm}", loc="left")
-    _legend(ax, loc="best")
+    legend(ax, loc="best")
     return ax
 
 
@@ -351,7 +342,7 @@ def plot_balance(
     ax.set_xlabel("standardised mean difference from control, absolute (sd)")
     left_out = f", {len(shown)} of {len(balance)} covariates" if len(shown) < len(balance) else ""
     ax.set_title(f"Balance of {arm}{left_out}", loc="left")
-    _legend(ax, loc="lower right")
+    legend(ax, loc="lower right")
     return ax
 
 
@@ -404,7 +395,7 @@ def plot_group_effects(
     estimate = frame["point_estimate"].to_numpy(dtype=float)
     ax.hlines(height, frame["ci_lower"], frame["ci_upper"], color=BLUE, lw=2, zorder=2)
     ax.plot(estimate, height, "s", color=BLUE, ms=6, zorder=3)
-    _zero_line(ax, "v")
+    zero_line(ax, "v")
     names = [
         ", ".join(map(str, label)) if isinstance(label, tuple) else str(label)
         for label in frame.index
@@ -458,11 +449,11 @@ def plot_dose_response(
     ax.plot(doses, curves.mean(axis=0), color=BLUE, lw=1.6, label="mean curve")
     middle, mean = (table["least"] + table["greatest"]) / 2, table["point_estimate"]
     ends = np.abs(table[["ci_lower", "ci_upper"]].T.to_numpy() - mean.to_numpy())
-    label = f"doubly robust mean of a range, {_percent(1 - alpha)} interval"
+    label = f"doubly robust mean of a range, {percent(1 - alpha)} interval"
     ax.errorbar(middle, mean, ends, fmt="o", color=ORANGE, ms=5, lw=1.2, label=label)
     ax.set(xlabel="dose", ylabel="mean outcome")
     ax.set_title("Outcome over doses", loc="left")
-    _legend(ax, loc="best")
+    legend(ax, loc="best")
     return ax
 
 
@@ -505,7 +496,7 @@ def plot_history(estimator: Any, *, ax: Axes | None = None) -> Axes:
     ax.set(xlabel="epoch", ylabel=_LOSSES[estimator.outcome_], yscale="log")
     label_decimals(ax.yaxis)
     ax.set_title("Loss: training (dotted), validation (solid), its lowest (dot)", loc="left")
-    _legend(ax, loc="upper right", ncols=2)
+    legend(ax, loc="upper right", ncols=2)
     return ax
 
 
@@ -562,7 +553,7 @@ def plot_rejection(
     shares = np.arange(len(doubt)) / len(doubt)
     rejected = 100 * shares
     shown = rejected <= 100 * FURTHEST_REJECTED
-    place = _count(ax, "kept")
+    place = count_of(ax, "kept")
     colour = COLOURS[place % len(COLOURS)]
     for doubted, text, width, dashes, gid in (
         (doubt, label or "least certain first", 2.0, "-", "kept"),
@@ -576,46 +567,8 @@ def plot_rejection(
     top = max(np.max(line.get_ydata()) for line in ax.lines)
     ax.set_ylim(0, 1.05 * top if top > 0 else 1)
     ax.set_title("Error of the rows kept, by share rejected", loc="left")
-    _legend(ax, loc="best")
+    legend(ax, loc="best")
     return ax
-
-
-def new_axes(ax: Axes | None, height: float = 4.2) -> Axes:
-    """The axes given, or those of a new figure, without their upper and right frame."""
-    if ax is None:
-        try:
-            from matplotlib import pyplot as plt
-        except ModuleNotFoundError as error:
-            raise ImportError(f"plots need matplotlib: {INSTALL_HINT}") from error
-        _, ax = plt.subplots(figsize=(6.4, height), layout="constrained")
-    ax.spines[["top", "right"]].set_visible(False)
-    return ax
-
-
-def _count(ax: Axes, gid: str) -> int:
-    """How many lines of this kind are on the axes."""
-    return sum(line.get_gid() == gid for line in ax.lines)
-
-
-def _zero_line(ax: Axes, direction: str) -> None:
-    draw = ax.axhline if direction == "h" else ax.axvline
-    draw(0, color=BLACK, lw=0.8, zorder=1)
-
-
-def _legend(ax: Axes, **where: Any) -> None:
-    ax.legend(frameon=False, fontsize="small", **where)
-
-
-def _style(place: int, filled: bool) -> dict[str, Any]:
-    """Colour of the arm in this place, with dashes where colours are used up."""
-    colour = COLOURS[place % len(COLOURS)]
-    if filled:
-        return {"color": colour, "alpha": 0.5}
-    return {"color": colour, "lw": 1.6, "ls": DASHES[place // len(COLOURS) % len(DASHES)]}
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
 
 
 def _effect_label(arm: Any) -> str:
@@ -658,7 +611,7 @@ def _averages_of(effects: Any, alpha: float | None) -> tuple[pd.DataFrame, str]:
     """A table of averages with their intervals, and the title of its picture."""
     if isinstance(effects, AverageInference):
         alpha = ALPHA if alpha is None else alpha
-        level = _percent(1 - alpha)
+        level = percent(1 - alpha)
         return effects.summary_frame(alpha), f"{effects.estimand}\nwith {level} intervals"
     if not isinstance(effects, pd.DataFrame):
         raise TypeError(

@@ -1,0 +1,86 @@
+"""Doubly robust scores of the training rows, and probabilities of the arms, as tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hypercate.answers.outcomes import Outcomes
+from hypercate.encoding.fingerprints import fingerprints
+from hypercate.encoding.frames import index_of
+from hypercate.inference.groups import inverse_propensity
+
+
+class Scores(Outcomes):
+    """What decisions rest on: see `hypercate.metrics` and `hypercate.policy`."""
+
+    def scores_frame(self, X: Any = None) -> pd.DataFrame:
+        """Doubly robust (AIPW) scores of the outcome under each arm, of the training rows.
+
+        The predicted outcome, by models that did not see the row, plus, for the arm that the row
+        received, what is left of its own outcome over the arm's probability (Robins, Rotnitzky &
+        Zhao, 1994, JASA 89:846-866). The weights of what is left are scaled to mean 1 in each arm,
+        so that weighted means of the scores' differences are those of `ate`.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like, shape (n, n_features), optional
+            The frame that was fitted, for its index; without it, rows are counted from 0.
+
+        Returns
+        -------
+        DataFrame, shape (n, n_arms)
+            In the units of y, or of the probability of ``classes_[1]``; a column for each arm that
+            rows received, control first. NaN in rows of weight 0.
+
+        Raises
+        ------
+        ValueError
+            If X has other rows than the frame that was fitted, or in another order, or the model
+            was saved without evidence.
+
+        Examples
+        --------
+        >>> PolicyTree().fit(X, est.scores_frame(X))  # doctest: +SKIP
+        """
+        evidence = self._evidence()
+        index: Any = pd.RangeIndex(len(evidence.used))
+        if X is not None:
+            if not np.array_equal(fingerprints(self._encode(X)), evidence.fingerprint[:, 0]):
+                raise ValueError(
+                    "X is not the frame that was fitted: it has other rows, or the same in another "
+                    "order. Pass that frame, or leave X out"
+                )
+            given = index_of(X)
+            index = index if given is None else given
+        inverse = inverse_propensity(evidence)
+        inverse = inverse * (evidence.weight.sum() / (evidence.weight @ inverse))
+        predicted = evidence.mean_outcomes
+        scores = np.full((len(evidence.used), evidence.n_arms), np.nan)
+        scores[evidence.used] = predicted + inverse * (evidence.y[:, None] - predicted)
+        return pd.DataFrame(scores, index, self._arms_index)
+
+    def propensity(self, X: Any) -> pd.DataFrame:
+        """Probability of each arm given the covariates.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like, shape (n, n_features)
+            New rows: of training rows the model has seen the arms.
+
+        Returns
+        -------
+        DataFrame, shape (n, n_arms)
+            On the index of X, a column for each arm that rows of the fit received, control first.
+            Where probabilities were known by design and differ by row, they are estimated.
+        """
+        x = self._encode(X)
+        index = index_of(X)
+        rows = pd.RangeIndex(len(x)) if index is None else index
+        return pd.DataFrame(self.fitted_.propensities(x), rows, self._arms_index)
+
+    @property
+    def _arms_index(self) -> pd.Index:
+        return pd.Index(self.fitted_.conditions.received, name="arm")

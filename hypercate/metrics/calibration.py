@@ -1,0 +1,286 @@
+"""Whether predicted effects are right on average, and where they are not.
+
+References
+----------
+Xu & Yadlowsky (2022), "Calibration error for heterogeneous treatment effects", AISTATS.
+Chernozhukov, Demirer, Duflo & Fernandez-Val (2025), "Fisher-Schultz lecture: generic machine
+learning inference on heterogenous treatment effects in randomized experiments", Econometrica
+93:1121-1164 (arXiv 1712.04802).
+Schuler, Baiocchi, Tibshirani & Shah (2018), "A comparison of methods for model selection when
+estimating individual treatment effects", arXiv 1804.05146.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from hypercate.inference.effects import check_alpha
+from hypercate.metrics.rows import by_arm
+from hypercate.metrics.scores import Scored, ScoreInference, read_effects, read_scores
+
+N_BINS = 10
+_NO_SLOPE = "Slope: not available where predicted effects are all alike."
+MIN_ROWS = 2  # of a bin, for a standard error
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class CalibrationTable:
+    """Predicted effects against what scores say, in bins; `print` shows it.
+
+    Attributes
+    ----------
+    bins : DataFrame
+        ``arm``, ``bin``, ``rows``, the mean ``predicted`` effect, its ``estimate`` by the scores
+        and the estimate's ``stderr``.
+    errors : DataFrame, on the arm
+        ``error``: the calibration error, without what chance adds; ``squared`` and
+        ``squared_stderr``: its square, which can be below 0, and that one's standard error.
+    line : ScoreInference
+        Best linear predictor of the effect by the predicted one: the ``mean effect`` where the
+        prediction is at its mean, and the ``slope``, which is 1 if predictions are calibrated, and
+        0 if they say nothing of who gains more.
+    """
+
+    bins: pd.DataFrame
+    errors: pd.DataFrame
+    line: ScoreInference
+
+    def interval(self, alpha: float = 0.05) -> pd.DataFrame:
+        """Interval of the calibration error, of level 1 - alpha: the root of that of its square."""
+        check_alpha(alpha)
+        half = stats.norm.isf(alpha / 2) * self.errors["squared_stderr"]
+        squared = self.errors["squared"]
+        return pd.DataFrame(
+            {
+                "ci_lower": np.sqrt(np.maximum(squared - half, 0)),
+                "ci_upper": np.sqrt(np.maximum(squared + half, 0)),
+            }
+        )
+
+    def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
+        """The bins with intervals of level 1 - alpha of their estimates."""
+        check_alpha(alpha)
+        half = stats.norm.isf(alpha / 2) * self.bins["stderr"]
+        return self.bins.assign(
+            ci_lower=self.bins["estimate"] - half, ci_upper=self.bins["estimate"] + half
+        )
+
+    def __str__(self) -> str:
+        number = "{:.4g}".format
+        ends = self.errors[["error"]].join(self.interval())
+        return "\n\n".join(
+            [
+                "Calibration error\n" + ends.to_string(float_format=number),
+                self.summary_frame().to_string(index=False, float_format=number),
+                str(self.line),
+            ]
+        )
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def dr_score(effects: Any, scores: Any, *, control: Any = None, sample_weight: Any = None) -> float:
+    """Share of the variation of doubly robust scores that predicted effects explain.
+
+    One minus the mean squared distance of the effects to the scores, over that of the best constant
+    effects (the DR-loss of Schuler et al., 2018, as an R2): 0 for effects no better than a
+    constant, negative for worse ones. Scores are noisy, and even the true effects explain a small
+    share of them: compare models on the same scores.
+
+    Parameters
+    ----------
+    effects, scores, control, sample_weight
+        As in `hypercate.metrics.toc_curve`; here the size of effects counts, too.
+
+    Returns
+    -------
+    float, at most 1
+        Of several arms over all of them.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `hypercate.metrics.toc_curve`; or if the scores do not vary.
+
+    Examples
+    --------
+    >>> dr_score([3.0, 2.0, 1.0, 1.0], [4.0, 2.0, 1.0, 1.0])
+    0.8333333333333334
+    """
+    rows, gains, others = read_scores(scores, control, sample_weight, None, effects=effects)
+    predicted = read_effects(effects, others, rows)
+    around = rows.mean((gains - rows.mean(gains)) ** 2).sum()
+    if around == 0:
+        raise ValueError("scores do not vary between rows, so there is nothing to explain")
+    return float(1 - rows.mean((gains - predicted) ** 2).sum() / around)
+
+
+def calibration_error(
+    effects: Any,
+    scores: Any,
+    *,
+    n_bins: int = N_BINS,
+    control: Any = None,
+    sample_weight: Any = None,
+) -> float | pd.Series:
+    """Root mean squared distance of predicted effects from what effects are, where so predicted.
+
+    Rows are put in bins by their predicted effect, and in each the mean of predictions is compared
+    with that of the scores (Xu & Yadlowsky, 2022). What chance alone would give is taken off the
+    square, which is 0 where that leaves less.
+
+    Parameters
+    ----------
+    effects, scores, control, sample_weight, n_bins
+        As in `calibration_table`.
+
+    Returns
+    -------
+    float for two arms, Series on the other arms for more
+        In units of the outcome; 0 is best.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `calibration_table`.
+
+    Examples
+    --------
+    >>> calibration_error([2.0, 2.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0], n_bins=2)
+    0.7071067811865476
+    """
+    found = calibration_table(
+        effects, scores, n_bins=n_bins, control=control, sample_weight=sample_weight
+    )
+    return by_arm(found.errors["error"].to_dict(), "calibration error")
+
+
+def calibration_table(
+    effects: Any,
+    scores: Any,
+    *,
+    n_bins: int = N_BINS,
+    control: Any = None,
+    sample_weight: Any = None,
+    groups: Any = None,
+) -> CalibrationTable:
+    """Predicted effects against scores, in bins and by a line, with intervals and tests.
+
+    Parameters
+    ----------
+    effects, scores, control, sample_weight, groups
+        As in `hypercate.metrics.toc_curve`; here the size of effects counts, too. Standard errors
+        of bins and of the calibration error take rows as independent; those of the line, clusters.
+    n_bins : int, default=10
+        Bins of about as many rows each; rows of equal predicted effect stay together.
+
+    Returns
+    -------
+    CalibrationTable
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `hypercate.metrics.toc_curve`; or if n_bins is no number of at least 1, or a bin would
+        have fewer than two rows.
+
+    Examples
+    --------
+    >>> table = calibration_table([2.0, 2.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0], n_bins=2)
+    >>> table.line.point_estimate.tolist()
+    [0.5, 0.5]
+    """
+    if isinstance(n_bins, bool) or not isinstance(n_bins, Integral) or n_bins < 1:
+        raise ValueError(f"n_bins={n_bins!r} must be a whole number of at least 1")
+    rows, gains, others = read_scores(scores, control, sample_weight, groups, effects=effects)
+    predicted = read_effects(effects, others, rows)
+    bins, errors = [], []
+    for j, arm in enumerate(others):
+        table, error = _binned(predicted[:, j], gains[:, j], rows.weight, int(n_bins))
+        bins.append(table.assign(arm=arm)[["arm", *table.columns]])
+        errors.append(error)
+    return CalibrationTable(
+        pd.concat(bins, ignore_index=True),
+        pd.DataFrame(errors, pd.Index(others, name="arm")),
+        _line(rows, gains, predicted, others),
+    )
+
+
+def _binned(
+    predicted: np.ndarray, gain: np.ndarray, weight: np.ndarray, n_bins: int
+) -> tuple[pd.DataFrame, dict[str, float]]:
+    """The bins of one arm, and the calibration error."""
+    tied = np.unique(predicted, return_inverse=True)[1]
+    size = np.bincount(tied, weight)
+    middle = (np.cumsum(size) - size / 2) / size.sum()
+    code = np.unique((middle * n_bins).astype(np.int64)[tied], return_inverse=True)[1]
+    n = np.bincount(code)
+    if n.min() < MIN_ROWS:
+        raise ValueError(
+            f"n_bins={n_bins} leaves {n.min()} row in a bin, which needs {MIN_ROWS}: take fewer"
+        )
+    total = np.bincount(code, weight)
+
+    def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean of each bin, and its variance."""
+        mean = np.bincount(code, weight * values) / total
+        squares = np.bincount(code, (weight * (values - mean[code])) ** 2)
+        return mean, squares / total**2 * n / (n - 1)
+
+    estimate, variance = moments(gain)
+    distance, of_distance = moments(gain - predicted)
+    share = total / total.sum()
+    squared = share @ (distance**2 - of_distance)
+    of_squared = share**2 @ (
+        4 * np.maximum(distance**2 - of_distance, 0) * of_distance + 2 * of_distance**2
+    )
+    table = pd.DataFrame(
+        {
+            "bin": np.arange(1, len(n) + 1),
+            "rows": n,
+            "predicted": np.bincount(code, weight * predicted) / total,
+            "estimate": estimate,
+            "stderr": np.sqrt(variance),
+        }
+    )
+    error = {
+        "error": float(np.sqrt(max(squared, 0.0))),
+        "squared": float(squared),
+        "squared_stderr": float(np.sqrt(of_squared)),
+    }
+    return table, error
+
+
+def _line(rows: Scored, gains: np.ndarray, predicted: np.ndarray, others: list) -> ScoreInference:
+    """Scores on predicted effects: mean and slope, with errors that may differ in size (HC3)."""
+    mean = rows.mean(gains)
+    apart = predicted - rows.mean(predicted)
+    varies = rows.mean(apart**2)
+    flat = varies <= 1e-20 * np.maximum(rows.mean(predicted**2), np.finfo(float).tiny)
+    varies = np.where(flat, np.nan, varies)
+    slope = rows.mean(apart * (gains - mean)) / varies
+    share = rows.weight[:, None] / rows.weight.sum()
+    leverage = np.clip(share * (1 + apart**2 / np.where(flat, 1.0, varies)), 0, 0.99)
+    left = (gains - mean - np.where(flat, 0.0, slope) * apart) / (1 - leverage)
+    of_slope = left * apart / varies
+    influence = np.stack([left - rows.mean(left), of_slope - rows.mean(of_slope)], axis=-1)
+    stderr, dof = rows.spread(influence.reshape(len(left), -1))
+    index = pd.Index(["mean effect", "slope"], name="coefficient")
+    if len(others) > 1:
+        index = pd.MultiIndex.from_product([pd.Index(others, name="arm"), index])
+    return ScoreInference(
+        np.stack([mean, slope], axis=-1).ravel(),
+        stderr,
+        np.full(len(stderr), dof),
+        index,
+        "Best linear predictor of the effect by the predicted one",
+        len(left),
+        (_NO_SLOPE,) if flat.any() else (),
+    )

@@ -1,0 +1,42 @@
+"""Pictures of effects, their uncertainty, overlap and decisions, drawn with matplotlib.
+
+Every function draws on the axes given, or on those of a new figure, and returns them; none shows
+or saves a figure, or changes a global setting. Colours are those of Okabe & Ito (2008), which
+colour-blind readers can tell apart.
+"""
+
+from hypercate.plots.decisions import (
+    plot_policy_tree,
+    plot_profit,
+    plot_qini,
+    plot_toc,
+    plot_uplift,
+)
+from hypercate.plots.models import (
+    plot_balance,
+    plot_calibration,
+    plot_dose_response,
+    plot_effect_by,
+    plot_effects,
+    plot_group_effects,
+    plot_history,
+    plot_overlap,
+    plot_rejection,
+)
+
+__all__ = [
+    "plot_balance",
+    "plot_calibration",
+    "plot_dose_response",
+    "plot_effect_by",
+    "plot_effects",
+    "plot_group_effects",
+    "plot_history",
+    "plot_overlap",
+    "plot_policy_tree",
+    "plot_profit",
+    "plot_qini",
+    "plot_rejection",
+    "plot_toc",
+    "plot_uplift",
+]

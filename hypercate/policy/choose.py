@@ -1,0 +1,59 @@
+"""The best arm for each row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hypercate.metrics.costs import read_costs
+from hypercate.metrics.rows import check_aligned
+from hypercate.policy.values import in_the_form_of, read_values
+
+
+def best_arm(
+    values: Any,
+    *,
+    costs: Any = None,
+    arms: Sequence[Any] | None = None,
+    control: Any = None,
+) -> np.ndarray | pd.Series:
+    """The arm of the largest outcome, less its costs, for each row.
+
+    Parameters
+    ----------
+    values : DataFrame or array-like, shape (n,), (n, K - 1) or (n, K)
+        Of any package. K columns are outcomes under every arm, such as from
+        ``HyperCATE.predict_outcomes``; one fewer are effects against control, such as from
+        ``predict``. A frame's columns are named by the arms.
+    costs : dict, Series, array-like or frame, optional
+        In units of the outcome: a dict or Series by arm, K numbers in the order of the arms, or a
+        frame or array of shape (n, K), of each row and arm. Every arm has one, control too.
+    arms : sequence of K labels, optional
+        Control first; needed for arrays of several columns. ``HyperCATE.arms_`` is in this order.
+    control : label, optional
+        Of a frame: which column is control, or, if it has none, what effects are against.
+
+    Returns
+    -------
+    ndarray, or Series on the index of a frame, shape (n,)
+        Labels. Where arms are worth the same, the first of them, so that control wins.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If labels, values or costs do not fit together; the message names them.
+
+    Examples
+    --------
+    >>> costs = {"placebo": 0, "drug": 1}
+    >>> best_arm([0.5, -1.0, 2.0], arms=["placebo", "drug"], costs=costs).tolist()
+    ['placebo', 'placebo', 'drug']
+    """
+    check_aligned(values=values, costs=costs if np.ndim(costs) == 2 else None)
+    table, labels = read_values(values, arms, control, "values")
+    if costs is not None:
+        table = table - read_costs(costs, labels, len(table))
+    return in_the_form_of(values, labels, table.argmax(axis=1))
