@@ -314,6 +314,9 @@ class TestHowItWorks:
             elif "est.of" in code:
                 assert names["est"].outcomes_ == ["pressure", "visits"]
                 assert (names["last"][0] > 0).all()
+            elif "add_arm" in code:
+                assert names["est"].arms_.tolist() == ["high", "low", "placebo", "new"]
+                assert len(names["last"].point_estimate) == 240
             else:
                 assert names["last"].point_estimate.shape == (1,)
 
@@ -576,7 +579,7 @@ class TestOtherCommands:
                 if program == "python":
                     options = {word for word in arguments if word.startswith("--")}
                     used.setdefault(script, set()).update(options)
-        assert len(used) == 10
+        assert len(used) == 11
         for script, options in used.items():
             help_text = subprocess.run(
                 [sys.executable, ROOT / script, "--help"],

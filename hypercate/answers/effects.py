@@ -69,8 +69,8 @@ class Effects(Outcomes):
         """
         on, x = self._scale(scale), self._encode(X)
         networks, contrast, _ = self._compared(T0, T1, len(x), index_of(X))
-        outcomes = self._inside(networks.predict(x, resolve_device(self.device)), on)
-        return on.back(contrast(on.link(outcomes)))
+        outcomes = self.fitted_.and_added(networks.predict(x, resolve_device(self.device)), x)
+        return on.back(contrast(on.link(self._inside(outcomes, on))))
 
     def sample_effects(
         self,
@@ -272,7 +272,8 @@ class Effects(Outcomes):
         outcomes, deviations = networks.deviations(x, resolve_device(self.device))
         unit = self.fitted_.family.unit_of_deviations(outcomes)
         deviations = unit * spread(deviations / unit, calibration)
-        outcomes = self._inside(outcomes, scale)
+        deviations = self.fitted_.and_added_deviations(outcomes, deviations, x)
+        outcomes = self._inside(self.fitted_.and_added(outcomes, x), scale)
         if scale.is_ratio:
             deviations = scale.slope(outcomes) * deviations
         return contrast(scale.link(outcomes)), contrast(deviations)
