@@ -507,7 +507,7 @@ class HyperCATE(Answers, BaseEstimator):
             what that says as far as the arm's own rows show. Arms that are described and that no
             row received have effects too, in ``predict``, ``effect`` and their intervals: they
             are the last ones of ``arms_``. With such arms networks read the covariates alone, and
-            neither emitted networks nor a second stage count, for these know only arms with rows.
+            only the arms with rows have emitted networks and a second stage.
 
         Returns
         -------
@@ -551,7 +551,7 @@ class HyperCATE(Answers, BaseEstimator):
             self._degrees,
             encoded.conditions.all_received,
         )
-        trees = candidates.need_trees and self.effort != "instant"
+        trees = (candidates.need_trees or self._has_second_stage) and self.effort != "instant"
         with own_threads(self.n_jobs) as n_threads:
             assignment, cross_fitted = fit_assignment(
                 study, folds, self.model_propensity, encoded.propensity, n_threads
@@ -893,7 +893,6 @@ class HyperCATE(Answers, BaseEstimator):
             ]
         n, n_inputs = study.x.shape
         codes, doses = encoded.arm_codes, encoded.doses
-        all_received = encoded.conditions.all_received
         hypernet = HyperNet(
             net=OutcomeNet(
                 n_inputs + views.n_last,
@@ -933,12 +932,7 @@ class HyperCATE(Answers, BaseEstimator):
             verbose,
             blend,
         )
-        pretrained = (
-            self._weighs
-            and self.pretrained == "auto"
-            and all_received
-            and not untried(study, views)
-        )
+        pretrained = self._weighs and self.pretrained == "auto" and not untried(study, views)
         return [
             fit_ensemble(
                 own,
@@ -954,7 +948,7 @@ class HyperCATE(Answers, BaseEstimator):
                 self.model_outcome,
                 self.uncertainty,
                 pretrained,
-                self._has_second_stage and all_received and learner.family.kind not in LOG_LINKED,
+                self._has_second_stage and learner.family.kind not in LOG_LINKED,
                 device,
                 seed,
                 torch.get_num_threads(),

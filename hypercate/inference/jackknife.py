@@ -124,8 +124,9 @@ def calibrate(
         Models whose mean is the prediction.
     missed : ndarray, shape (n_arms,), optional
         Standard deviation of what the models' constant effects may have missed, an arm.
-    posterior : ndarray, shape (c, n, n_arms), optional
-        Deviations of emitted networks by the posterior distribution of their last layers.
+    posterior : ndarray, shape (c, n, n_emitted), optional
+        Deviations of emitted networks, of the first arms, by the posterior distribution of their
+        last layers.
     posterior_share : float
         Of the prediction that is theirs.
 
@@ -134,12 +135,7 @@ def calibrate(
     Calibration
     """
     start = _size((second_start - outcomes) / (2 * len(outcomes)) ** 0.5)
-    between = np.stack(
-        [
-            _size(np.tensordot(between_models(partition), by_start, 1))
-            for by_start in (outcomes, second_start)
-        ]
-    )
+    between = _between(partition, outcomes, second_start)
     unit = max(_unit(start), _unit(between))
     variance = np.square(between / unit).sum() / len(between)
     share = float(np.clip(np.square(start / unit).sum() / variance, 0, 1)) if variance else 0.0
@@ -149,7 +145,10 @@ def calibrate(
     factor = (jackknife * (1 - share) + share / n_members) ** 0.5
     needed, given = factor * between.mean(), _size(deviations).mean()
     if posterior is not None:
-        needed += posterior_share * (_size(posterior).mean() - needed)
+        emitted = slice(posterior.shape[2])
+        alike = _between(partition, outcomes[..., emitted], second_start[..., emitted])
+        over = between.mean() / alike.mean() if alike.any() else 1.0  # of all arms over these
+        needed += posterior_share * (over * _size(posterior).mean() - needed)
     scale = float(needed / given) if given > 0 else 1.0
     dof = _dof(partition)
     shrinkage = PRIOR_DOF / (PRIOR_DOF + dof)
@@ -157,6 +156,12 @@ def calibrate(
     if missed is not None:
         level = np.vstack([level, np.diag(missed)])
     return Calibration(scale, level, shrinkage, float(PRIOR_DOF + dof), share)
+
+
+def _between(partition: np.ndarray, *by_start: np.ndarray) -> np.ndarray:
+    """Standard deviation between models, at every row, from each start: (n_starts, n)."""
+    combined = between_models(partition)
+    return np.stack([_size(np.tensordot(combined, outcomes, 1)) for outcomes in by_start])
 
 
 def missed_heterogeneity(fit: Evidence) -> np.ndarray:
