@@ -103,7 +103,8 @@ def assemble(
             (choice.effects[:, 0] * choice.emitted).mean(),
         )
         level = np.ascontiguousarray(calibration.level[:, place])
-        calibration = replace(calibration, level=level)
+        relative = None if calibration.relative is None else calibration.relative[place]
+        calibration = replace(calibration, level=level, relative=relative)
     return Fitted(
         features=encoded.features,
         conditions=encoded.conditions,

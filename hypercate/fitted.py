@@ -11,7 +11,7 @@ from hypercate.added.arms import AddedArms
 from hypercate.encoding import Conditions, Doses, FeatureEncoder
 from hypercate.evidence import Evidence
 from hypercate.generator.hypernetwork import HyperNet
-from hypercate.inference.jackknife import Calibration
+from hypercate.inference.jackknife import Calibration, spread
 from hypercate.networks import Networks
 from hypercate.nuisance.assignment import Assignment
 from hypercate.outcomes import Family
@@ -166,6 +166,14 @@ class Fitted:
     def outcomes(self, x: np.ndarray, device: torch.device) -> np.ndarray:
         """Potential outcomes (n, n_arms) at encoded covariates."""
         return self.and_added(self.networks.predict(x, device), x)
+
+    def deviations(
+        self, networks: Networks, calibration: Calibration, x: np.ndarray, device: torch.device
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Outcomes of some networks (n, n_arms), and calibrated deviations (b, n, n_arms)."""
+        outcomes, deviations = networks.deviations(x, device)
+        unit = self.family.unit_of_deviations(outcomes)
+        return outcomes, unit * spread(deviations / unit, calibration)
 
     def and_added(self, outcomes: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Outcomes (n, n_arms) with those of arms that came after the fit."""

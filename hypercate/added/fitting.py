@@ -51,14 +51,21 @@ def add_arms(
     networks, conditions = fitted.networks, fitted.conditions
     members = slice(networks.n_members)
     location, scale = (float(unit[members].mean()) for unit in (networks.location, networks.scale))
-    known = networks.predict(x, device)[:, : conditions.n_received]
+    known, deviations = fitted.deviations(networks, fitted.calibration, x, device)
     bounds = fitted.family.bounds(np.float64(location), np.float64(scale))
     added = fitted.added or AddedArms.none(
-        fitted.family, location, scale, conditions.n_received, fitted.features.n_codes
+        fitted.family,
+        location,
+        scale,
+        conditions.n_received,
+        len(deviations),
+        fitted.features.n_codes,
     )
     for arm in arms:
         own = labels == arm
-        added = added.and_arm(known[own], x[own], outcome[own], weight[own], bounds)
+        added = added.and_arm(
+            known[own], deviations[:, own], x[own], outcome[own], weight[own], bounds
+        )
     return replace(fitted, conditions=conditions.and_others(arms), added=added)
 
 

@@ -37,7 +37,7 @@ def fit_posterior(
     weight: np.ndarray,
     link: Link,
     dispersed: bool,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean and covariance of the coefficients of ``offset + features @ coef``.
 
     Parameters
@@ -60,6 +60,8 @@ def fit_posterior(
     -------
     mean : ndarray, shape (n_coef,)
     covariance : ndarray, shape (n_coef, n_coef)
+    gain : ndarray, shape (n_coef, n)
+        Derivative of the mean by the rows' responses on the scale of the link.
     """
     each = [n_mixed, 1, features.shape[1] - n_mixed - 1]
     grid = list(product(OWN_VARIANCES, _DISPERSIONS if dispersed else (1.0,)))
@@ -69,11 +71,9 @@ def fit_posterior(
     dispersions = [unit * dispersion for _, dispersion in grid]
     for _ in range(_MOST_STEPS):
         mean = link.back(value)
-        problem = _Problem.of(
-            features,
-            value - offset + (y - mean) / link.slope(mean),
-            weight * link.information(mean),
-        )
+        information = weight * link.information(mean)
+        response = value - offset + (y - mean) / link.slope(mean)
+        problem = _Problem.of(features, response, information)
         points = list(map(problem.solve, spreads, dispersions))
         means = np.stack([coef for coef, _ in points])
         shares = softmax([evidence for _, evidence in points])
@@ -82,10 +82,13 @@ def fit_posterior(
         if np.abs(value - before).max() < _TOLERANCE:
             break
     covariance = (shares * (means - coef).T) @ (means - coef)
+    gain = np.zeros_like(features.T)
     for share, spread, dispersion in zip(shares, spreads, dispersions, strict=True):
         if share > _LEAST_SHARE:
-            covariance += share * problem.covariance(spread, dispersion)
-    return coef, covariance
+            within = share * problem.covariance(spread, dispersion)
+            covariance += within
+            gain += within @ (features.T * information) / dispersion
+    return coef, covariance, gain
 
 
 @dataclass(frozen=True)

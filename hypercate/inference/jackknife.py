@@ -61,6 +61,9 @@ class Calibration:
         Degrees of freedom of Student's t; infinite if not calibrated.
     start_share : float in [0, 1]
         Share of the models' variance that is only their random start; NaN if not measured.
+    relative : ndarray, shape (n_arms,), or None
+        Factor of each arm's deviations over `scale`, where these are not alike: arms without rows
+        have no emitted networks, to whose posterior the scale of the others is held.
     """
 
     scale: float
@@ -68,6 +71,7 @@ class Calibration:
     shrinkage: float
     dof: float
     start_share: float
+    relative: np.ndarray | None = field(default=None, repr=False)
 
     @classmethod
     def none(cls, n_arms: int) -> Calibration:
@@ -144,18 +148,24 @@ def calibrate(
     jackknife = (n_parts - 1) ** 2 / n_parts * (1 + more)
     factor = (jackknife * (1 - share) + share / n_members) ** 0.5
     needed, given = factor * between.mean(), _size(deviations).mean()
-    if posterior is not None:
-        emitted = slice(posterior.shape[2])
-        alike = _between(partition, outcomes[..., emitted], second_start[..., emitted])
-        over = between.mean() / alike.mean() if alike.any() else 1.0  # of all arms over these
-        needed += posterior_share * (over * _size(posterior).mean() - needed)
     scale = float(needed / given) if given > 0 else 1.0
+    relative = None
+    if posterior is not None:
+        n_emitted, n_arms = posterior.shape[2], deviations.shape[2]
+        emitted = [values[..., :n_emitted] for values in (outcomes, second_start)]
+        needed = factor * _between(partition, *emitted).mean()
+        needed += posterior_share * (_size(posterior).mean() - needed)
+        given = _size(deviations[..., :n_emitted]).mean()
+        of_others, scale = scale, float(needed / given) if given > 0 else 1.0
+        if n_emitted < n_arms and scale > 0:
+            relative = np.where(np.arange(n_arms) < n_emitted, 1.0, of_others / scale)
+            deviations = relative * deviations
     dof = _dof(partition)
     shrinkage = PRIOR_DOF / (PRIOR_DOF + dof)
     level = shrinkage**0.5 * scale * _typical(deviations)
     if missed is not None:
         level = np.vstack([level, np.diag(missed)])
-    return Calibration(scale, level, shrinkage, float(PRIOR_DOF + dof), share)
+    return Calibration(scale, level, shrinkage, float(PRIOR_DOF + dof), share, relative)
 
 
 def _between(partition: np.ndarray, *by_start: np.ndarray) -> np.ndarray:
@@ -232,6 +242,8 @@ def spread(deviations: np.ndarray, calibration: Calibration) -> np.ndarray:
     The root of their sum of squares, of a contrast of arms, is its standard error.
     """
     own = (1 - calibration.shrinkage) ** 0.5 * calibration.scale * deviations
+    if calibration.relative is not None:
+        own = own * calibration.relative
     level = calibration.level
     level = level[:, None] if level.ndim == 2 else level
     return np.concatenate([own, np.broadcast_to(level, (len(level), *own.shape[1:]))])
