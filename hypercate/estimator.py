@@ -551,7 +551,7 @@ class HyperCATE(Answers, BaseEstimator):
             self._degrees,
             encoded.conditions.all_received,
         )
-        trees = (candidates.need_trees or self._has_second_stage) and self.effort != "instant"
+        trees = candidates.need_trees and self.effort != "instant"
         with own_threads(self.n_jobs) as n_threads:
             assignment, cross_fitted = fit_assignment(
                 study, folds, self.model_propensity, encoded.propensity, n_threads

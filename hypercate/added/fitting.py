@@ -52,7 +52,7 @@ def add_arms(
     members = slice(networks.n_members)
     location, scale = (float(unit[members].mean()) for unit in (networks.location, networks.scale))
     known, deviations = fitted.deviations(networks, fitted.calibration, x, device)
-    bounds = fitted.family.bounds(np.float64(location), np.float64(scale))
+    bounds = fitted.family.bounds(np.array(location), np.array(scale))
     added = fitted.added or AddedArms.none(
         fitted.family,
         location,
