@@ -77,7 +77,7 @@ def assemble(
         canonical = np.argsort(place)
         posterior = None
         if ensemble.emission is not None and networks.effects is None:
-            emitted = _posterior(networks, ensemble.emission, place)
+            emitted = _posterior(networks, ensemble.emission, place_received)
             posterior = emitted.deviations(x, device)[1]
         outcomes, deviations = networks.deviations(x, device)
         unit = encoded.family.unit_of_deviations(outcomes)
@@ -88,7 +88,8 @@ def assemble(
         departs = 0 if ensemble.departures is None else len(ensemble.departures[1])
 
         def in_units(values: np.ndarray) -> np.ndarray:
-            return (values / unit)[..., canonical]
+            n_arms = values.shape[-1]  # described arms, which come last, may lack
+            return (values / unit[:, :n_arms])[..., canonical[:n_arms]]
 
         calibration = calibrate(
             in_units(deviations[: len(deviations) - departs]),
@@ -102,7 +103,8 @@ def assemble(
             (choice.effects[:, 0] * choice.emitted).mean(),
         )
         level = np.ascontiguousarray(calibration.level[:, place])
-        calibration = replace(calibration, level=level)
+        relative = None if calibration.relative is None else calibration.relative[place]
+        calibration = replace(calibration, level=level, relative=relative)
     return Fitted(
         features=encoded.features,
         conditions=encoded.conditions,

@@ -80,21 +80,29 @@ def weigh_emitted(
 
 
 def averaged(
-    net: OutcomeNet, theta: Tensor, drawn: Drawn | None, emission: Emission, share: np.ndarray
-) -> tuple[WeighedNets, Tensor, Drawn | None]:
+    net: OutcomeNet,
+    theta: Tensor,
+    drawn: Drawn | None,
+    departures: Drawn | None,
+    emission: Emission,
+    share: np.ndarray,
+) -> tuple[WeighedNets, Tensor, Drawn | None, Drawn | None]:
     """Trained networks, from both starts and drawn, averaged with the emitted ones of the model.
 
-    The effects' networks, which follow the arms', stay as they are.
+    Networks that follow those of the arms with rows stay as they are: of described arms, and of
+    effects.
     """
     both = WeighedNets(net, emission.net)
-    n_effects = theta.shape[1] - emission.theta.shape[1]
-    emitted = F.pad(emission.theta, (0, 0, 0, n_effects))
+    n_others = theta.shape[1] - emission.theta.shape[1]
+    emitted = F.pad(emission.theta, (0, 0, 0, n_others))
     by_arm = torch.as_tensor(share, dtype=torch.float32, device="cpu")[:, None]
-    by_arm = F.pad(by_arm.expand(emission.theta.shape[:2]), (0, n_effects))
+    by_arm = F.pad(by_arm.expand(emission.theta.shape[:2]), (0, n_others))
 
     def of_models(weights: Tensor, model: np.ndarray) -> Tensor:
         return both.weighed(weights, emitted[model], by_arm[model])
 
-    if drawn is not None:
-        drawn = of_models(drawn[0], drawn[1]), *drawn[1:]
-    return both, of_models(theta, np.tile(np.arange(len(share)), 2)), drawn
+    drawn, departures = (
+        None if some is None else (of_models(some[0], some[1]), *some[1:])
+        for some in (drawn, departures)
+    )
+    return both, of_models(theta, np.tile(np.arange(len(share)), 2)), drawn, departures

@@ -147,7 +147,7 @@ def fit_ensemble(
     own_net = hypernet.net.of(hypernet.output)
     at_stop_rows = partial(_outputs, data, found)
     share, emission = np.zeros(folds.n_models), None
-    outputs = at_stop_rows(own_net, trained.searched)
+    outputs = at_stop_rows(own_net, trained.searched[:, : study.n_conditions])
     if pretrained:
         emission, share, outputs = weigh_emitted(
             study, folds, learner, views, found, target, outputs, at_stop_rows, device, seed
@@ -187,7 +187,7 @@ def fit_ensemble(
             folds,
             propensity,
             means,
-            arm_share,
+            np.pad(arm_share, ((0, 0), (0, hypernet.n_arms - study.n_conditions))),
             found.rows,
             found.real,
             outcomes,
@@ -204,7 +204,7 @@ def fit_ensemble(
             hypernet, trained.params, trained.buffers, trained.theta, study.n_conditions
         )
     if emission is not None:
-        net, theta, drawn = averaged(own_net, theta, drawn, emission, share)
+        net, theta, drawn, departures = averaged(own_net, theta, drawn, departures, emission, share)
     return Ensemble(
         net,
         learner,

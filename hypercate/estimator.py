@@ -16,6 +16,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from hypercate import persistence
+from hypercate.added.fitting import add_arms
 from hypercate.answers import Answers
 from hypercate.answers.arguments import draw_seed, require_treatment
 from hypercate.assemble import assemble
@@ -522,7 +523,7 @@ class HyperCATE(Answers, BaseEstimator):
             what that says as far as the arm's own rows show. Arms that are described and that no
             row received have effects too, in ``predict``, ``effect`` and their intervals: they
             are the last ones of ``arms_``. With such arms networks read the covariates alone, and
-            neither emitted networks nor a second stage count, for these know only arms with rows.
+            only the arms with rows have emitted networks and a second stage.
         event : array-like, shape (n,), optional
             With ``outcome="time"`` and ``"survival"``, where it is required: 1 or True if the event
             was seen at the time in y, 0 or False if the row was censored then.
@@ -613,6 +614,52 @@ class HyperCATE(Answers, BaseEstimator):
         )
         names = outcomes.names
         self.fitted_ = fitted[0] if names is None else FittedOutcomes(names, fitted)
+        return self
+
+    def add_arm(self, X: Any, y: Any, treatment: Any = None, *, sample_weight: Any = None) -> Self:
+        """Learn arms that were not there at fit from a few dozen rows of theirs, in no time.
+
+        A new arm is taken to be to the arms of the fit as these are to one another: its outcome is
+        a mixture of theirs, which is held to their mean where its rows say little, a level, and a
+        linear departure of its own, as large as its rows show. See `hypercate.added.arms`. What
+        the model says of all other arms stays as it was, to the bit. The new arms are the last of
+        ``arms_``, and have outcomes, effects, intervals and draws of effects. Their intervals hold
+        how uncertain the arms of the fit are, and what so few rows leave open. Averages, scores
+        and intervals of persons rest on the rows of the fit, and refuse them; with some hundred
+        rows, fit again with all.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like, shape (n, n_features)
+            As in `fit`, with the same columns: rows that received the new arms.
+        y : array-like, shape (n,)
+            Observed outcome, of the kind that it was in `fit`.
+        treatment : array-like, shape (n,)
+            New arm that each row received. Required. Two rows an arm are needed at least.
+        sample_weight : array-like, shape (n,), optional
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        NotFittedError
+            Before a fit.
+        TypeError, ValueError
+            If the data cannot be used, treatment holds an arm that the model has already, or
+            treatments are doses; the estimator stays as it was.
+
+        Examples
+        --------
+        >>> est.add_arm(X_new, y_new, ["new drug"] * len(X_new))  # doctest: +SKIP
+        >>> est.effect_inference(X, T1="new drug").summary_frame()  # doctest: +SKIP
+        """
+        check_is_fitted(self, "fitted_")
+        require_treatment(treatment, "add_arm")
+        self._require_arms("add_arm", "fit, with all rows")
+        device = resolve_device(self.device)
+        self.fitted_ = add_arms(self.fitted_, X, y, treatment, sample_weight, device)
         return self
 
     def save(self, path: str | PathLike, evidence: bool = True) -> None:
@@ -887,7 +934,6 @@ class HyperCATE(Answers, BaseEstimator):
             ]
         n, n_inputs = study.x.shape
         codes, doses = encoded.arm_codes, encoded.doses
-        all_received = encoded.conditions.all_received
         hypernet = HyperNet(
             net=OutcomeNet(
                 n_inputs + views.n_last,
@@ -927,12 +973,7 @@ class HyperCATE(Answers, BaseEstimator):
             verbose,
             blend,
         )
-        pretrained = (
-            self._weighs
-            and self.pretrained == "auto"
-            and all_received
-            and not untried(study, views)
-        )
+        pretrained = self._weighs and self.pretrained == "auto" and not untried(study, views)
         return [
             fit_ensemble(
                 own,
@@ -948,7 +989,7 @@ class HyperCATE(Answers, BaseEstimator):
                 self.model_outcome,
                 self.uncertainty,
                 pretrained,
-                self._has_second_stage and all_received and learner.family.kind not in LOG_LINKED,
+                self._has_second_stage and learner.family.kind not in LOG_LINKED,
                 device,
                 seed,
                 torch.get_num_threads(),

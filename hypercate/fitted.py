@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from hypercate.added.arms import AddedArms
 from hypercate.encoding import Conditions, Doses, FeatureEncoder
 from hypercate.evidence import Evidence
 from hypercate.generator.hypernetwork import HyperNet
-from hypercate.inference.jackknife import Calibration
+from hypercate.inference.jackknife import Calibration, spread
 from hypercate.networks import Networks
 from hypercate.nuisance.assignment import Assignment
 from hypercate.outcomes import Family
@@ -129,6 +130,9 @@ class Fitted:
         The training rows; None in a model that was saved without.
     doses : Doses or None
         Where treatments are amounts; `conditions` are then their ranges.
+    added : AddedArms or None
+        Arms that came after the fit, the last ones of `conditions`; networks, generators and
+        evidence are of the others.
     """
 
     features: FeatureEncoder
@@ -143,6 +147,7 @@ class Fitted:
     seed: int
     evidence: Evidence | None
     doses: Doses | None = None
+    added: AddedArms | None = None
 
     @property
     def of_conditions(self) -> Networks:
@@ -160,7 +165,31 @@ class Fitted:
 
     def outcomes(self, x: np.ndarray, device: torch.device) -> np.ndarray:
         """Potential outcomes (n, n_arms) at encoded covariates."""
-        return self.networks.predict(x, device)
+        return self.and_added(self.networks.predict(x, device), x)
+
+    def deviations(
+        self, networks: Networks, calibration: Calibration, x: np.ndarray, device: torch.device
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Outcomes of some networks (n, n_arms), and calibrated deviations (b, n, n_arms)."""
+        outcomes, deviations = networks.deviations(x, device)
+        unit = self.family.unit_of_deviations(outcomes)
+        return outcomes, unit * spread(deviations / unit, calibration)
+
+    def and_added(self, outcomes: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Outcomes (n, n_arms) with those of arms that came after the fit."""
+        if self.added is None:
+            return outcomes
+        return np.hstack([outcomes, self.added.outcomes(outcomes, x)])
+
+    def and_added_deviations(
+        self, outcomes: np.ndarray, deviations: np.ndarray, x: np.ndarray
+    ) -> np.ndarray:
+        """Calibrated deviations (b, n, n_arms) from these with those of such arms, and more."""
+        if self.added is None:
+            return deviations
+        of_added = self.added.deviations(outcomes, deviations, x)
+        more = ((0, len(of_added) - len(deviations)), (0, 0), (0, 0))
+        return np.concatenate([np.pad(deviations, more), of_added], axis=2)
 
     def propensities(self, x: np.ndarray) -> np.ndarray:
         """Probabilities of the arms that rows received, in the order of the estimator's."""

@@ -160,8 +160,9 @@ class Networks:
         if not self.stages:
             return lambda output, _: learner.potential_outcome(output, location, scale)
         stages = [self.stages[m] for m in model]
-        kept = np.array([stage.kept for stage in stages])[:, None, None]
         share = np.array([stage.share for stage in stages])
+        kept = np.array([stage.kept for stage in stages])[:, None]
+        kept = np.where(share > 0, kept, 1.0)[..., None]
         which = np.unique(model)
         shift = np.stack([self.stages[m].shift(x[m]).T for m in which])
         place = np.searchsorted(which, model)

@@ -29,6 +29,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as read_tensors
 from safetensors.numpy import save as write_tensors
 
+from hypercate.added.arms import AddedArms
 from hypercate.effect_networks import EffectUnits
 from hypercate.encoding import Conditions, Doses, FeatureEncoder
 from hypercate.encoding.columns import CategoryColumn, NumberColumn
@@ -56,7 +57,7 @@ _CLASSES = {
         Fitted, FeatureEncoder, NumberColumn, CategoryColumn, Conditions, Doses, *FAMILIES,
         Networks, OutcomeNet, WeighedNets, *LEARNERS.values(), View, LevelMeans, BoostedView, Trees,
         SecondStage, Effects, EffectUnits, Generator, Pretrained, HyperNet, Propensity, Views,
-        Calibration, Choice, Evidence, FittedOutcomes, JointView,
+        Calibration, Choice, Evidence, AddedArms, FittedOutcomes, JointView,
     )
 }  # fmt: skip
 _TYPES = {

@@ -65,7 +65,8 @@ class Effects:
 class SecondStage:
     """What becomes of a model's potential outcomes: their effects are weighed with others.
 
-    The mean of a row's outcomes over the arms, each by its share, stays.
+    The mean of a row's outcomes over the arms, each by its share, stays, and so do the outcomes of
+    arms without a share, which no row received.
 
     Attributes
     ----------
@@ -74,7 +75,7 @@ class SecondStage:
     share : ndarray of float64, shape (n_arms,)
         Of each arm among the rows that the model learns from.
     parts : tuple of Effects
-        The others, each times its weight.
+        The others, each times its weight; of the arms that have a share, the first ones.
     """
 
     kept: float
@@ -85,13 +86,14 @@ class SecondStage:
         """What is added to the outcomes at encoded covariates: float64, shape (n, n_arms)."""
         effects = np.zeros((len(x), len(self.share)))
         for part in self.parts:
-            effects += part.predict(x)
-        return effects - mean_by_share(effects, self.share)
+            effects[:, : len(part.level)] += part.predict(x)
+        return np.where(self.share > 0, effects - mean_by_share(effects, self.share), 0.0)
 
     def with_arms(self, place: np.ndarray) -> SecondStage:
         """With the arms in another order."""
+        known = place[self.share[place] > 0]
         parts = tuple(
-            replace(part, level=part.level[place], models=tuple(part.models[k] for k in place))
+            replace(part, level=part.level[known], models=tuple(part.models[k] for k in known))
             for part in self.parts
         )
         return replace(self, share=self.share[place], parts=parts)
@@ -118,7 +120,7 @@ def moved(
         Against any reference.
     share : ndarray, shape (m, n_arms)
         Of each arm in the mean.
-    kept : ndarray, shape (m, 1, 1), or float
+    kept : ndarray, shape (m, n_arms, 1), or float
         Weight of the effects.
     shift : ndarray, shape (m, n_arms, b), or float
         What is added, of mean 0 over the arms.
@@ -167,8 +169,8 @@ def fit_second_stages(
         Cross-fitted.
     means : ndarray, shape (n_models, n, n_arms)
         Mean outcomes that are taken out of the outcome, as `hypercate.nuisance.means` gives them.
-    share : ndarray, shape (n_models, n_arms)
-        Of each arm, as `shares` gives it.
+    share : ndarray, shape (n_models, n_arms or more)
+        Of each arm, as `shares` gives it; 0 for those that no row received.
     rows : ndarray of int64, shape (n_models, b)
         Stop rows of each model.
     real : ndarray of bool, shape (n_models, b)

@@ -2,12 +2,14 @@
 
 import pickle
 import re
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -109,11 +111,30 @@ class TestArmsWithoutRows:
             with pytest.raises(ValueError, match="no row of the fit received arm 'medium'"):
                 call()
 
-    def test_leave_out_what_knows_only_arms_with_rows(self):
-        est, _ = fitted()
-        assert (est.weights_["trained"] == 1).all()
+    def test_leave_emitted_networks_and_the_second_stage_to_arms_with_rows(self):
+        est, X = fitted()
+        assert (est.weights_["emitted"] > 0).all()
+        assert len(est.fitted_.networks.stages) == est.fitted_.networks.n_models
         assert set(est.inputs_["chosen"]) == {"raw"}
         assert "independent" not in est.sharing_.columns
+        generator = est.fitted_.generators[0]
+        params, buffers = (
+            {name: torch.tensor(array) for name, array in part.items()}
+            for part in (generator.params, generator.buffers)
+        )
+        generated = generator.hypernet.generate(params, buffers)[:, est.fitted_.conditions.place]
+        networks = est.fitted_.networks
+        alone = replace(
+            networks,
+            net=generator.hypernet.net,
+            theta=generated.detach().numpy(),
+            model=np.arange(networks.n_models),
+            stages=(),
+        )
+        outcomes = alone.predict(est.fitted_.features.transform(X), torch.device("cpu"))
+        moved = np.abs(est.predict_outcomes(X) - outcomes).max(axis=0)
+        assert moved[-1] < 1e-5
+        assert (moved[:-1] > 1e-3).all()
 
     def test_keep_their_effects_in_files_and_pickles(self, tmp_path):
         est, X = fitted()

@@ -54,6 +54,13 @@ def described_arms():
 
 
 @pytest.fixture(scope="module")
+def add_arm():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPTS)
+        yield importlib.import_module("add_arm")
+
+
+@pytest.fixture(scope="module")
 def doses():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(SCRIPTS)
@@ -627,6 +634,27 @@ class TestDescribedArms:
         )
         np.testing.assert_array_equal(nearest.with_rows, between.with_rows)
         assert len(results) == 6
+
+
+class TestAddArm:
+    def test_runs_in_parts_and_only_a_new_fit_moves_the_old_arms(
+        self, add_arm, tmp_path, monkeypatch, capsys
+    ):
+        monkeypatch.setattr(add_arm, "OLD_ROWS", 10)
+        quick = partial(add_arm.HyperCATE, n_members=2, max_epochs=5)
+        monkeypatch.setattr(add_arm, "HyperCATE", quick)
+        arguments = ["--sharing", "much", "--rows", "8", "--out", str(tmp_path)]
+        add_arm.main([*arguments, "--replications", "1", "--learners", "add_arm"])
+        before = (tmp_path / "results.csv").read_text()
+        learners = ["add_arm", "new fit", "T Lasso"]
+        add_arm.main([*arguments, "--replications", "1", "--learners", *learners])
+        assert (tmp_path / "results.csv").read_text().startswith(before)
+        results = pd.read_csv(tmp_path / "results.csv").set_index("learner")
+        assert results.index.tolist() == learners
+        assert results.moved["add_arm"] == 0 < results.moved["new fit"]
+        assert results.coverage.isna().tolist() == [False, False, True]
+        assert results.seconds["add_arm"] < results.seconds["new fit"]
+        assert [row[2] for row in table_rows(capsys.readouterr().out)[-3:]] == learners
 
 
 class TestDoses:

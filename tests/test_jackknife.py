@@ -216,6 +216,28 @@ class TestRandomStart:
         assert found[1].scale == pytest.approx(found[0].scale)
 
 
+class TestArmsWithoutEmittedNetworks:
+    def test_keep_the_scale_of_the_jackknife(self):
+        outcomes, posterior = some_outcomes(n_arms=3), 5 * some_outcomes(b=4, seed=1)
+
+        def scaled(n_arms, **options):
+            known = outcomes[..., :n_arms]
+            partition = np.zeros(5, int)
+            return calibrate(deviations_of(known), known, known, partition, 5, 5, **options)
+
+        by_posterior = {"posterior": posterior, "posterior_share": 1.0}
+        found, emitted, plain = scaled(3, **by_posterior), scaled(2, **by_posterior), scaled(3)
+        assert emitted.scale > 2 * plain.scale
+        assert emitted.relative is None
+        np.testing.assert_allclose(
+            found.scale * found.relative, [emitted.scale, emitted.scale, plain.scale]
+        )
+        deviations = deviations_of(outcomes)
+        own = spread(deviations, found)[: len(deviations)]
+        expected = spread(deviations, plain)[: len(deviations)]
+        np.testing.assert_allclose(own[..., 2], expected[..., 2])
+
+
 class TestUnbiased:
     """Of models that are means of the rows that they do not leave out, the variance is known."""
 

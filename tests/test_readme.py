@@ -318,6 +318,9 @@ class TestHowItWorks:
             elif "est.of" in code:
                 assert names["est"].outcomes_ == ["pressure", "visits"]
                 assert (names["last"][0] > 0).all()
+            elif "add_arm" in code:
+                assert names["est"].arms_.tolist() == ["high", "low", "placebo", "new"]
+                assert len(names["last"].point_estimate) == 240
             else:
                 assert names["last"].point_estimate.shape == (1,)
 

@@ -133,6 +133,15 @@ class TestShift:
         np.testing.assert_allclose(turned.shift(x), own.shift(x)[:, place], atol=1e-12)
         assert turned.share.tolist() == [0.2, 0.5, 0.3]
 
+    def test_an_arm_without_rows_is_left_alone_and_moves_no_other(self, stage):
+        x, own = stage
+        more = replace(own, share=np.append(own.share, 0.0))
+        np.testing.assert_allclose(more.shift(x)[:, :3], own.shift(x), atol=1e-12)
+        assert not more.shift(x)[:, 3].any()
+        place = np.array([2, 0, 1, 3])
+        turned = more.with_arms(place)
+        np.testing.assert_allclose(turned.shift(x), more.shift(x)[:, place], atol=1e-12)
+
     def test_without_parts_nothing_is_added(self, stage):
         x, own = stage
         assert (replace(own, parts=()).shift(x) == 0).all()

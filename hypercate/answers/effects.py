@@ -16,7 +16,7 @@ from hypercate.answers.arguments import draw_seed, is_every_other_arm, require_t
 from hypercate.answers.outcomes import Outcomes
 from hypercate.encoding import check_rows, check_sample_weight, index_of
 from hypercate.inference.effects import EffectInference, against, contrast
-from hypercate.inference.jackknife import Calibration, mix, root_sum_of_squares, spread
+from hypercate.inference.jackknife import Calibration, mix, root_sum_of_squares
 from hypercate.inference.scales import DIFFERENCE, LEAST_PROBABILITY, Scale, scale_of
 from hypercate.networks import Networks
 from hypercate.outcomes.reading import read_outcome
@@ -69,8 +69,8 @@ class Effects(Outcomes):
         """
         on, x = self._scale(scale), self._encode(X)
         networks, contrast, _ = self._compared(T0, T1, len(x), index_of(X))
-        outcomes = self._inside(networks.predict(x, resolve_device(self.device)), on)
-        return on.back(contrast(on.link(outcomes)))
+        outcomes = self.fitted_.and_added(networks.predict(x, resolve_device(self.device)), x)
+        return on.back(contrast(on.link(self._inside(outcomes, on))))
 
     def sample_effects(
         self,
@@ -270,10 +270,10 @@ class Effects(Outcomes):
         """Effects, and their calibrated deviations on a leading axis, before ``scale.back``."""
         x = self._encode(X)
         networks, contrast, calibration = self._compared(T0, T1, len(x), index_of(X))
-        outcomes, deviations = networks.deviations(x, resolve_device(self.device))
-        unit = self.fitted_.family.unit_of_deviations(outcomes)
-        deviations = unit * spread(deviations / unit, calibration)
-        outcomes = self._inside(outcomes, scale)
+        device = resolve_device(self.device)
+        outcomes, deviations = self.fitted_.deviations(networks, calibration, x, device)
+        deviations = self.fitted_.and_added_deviations(outcomes, deviations, x)
+        outcomes = self._inside(self.fitted_.and_added(outcomes, x), scale)
         if scale.is_ratio:
             deviations = scale.slope(outcomes) * deviations
         return contrast(scale.link(outcomes)), contrast(deviations)

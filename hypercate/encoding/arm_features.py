@@ -75,7 +75,7 @@ def describe_arms(arm_features: Any, conditions: Conditions) -> tuple[Conditions
             f"but only {len(received)} arms were received: the effects of other arms can be told "
             f"from at least {LEAST_ARMS}"
         )
-    conditions = conditions.and_described(others)
+    conditions = conditions.and_others(others)
     place = {label: row for row, label in enumerate(labels.tolist())}
     rows = [place[label] for label in conditions.labels.tolist()]
     frame = frame.iloc[rows].reset_index(drop=True)

@@ -20,7 +20,7 @@ _AS_DOSE = "pass treatment_kind='dose' if it is an amount, or "
 class Conditions:
     """The distinct treatments: control first, the others in sorted order, as users see them.
 
-    Those that no row received, and of which only a description is known, follow.
+    Those that no row of the fit received follow: described ones, and those added afterwards.
 
     A fit works on codes in the order in which conditions first appear among its rows, so that
     names change nothing: `place` leads from a user's position to that code.
@@ -32,7 +32,7 @@ class Conditions:
     place : ndarray of int64, shape (n_conditions,)
         Canonical code of each label.
     n_received : int
-        Labels, the first ones, that rows received.
+        Labels, the first ones, that rows of the fit received.
     """
 
     labels: np.ndarray
@@ -104,8 +104,8 @@ class Conditions:
         others = np.arange(self.n_received, len(self.labels))
         return replace(self, place=np.append(np.argsort(np.argsort(first)), others))
 
-    def and_described(self, labels: np.ndarray) -> Conditions:
-        """With labels that no row received."""
+    def and_others(self, labels: np.ndarray) -> Conditions:
+        """With labels that no row of the fit received."""
         n = len(self.labels) + len(labels)
         place = np.append(self.place, np.arange(len(self.labels), n))
         return replace(self, labels=np.append(self.labels, labels), place=place)
@@ -133,7 +133,7 @@ class Conditions:
         return codes_of(read_arms(treatment, name, call), self._position, name)
 
     def positions_received(self, treatment: Any, call: str) -> np.ndarray:
-        """The same of arms that rows were given, which excludes those that are only described."""
+        """The same of arms that rows of the fit received."""
         positions = self.positions(treatment, call=call)
         self.check_received(positions)
         return positions
@@ -160,20 +160,19 @@ class Conditions:
             ) from None
 
     def position_received(self, label: Any, name: str) -> int:
-        """The same of an arm that is not only described."""
+        """The same of an arm that rows of the fit received."""
         position = self.position(label, name)
         self.check_received(position)
         return position
 
     def check_received(self, positions: int | np.ndarray) -> None:
-        """Refuse arms of which only a description is known."""
+        """Refuse arms that were described or added afterwards."""
         last = int(np.max(positions, initial=0))
         if last >= self.n_received:
             raise ValueError(
-                f"no row of the fit received arm {self.labels[last].item()!r}, of which only the "
-                "description is known: averages, scores and intervals of persons need its "
-                "outcomes. Ask for its effects at rows, by effect, effect_interval or "
-                "predict_outcomes"
+                f"no row of the fit received arm {self.labels[last].item()!r}, but averages, "
+                "scores and intervals of persons rest on rows of the fit. Ask for its effects at "
+                "rows, by effect, effect_interval or predict_outcomes, or fit again with rows of it"
             )
 
     @cached_property

@@ -61,6 +61,9 @@ class Calibration:
         Degrees of freedom of Student's t; infinite if not calibrated.
     start_share : float in [0, 1]
         Share of the models' variance that is only their random start; NaN if not measured.
+    relative : ndarray, shape (n_arms,), or None
+        Factor of each arm's deviations over `scale`, where these are not alike: arms without rows
+        have no emitted networks, to whose posterior the scale of the others is held.
     """
 
     scale: float
@@ -68,6 +71,7 @@ class Calibration:
     shrinkage: float
     dof: float
     start_share: float
+    relative: np.ndarray | None = field(default=None, repr=False)
 
     @classmethod
     def none(cls, n_arms: int) -> Calibration:
@@ -124,8 +128,9 @@ def calibrate(
         Models whose mean is the prediction.
     missed : ndarray, shape (n_arms,), optional
         Standard deviation of what the models' constant effects may have missed, an arm.
-    posterior : ndarray, shape (c, n, n_arms), optional
-        Deviations of emitted networks by the posterior distribution of their last layers.
+    posterior : ndarray, shape (c, n, n_emitted), optional
+        Deviations of emitted networks, of the first arms, by the posterior distribution of their
+        last layers.
     posterior_share : float
         Of the prediction that is theirs.
 
@@ -134,12 +139,7 @@ def calibrate(
     Calibration
     """
     start = _size((second_start - outcomes) / (2 * len(outcomes)) ** 0.5)
-    between = np.stack(
-        [
-            _size(np.tensordot(between_models(partition), by_start, 1))
-            for by_start in (outcomes, second_start)
-        ]
-    )
+    between = _between(partition, outcomes, second_start)
     unit = max(_unit(start), _unit(between))
     variance = np.square(between / unit).sum() / len(between)
     share = float(np.clip(np.square(start / unit).sum() / variance, 0, 1)) if variance else 0.0
@@ -148,15 +148,30 @@ def calibrate(
     jackknife = (n_parts - 1) ** 2 / n_parts * (1 + more)
     factor = (jackknife * (1 - share) + share / n_members) ** 0.5
     needed, given = factor * between.mean(), _size(deviations).mean()
-    if posterior is not None:
-        needed += posterior_share * (_size(posterior).mean() - needed)
     scale = float(needed / given) if given > 0 else 1.0
+    relative = None
+    if posterior is not None:
+        n_emitted, n_arms = posterior.shape[2], deviations.shape[2]
+        emitted = [values[..., :n_emitted] for values in (outcomes, second_start)]
+        needed = factor * _between(partition, *emitted).mean()
+        needed += posterior_share * (_size(posterior).mean() - needed)
+        given = _size(deviations[..., :n_emitted]).mean()
+        of_others, scale = scale, float(needed / given) if given > 0 else 1.0
+        if n_emitted < n_arms and scale > 0:
+            relative = np.where(np.arange(n_arms) < n_emitted, 1.0, of_others / scale)
+            deviations = relative * deviations
     dof = _dof(partition)
     shrinkage = PRIOR_DOF / (PRIOR_DOF + dof)
     level = shrinkage**0.5 * scale * _typical(deviations)
     if missed is not None:
         level = np.vstack([level, np.diag(missed)])
-    return Calibration(scale, level, shrinkage, float(PRIOR_DOF + dof), share)
+    return Calibration(scale, level, shrinkage, float(PRIOR_DOF + dof), share, relative)
+
+
+def _between(partition: np.ndarray, *by_start: np.ndarray) -> np.ndarray:
+    """Standard deviation between models, at every row, from each start: (n_starts, n)."""
+    combined = between_models(partition)
+    return np.stack([_size(np.tensordot(combined, outcomes, 1)) for outcomes in by_start])
 
 
 def missed_heterogeneity(fit: Evidence) -> np.ndarray:
@@ -227,6 +242,8 @@ def spread(deviations: np.ndarray, calibration: Calibration) -> np.ndarray:
     The root of their sum of squares, of a contrast of arms, is its standard error.
     """
     own = (1 - calibration.shrinkage) ** 0.5 * calibration.scale * deviations
+    if calibration.relative is not None:
+        own = own * calibration.relative
     level = calibration.level
     level = level[:, None] if level.ndim == 2 else level
     return np.concatenate([own, np.broadcast_to(level, (len(level), *own.shape[1:]))])

@@ -30,10 +30,11 @@ def layer_departures(est: Any) -> pd.DataFrame:
     Returns
     -------
     DataFrame, shape (n_arms, n_layers)
-        Arms in the order of ``est.arms_``, also those that no row received; layers from 1, the
-        first, to the output's. 0 where arms do not depart, also if all weights of a layer are 0;
-        infinite if arms depart from a mean of 0. These are the trained networks of the arms, not
-        those of effects alone, nor emitted ones, nor trees.
+        Arms in the order of ``est.arms_``, also those that are only described, but not those that
+        were added after the fit, which have no networks; layers from 1, the first, to the
+        output's. 0 where arms do not depart, also if all weights of a layer are 0; infinite if arms
+        depart from a mean of 0. These are the trained networks of the arms, not those of effects
+        alone, nor emitted ones, nor trees.
 
     Raises
     ------
@@ -58,5 +59,6 @@ def layer_departures(est: Any) -> pd.DataFrame:
         departure = (theta - mean)[..., own].norm(dim=-1)
         relative = departure / mean[..., own].norm(dim=-1)
         table[number] = relative.where(departure > 0, 0.0).mean(dim=0).numpy()
-    frame = pd.DataFrame(table, index=pd.Index(fitted.conditions.labels, name="arm"))
+    labels = fitted.conditions.labels[: members.hypernet.n_arms]
+    frame = pd.DataFrame(table, index=pd.Index(labels, name="arm"))
     return frame.rename_axis(columns="layer")

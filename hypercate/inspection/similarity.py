@@ -29,7 +29,8 @@ class ArmSimilarity:
     Attributes
     ----------
     embedding : DataFrame, shape (n_arms, n_arms)
-        Cosine similarity of the arms' embeddings, from -1 to 1; NaN where no member's arms share.
+        Cosine similarity of the arms' embeddings, from -1 to 1; NaN where no member's arms share,
+        and of arms that were added after the fit, which have none.
     function : DataFrame, shape (n_arms, n_arms)
         Distance between the arms' potential outcomes after their mean level is removed, in standard
         deviations of these outcomes: 0 for arms that differ by a constant, and about 1.4 for arms
@@ -133,7 +134,9 @@ def _embedding_similarity(fitted: Fitted) -> np.ndarray:
         return np.full((n_arms, n_arms), np.nan)
     told = torch.nn.functional.normalize(members.conditioning().double(), dim=-1).numpy()
     cosine = np.einsum("mjd,mkd->jk", told, told) / len(told)
-    return ((cosine + cosine.T) / 2).clip(-1, 1)
+    without = n_arms - len(cosine)
+    similarity = ((cosine + cosine.T) / 2).clip(-1, 1)
+    return np.pad(similarity, (0, without), constant_values=np.nan)
 
 
 def _function_distance(outcomes: np.ndarray, unit: float) -> np.ndarray:

@@ -52,9 +52,9 @@ def along_step(est: Any, X: Any, T0: Any, T1: Any, n_steps: int = 11) -> pd.Data
     NotFittedError
         If est is not fitted.
     TypeError, ValueError
-        If X is not what ``predict_outcomes`` takes or has no rows, T0 or T1 is not an arm or both
-        are the same, n_steps is not a whole number of at least 2, nothing was trained, or no
-        member's arms share a generator.
+        If X is not what ``predict_outcomes`` takes or has no rows, T0 or T1 is not an arm or was
+        added after the fit, both are the same, n_steps is not a whole number of at least 2, nothing
+        was trained, or no member's arms share a generator.
 
     Examples
     --------
@@ -71,6 +71,12 @@ def along_step(est: Any, X: Any, T0: Any, T1: Any, n_steps: int = 11) -> pd.Data
     if not len(x):
         raise ValueError("X has no rows over which outcomes could be averaged")
     members = TrainedMembers.of(fitted).sharing()
+    for label, end in zip((T0, T1), ends, strict=True):
+        if end >= members.hypernet.n_arms:
+            raise ValueError(
+                f"arm {label!r} was added after the fit and has no embedding, so that no step "
+                "leads to it"
+            )
     if not len(members.member):
         raise ValueError(
             "no member's arms share a generator (they are independent, est.sharing_, or the model "

@@ -26,7 +26,8 @@ class TrainedMembers:
         On the CPU; members on the leading axis, arms in their canonical order.
     member : ndarray of int64, shape (m,)
     place : ndarray of int64, shape (n_arms,)
-        Where each of the estimator's arms stands in the canonical order.
+        Where each of the estimator's arms stands in the canonical order; those that were added
+        after the fit have no network.
     """
 
     hypernet: HyperNet
@@ -50,7 +51,8 @@ class TrainedMembers:
             {name: torch.tensor(array[:n], device="cpu") for name, array in part.items()}
             for part in (generator.params, generator.buffers)
         )
-        return cls(generator.hypernet, params, buffers, np.arange(n), fitted.conditions.place)
+        place = fitted.conditions.place[: generator.hypernet.n_arms]
+        return cls(generator.hypernet, params, buffers, np.arange(n), place)
 
     def sharing(self) -> TrainedMembers:
         """Those whose arms share an embedding space, without weights that arms own."""

@@ -1,0 +1,1 @@
+"""Arms that a fitted model learns afterwards, from a few rows of their own."""
