@@ -353,6 +353,13 @@ class TestRefused:
         with pytest.raises(ValueError, match="y"):
             est.add_arm(X, np.arange(30), arm)
 
+    def test_several_outcomes_at_once(self):
+        X, y, arm = study(ARMS, 120, 511)
+        est = tiny(control="control").fit(X, pd.DataFrame({"y": y, "other": -y}), arm)
+        with pytest.raises(ValueError, match="one outcome"):
+            add(est)
+        assert add(est.of("y")).arms_[-1] == "new"
+
     def test_before_a_fit_and_doses(self):
         with pytest.raises(NotFittedError):
             add(tiny())

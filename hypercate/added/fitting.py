@@ -36,15 +36,15 @@ def add_arms(
     TypeError, ValueError
         If the rows cannot be used; the message names the column, arm or row.
     """
-    index = index_of(X)
+    family, index = fitted.family, index_of(X)
     X, y, treatment = as_pandas(X, "X"), as_pandas(y, "y"), as_pandas(treatment, "treatment")
     x, n = fitted.features.transform(X), num_samples(X)
     check_rows(n, index, y=y, treatment=treatment)
     weight = check_sample_weight(sample_weight, n, index)
     used = weight > 0
     labels = _new_labels(read_arms(treatment), fitted.conditions)
-    outcome = fitted.family.encode(read_outcome(y))[used]
-    outcome = fitted.family.without_outliers(outcome, used)
+    outcome = family.encode(read_outcome(y))[used]
+    outcome = family.without_outliers(outcome, used)
     x, labels, weight = x[used], labels[used], weight[used]
     arms = np.unique(labels)
     _check_support(arms, labels)
@@ -52,9 +52,9 @@ def add_arms(
     members = slice(networks.n_members)
     location, scale = (float(unit[members].mean()) for unit in (networks.location, networks.scale))
     known, deviations = fitted.deviations(networks, fitted.calibration, x, device)
-    bounds = fitted.family.bounds(np.array(location), np.array(scale))
+    bounds = family.bounds(np.array(location), np.array(scale))
     added = fitted.added or AddedArms.none(
-        fitted.family,
+        family,
         location,
         scale,
         conditions.n_received,
