@@ -118,14 +118,14 @@ rows[f"{nearest(between)}, for it"] = beside_the_truth(nearest(between), of=betw
 print(pd.DataFrame.from_dict(rows, orient="index").round(2).to_string())
 
 # %% [markdown]
-# The generated arm is nearer to the truth than its nearest neighbour is (an error of 1.61 beside
-# 2.00), whose effect is too large: 30 % is more than 20 %.
+# The generated arm is nearer to the truth than its nearest neighbour is (an error of 1.69 beside
+# 2.12), whose effect is too large: 30 % is more than 20 %.
 #
 # ## 2. Beyond the arms
 #
 # "40 %, 8 weeks" has the largest percent and the most weeks at once; nothing like it was sent.
-# What it would do is extrapolated, and the interval says so: below, its mean width is 20.9, and at
-# most 7.5 for an arm that was sent.
+# What it would do is extrapolated, and the interval says so: below, its mean width is 13.4, and at
+# most 7.1 for an arm that was sent.
 
 # %%
 rows = {beyond: beside_the_truth(beyond)}
@@ -149,7 +149,7 @@ for ax, name in zip(axes, (between, beyond), strict=True):
 figure.savefig(out / "described_arms_effects.png", dpi=150)
 
 # %% [markdown]
-# Intervals of the sent arms hold the truth in 95 to 99 % of the rows, where 90 % are stated. That
+# Intervals of the sent arms hold the truth in 92 to 99 % of the rows, where 90 % are stated. That
 # others are only described costs them little: they have all that a fit of them alone has, but for
 # trees among the inputs of their networks.
 
