@@ -83,7 +83,7 @@ def smooth(replication: int) -> Row:
     row["ATE of a subgroup by X (95 %)"] = holds(
         est.ate_interval(train.X[some]), effect[of_all].mean()
     )
-    rng = np.random.default_rng(replication)
+    rng = np.random.default_rng([replication, 1])
     y = test.mu + rng.normal(0, NOISE_SD, test.mu.shape)
     coin = rng.integers(2, size=len(y))
     for name, arm in {"arm 0": 0, "arm 1": 1, "arm of a coin": coin}.items():
@@ -170,7 +170,7 @@ def sites(replication: int) -> Row:
 
 def clustered(replication: int) -> Row:
     """Averages in a confounded study of few clusters."""
-    rng = np.random.default_rng(replication)
+    rng = np.random.default_rng([replication, 1])  # the study has its own
     split = draw_interval_study("smooth", 500, replication)
     people = split.train
     cluster = rng.integers(N_CLUSTERS, size=len(people.y))
