@@ -14,8 +14,8 @@ row is treated with probability ``expit(a + b f(x))``, a for the share asked for
 overlap is good and 2 where it is poor, and all treatments are equally likely.
 
 In every draw the default is fitted. So are three settings drawn at random, each of whose factors
-(learner, generation, hypernet, sharing) is that of the default with probability one half, and else
-any other; and, as they are, trained networks alone, without emitted ones and without a second
+(learner, generation, hypernet, sharing) is that of the default with probability 0.7, and else any
+other; and, as they are, trained networks alone, without emitted ones and without a second
 stage, ``effort="instant"``, ``context="data"`` and ``generation="low_rank"``. Every other parameter
 is as it is by default, so that a degree of sharing, for one, goes without emitted networks, as it
 does for a user. The draws are few for so many combinations, but main effects, and how they depend
@@ -50,7 +50,8 @@ from hypercate.metrics import sqrt_pehe
 
 TEST_ROWS = 1000
 OVERSAMPLING = 12
-N_SETTINGS = 3
+N_SETTINGS, CHANGED = 3, 0.3  # and the probability that a factor is not the default's
+LEAST_DRAWS = 4  # in which a change was drawn, for a figure of its own
 KEY = ["draw", "setting"]
 DEFAULT = "default"
 FACTORS: dict[str, list[str]] = {
@@ -109,7 +110,7 @@ def settings_of(draw: int) -> list[str]:
     while len(drawn) < N_SETTINGS:
         changed = {}
         for factor, levels in FACTORS.items():
-            if rng.random() < 0.5:
+            if rng.random() < CHANGED:
                 changed[factor] = levels[rng.integers(1, len(levels))]
         if changed and _possible(changed):
             drawn[",".join(f"{factor}={level}" for factor, level in changed.items())] = None
@@ -196,43 +197,53 @@ def ratios(results: pd.DataFrame) -> pd.DataFrame:
     return others[KEY].assign(**logs).join(regimes)
 
 
-def effects_of_changes(own: pd.DataFrame, name: str) -> tuple[pd.Series, pd.Series]:
-    """How much each change adds to the logarithm of error or time, and its standard error."""
-    changes = [
-        [setting] if setting in AS_THEY_ARE else setting.split(",") for setting in own.setting
-    ]
-    design = pd.DataFrame([dict.fromkeys(each, 1.0) for each in changes], index=own.index).fillna(0)
-    fit = sm.OLS(own[name], design).fit(cov_type="cluster", cov_kwds={"groups": own.draw})
-    return fit.params, fit.bse
+def effects_of_changes(own: pd.DataFrame, name: str) -> pd.DataFrame:
+    """How much each change adds to the logarithm of error or time: columns mean and error.
+
+    Of changes in fewer than `LEAST_DRAWS` draws there is no row.
+    """
+    changes = own.setting.map(
+        lambda setting: [setting] if setting in AS_THEY_ARE else setting.split(",")
+    )
+    times = pd.DataFrame({"change": changes, "draw": own.draw}).explode("change")
+    often = times.groupby("change").draw.nunique()
+    told = often.index[often >= LEAST_DRAWS]
+    known = changes.map(lambda each: all(change in told for change in each))
+    rows = [dict.fromkeys(each, 1.0) for each in changes[known]]
+    design = pd.DataFrame(rows, index=own.index[known], columns=told).fillna(0.0)
+    if not known.any() or np.linalg.matrix_rank(design) < len(told):
+        return pd.DataFrame(columns=["mean", "error"], dtype=float)
+    fit = sm.OLS(own.loc[known, name], design)
+    fit = fit.fit(cov_type="cluster", cov_kwds={"groups": own.draw[known]})
+    return pd.DataFrame({"mean": fit.params, "error": fit.bse})
 
 
 def to_markdown(results: pd.DataFrame) -> str:
     """A row for each change of the default; errors over all draws and in parts of them."""
     own = ratios(results)
-    parts = [(f"{factor}: {level}", own[own[factor] == level]) for factor, levels in LEVELS.items()
-             for level in levels]  # fmt: skip
-    columns = {"all draws": effects_of_changes(own, "pehe")}
-    columns |= {name: effects_of_changes(part, "pehe") for name, part in parts if len(part)}
-    seconds = effects_of_changes(own, "seconds")[0]
+    parts = {"all draws": own}
+    for factor, levels in LEVELS.items():
+        parts |= {f"{factor}: {level}": own[own[factor] == level] for level in levels}
+    columns = {name: effects_of_changes(part, "pehe") for name, part in parts.items()}
+    seconds = effects_of_changes(own, "seconds")
     order = [name for name in AS_THEY_ARE if name != DEFAULT]
     order += [f"{factor}={level}" for factor, levels in FACTORS.items() for level in levels[1:]]
     lines = [
         "| change of the default | " + " | ".join(columns) + " | time |",
         "| --- " * (len(columns) + 2) + "|",
     ]
-    for change in order:
-        if change not in seconds:
-            continue
-        cells = []
-        for mean, error in columns.values():
-            if change not in mean:
-                cells.append("not drawn")
-                continue
-            apart = abs(mean[change]) > 2 * error[change]
-            text = f"{np.exp(mean[change]):.2f} ± {error[change]:.2f}"
-            cells.append(f"**{text}**" if apart else text)
-        lines.append(f"| {change} | {' | '.join(cells)} | {np.exp(seconds[change]):.2f} |")
+    for change in [name for name in order if name in seconds.index]:
+        cells = [_cell(*column.loc[change]) if change in column.index else "few"
+                 for column in columns.values()]  # fmt: skip
+        time_ratio = np.exp(seconds.loc[change, "mean"])
+        lines.append(f"| {change} | {' | '.join(cells)} | {time_ratio:.2f} |")
     return "\n".join(lines)
+
+
+def _cell(mean: float, error: float) -> str:
+    """A ratio, in bold if its logarithm is more than two standard errors from 0."""
+    text = f"{np.exp(mean):.2f} ± {error:.2f}"
+    return f"**{text}**" if abs(mean) > 2 * error else text
 
 
 def main(arguments: list[str] | None = None) -> None:
