@@ -205,10 +205,15 @@ def effects_of_changes(own: pd.DataFrame, name: str) -> pd.DataFrame:
     changes = own.setting.map(
         lambda setting: [setting] if setting in AS_THEY_ARE else setting.split(",")
     )
-    times = pd.DataFrame({"change": changes, "draw": own.draw}).explode("change")
-    often = times.groupby("change").draw.nunique()
-    told = often.index[often >= LEAST_DRAWS]
-    known = changes.map(lambda each: all(change in told for change in each))
+    each = pd.DataFrame({"change": changes, "draw": own.draw}).explode("change")
+    known = pd.Series(True, index=own.index)
+    while True:  # a setting counts if every change of it is in enough settings that do
+        often = each[known[each.index]].groupby("change").draw.nunique()
+        told = often.index[often >= LEAST_DRAWS]
+        counts = changes.map(lambda some, told=told: all(change in told for change in some))
+        if (counts == known).all():
+            break
+        known = counts
     rows = [dict.fromkeys(each, 1.0) for each in changes[known]]
     design = pd.DataFrame(rows, index=own.index[known], columns=told).fillna(0.0)
     if not known.any() or np.linalg.matrix_rank(design) < len(told):
