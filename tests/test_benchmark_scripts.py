@@ -15,6 +15,7 @@ import torch
 
 pytest.importorskip("econml", reason="the benchmark needs its extra")
 
+from hypercate import HyperCATE
 from hypercate.datasets import CausalSample
 from hypercate.generator import initialization, profiles
 from hypercate.generator.outcome_net import OutcomeNet
@@ -58,6 +59,13 @@ def add_arm():
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(SCRIPTS)
         yield importlib.import_module("add_arm")
+
+
+@pytest.fixture(scope="module")
+def study():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(SCRIPTS)
+        yield importlib.import_module("study")
 
 
 @pytest.fixture(scope="module")
@@ -673,6 +681,47 @@ class TestDoses:
         printed = run("doses.py", *arguments, "--replications", "1-2")
         assert (tmp_path / "results.csv").read_text().startswith(before)
         assert [row[2] for row in table_rows(printed)[2:]] == arguments[-3:]
+
+
+class TestStudyOfSettings:
+    def test_every_regime_is_drawn_as_it_says(self, study):
+        assert {study.regime_of(draw) for draw in range(1, 97)} == set(study.REGIMES)
+        for draw in (1, 2, 3):
+            regime, train = study.regime_of(draw), study.draw_study(draw).train
+            assert (len(train.y), len(np.unique(train.treatment))) == (regime.rows, regime.arms)
+            assert (train.treatment > 0).mean() == pytest.approx(regime.treated, abs=0.01)
+            spread = train.mu[:, 1] - train.mu[:, 0]
+            assert spread.std() == pytest.approx(study.EFFECT_SD[regime.common], rel=0.15)
+
+    def test_settings_are_ones_that_can_be_fitted(self, study):
+        for draw in range(1, 97):
+            settings = study.settings_of(draw)
+            assert len(set(settings)) == study.N_SETTINGS
+            for setting in settings:
+                HyperCATE(**study.parameters_of(setting))._check_parameters()
+
+    def test_effects_of_changes_that_multiply_the_error_are_found(self, study):
+        """Exactly where there is no noise; those that are hardly drawn are not told."""
+        factor = {"learner=x": 1.5, "hypernet=rnn": 0.8, "trained alone": 1.1, "sharing=weak": 2.0}
+        rows = [
+            (draw, setting, draw * np.prod([factor.get(each, 1) for each in setting.split(",")]))
+            for draw in range(1, 7)
+            for setting in ["default", "trained alone", "learner=x", "learner=x,hypernet=rnn",
+                            *(["sharing=weak"] if draw < 3 else [])]
+        ]  # fmt: skip
+        results = pd.DataFrame(rows, columns=["draw", "setting", "pehe"]).assign(seconds=1.0)
+        found = study.effects_of_changes(study.ratios(results), "pehe")
+        assert np.exp(found["mean"]).to_dict() == pytest.approx(
+            {"hypernet=rnn": 0.8, "learner=x": 1.5, "trained alone": 1.1}
+        )
+        table = study.to_markdown(results)
+        assert "| learner=x | **1.50 ± 0.00** |" in table
+        assert "sharing" not in table
+
+    def test_a_fit_is_measured_on_fresh_rows(self, study):
+        row = study.measure(3, "effort=instant")
+        assert 0 < row["pehe"] < 2
+        assert row["seconds"] > 0
 
 
 class TestPretraining:
