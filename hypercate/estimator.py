@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.utils import RegressorTags
 from sklearn.utils.validation import check_is_fitted
 
 from hypercate import persistence
@@ -468,6 +469,8 @@ class HyperCATE(Answers, BaseEstimator):
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
+        tags.estimator_type = "regressor"  # predict returns numbers: effects, and not y
+        tags.regressor_tags = RegressorTags(poor_score=True)
         tags.input_tags.allow_nan = True
         tags.input_tags.categorical = True
         tags.input_tags.string = True

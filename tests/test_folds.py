@@ -369,11 +369,14 @@ MAY_DRAW = {
     ("pretraining/training.py", "sizes"): "sizes of simulated studies",
     ("pretraining/training.py", "train"): "simulated studies",
     ("sensitivity/refuters.py", "_draws"): "other fits, which are told what their answer is",
+    ("inspection/importance.py", "_permuted"): "the orders in which a column is permuted",
+    ("inspection/shapley.py", "_numpy_as_before"): "nothing: what shap seeds is put back",
     ("plots/models.py", "_draw_categories"): "how far points are moved to be seen apart",
     ("plots/models.py", "_draw_rows"): "the points of a picture that are shown",
 }
 OF_OTHER_FITS = ("_placebo", "_dummy_outcome", "_subset")
 MAY_SPLIT = {
+    ("inspection/importance.py", "_permuted"),
     ("plots/models.py", "_draw_rows"),
     *(("sensitivity/refuters.py", name) for name in OF_OTHER_FITS),
 }

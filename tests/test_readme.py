@@ -366,6 +366,28 @@ class TestDecisions:
         assert "predicted gain" in printed
 
 
+class TestExplaining:
+    def test_the_page_runs_and_finds_what_modifies_the_effect(self, monkeypatch):
+        pytest.importorskip("matplotlib", reason="examples draw").use("Agg")
+        monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")  # to compile takes longer than all the rest
+        pytest.importorskip("shap", reason="an example needs it")
+        names, printed = {}, io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            for block in blocks("python", PAGES["docs/explaining.md"]):
+                exec(compile(block, "explaining.md", "exec"), names)
+        est, X = names["est"], names["X"]
+        importance = names["effect_importance"](est, X)["importance"]
+        assert importance.index.tolist() == ["site", "age", "height"]
+        assert np.polyfit(names["curve"].index, names["curve"].point_estimate, 1)[0] > 0.02
+        assert names["tree"].leaves_["rule"].str.contains("site is north").any()
+        true = pd.Series(names["effect"]).groupby(names["tree"].apply(names["new"])).mean()
+        lower, upper = names["averages"].interval(0.01)
+        assert ((lower < true) & (true < upper)).all()
+        shares = np.abs(names["explanation"].values).mean(axis=0)
+        assert names["explanation"].feature_names[shares.argmax()] == "site"
+        assert "|--- site is north" in printed.getvalue()
+
+
 class TestOtherHarnesses:
     """Calls of the page on other harnesses."""
 

@@ -122,8 +122,8 @@ class TestFits:
     @pytest.mark.parametrize("kind", ["count", "positive", "binary"])
     def test_small_errors_are_those_of_the_difference_over_the_level(self, kind, fits):
         est, X = fits(kind)
-        mean, deviations = est.predict_outcomes(X), est._deviations(X, 0, 1)[1]
-        of_arms = [est._deviations(X, k, k)[1] for k in (0, 1)]
+        mean, deviations = est.predict_outcomes(X), est._deviations(est._encode(X), None, 0, 1)[1]
+        of_arms = [est._deviations(est._encode(X), None, k, k)[1] for k in (0, 1)]
         assert not np.any(of_arms)  # an arm against itself
         found = est.effect_inference(X, T0=0, T1=1, scale="ratio").stderr
         least = np.sqrt((deviations**2).sum(axis=0)) / mean.max(axis=1)

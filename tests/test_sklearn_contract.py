@@ -31,7 +31,7 @@ TINY = {
     "sharing": "moderate",
     "random_state": 0,
 }
-N_CHECKS = {"1.9": 48}
+N_CHECKS = {"1.9": 59}
 EXPECTED_FAILURES = {
     "check_sample_weight_equivalence_on_dense_data": (
         "wants the same bits from weights and from repeated rows, but members' folds are drawn by "

@@ -106,7 +106,7 @@ class Effects(Outcomes):
             raise TypeError(f"n_samples={n_samples!r} must be an integer")
         if n_samples < 1:
             raise ValueError(f"n_samples={n_samples} must be at least 1")
-        effects, deviations = self._deviations(X, T0, T1)
+        effects, deviations = self._deviations(self._encode(X), index_of(X), T0, T1)
         seed = self.fitted_.seed if random_state is None else draw_seed(random_state)
         draws = mix(effects, deviations, self.calibration_.dof, int(n_samples), seed)
         bound = self._largest_effect()
@@ -160,7 +160,7 @@ class Effects(Outcomes):
         EffectInference
         """
         on, doses = self._scale(scale), self.fitted_.doses
-        effects, deviations = self._deviations(X, T0, T1, on)
+        effects, deviations = self._deviations(self._encode(X), index_of(X), T0, T1, on)
         if T1 is None and doses is not None:
             arms = [doses.usual]
         elif T1 is None:
@@ -265,11 +265,10 @@ class Effects(Outcomes):
         return outcomes.clip(LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
 
     def _deviations(
-        self, X: Any, T0: Any, T1: Any, scale: Scale = DIFFERENCE
+        self, x: np.ndarray, index: pd.Index | None, T0: Any, T1: Any, scale: Scale = DIFFERENCE
     ) -> tuple[np.ndarray, np.ndarray]:
         """Effects, and their calibrated deviations on a leading axis, before ``scale.back``."""
-        x = self._encode(X)
-        networks, contrast, calibration = self._compared(T0, T1, len(x), index_of(X))
+        networks, contrast, calibration = self._compared(T0, T1, len(x), index)
         device = resolve_device(self.device)
         outcomes, deviations = self.fitted_.deviations(networks, calibration, x, device)
         deviations = self.fitted_.and_added_deviations(outcomes, deviations, x)

@@ -63,7 +63,7 @@ class FeatureEncoder:
             If X is empty or not two-dimensional, column names repeat, a column is missing
             throughout, or a value is complex or infinite.
         """
-        frame, labels = _read_frame(X)
+        frame, labels = read_frame(X)
         _string_labels(labels)  # refuses names of which only some are strings
         names = [f"x{j}" for j in range(frame.shape[1])] if labels is None else map(str, labels)
         return cls(
@@ -131,7 +131,7 @@ class FeatureEncoder:
         UserWarning
             If only one of fit and transform was given column names.
         """
-        frame, labels = _read_frame(X)
+        frame, labels = read_frame(X)
         order = self._match(frame, labels)
         if self._numeric and all(_is_number(dtype) for dtype in frame.dtypes):
             return self._numbers(frame, order)
@@ -224,7 +224,7 @@ def _blocks(n: int) -> Iterator[slice]:
         yield slice(start, min(start + ROWS_AT_A_TIME, n))
 
 
-def _read_frame(X: Any) -> tuple[pd.DataFrame, list[Hashable] | None]:
+def read_frame(X: Any) -> tuple[pd.DataFrame, list[Hashable] | None]:
     """X as a pandas DataFrame, not copied where it is one or a numeric array, and its labels."""
     X = as_pandas(X, "X")
     if not isinstance(X, pd.DataFrame):

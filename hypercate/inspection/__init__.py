@@ -1,21 +1,36 @@
-"""A look inside a fitted generator: how alike its arms are, where they part, what it saves.
+"""A look inside a fitted model: how its arms are alike, and what its effects depend on.
+
+How alike arms are, where they part and what the generator saves; and, of the effects, which columns
+matter, how they go with one of them, a tree that sums them up, and SHAP values.
 
 Everything here reads the tree that a fit leaves, of a model just fitted or loaded from a file, with
 or without evidence; nothing here changes a prediction.
 """
 
 from hypercate.inspection.departures import layer_departures
+from hypercate.inspection.dependence import EffectDependence, effect_dependence
+from hypercate.inspection.importance import effect_importance
 from hypercate.inspection.parameters import compression
+from hypercate.inspection.pictures import plot_effect_dependence, plot_effect_tree
 from hypercate.inspection.plots import plot_arm_similarity, plot_layer_departures
+from hypercate.inspection.shapley import shap_values
 from hypercate.inspection.similarity import ArmSimilarity, arm_similarity
 from hypercate.inspection.steps import along_step
+from hypercate.inspection.tree import EffectTree
 
 __all__ = [
     "ArmSimilarity",
+    "EffectDependence",
+    "EffectTree",
     "along_step",
     "arm_similarity",
     "compression",
+    "effect_dependence",
+    "effect_importance",
     "layer_departures",
     "plot_arm_similarity",
+    "plot_effect_dependence",
+    "plot_effect_tree",
     "plot_layer_departures",
+    "shap_values",
 ]

@@ -1,0 +1,144 @@
+"""Pictures of what effects depend on: curves over a column, and a tree of effects.
+
+As in `hypercate.plots`, every function draws on the axes given, or on those of a new figure, and
+returns them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hypercate.inspection.dependence import EffectDependence
+from hypercate.inspection.leaves import Branch
+from hypercate.inspection.tree import EffectTree
+from hypercate.plots.models import MOST_ROWS
+from hypercate.plots.style import BLACK, BLUE, GREY, new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def plot_effect_dependence(
+    result: EffectDependence, *, alpha: float = 0.05, arm: Any = None, ax: Axes | None = None
+) -> Axes:
+    """The mean effect over values of a column, with its interval, and the rows' own curves.
+
+    Parameters
+    ----------
+    result : EffectDependence
+        From `effect_dependence`; with ``kind="individual"`` 250 rows at most are drawn in grey, at
+        even distances in the order of X.
+    alpha : float in (0, 1), default=0.05
+        The interval has level 1 - alpha.
+    arm : label, optional
+        Whose effect; needed if there are several.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    TypeError
+        If result is something else.
+    ValueError
+        If alpha is not inside (0, 1), or arm is needed or unknown.
+
+    Examples
+    --------
+    >>> plot_effect_dependence(effect_dependence(est, X, "age"))  # doctest: +SKIP
+    """
+    if not isinstance(result, EffectDependence):
+        raise TypeError(f"result is a {type(result).__name__}: pass effect_dependence(est, X, ...)")
+    arms = result.arms
+    if (arm is None and len(arms) > 1) or (arm is not None and arm not in arms):
+        raise ValueError(f"arm={arm!r} must be one of {arms}")
+    k = 0 if arm is None else arms.index(arm)
+    mean, lower, upper = (
+        values.reshape(len(result.index), -1)[:, k]
+        for values in (result.point_estimate, *result.interval(alpha))
+    )
+    ax = new_axes(ax)
+    at = result.index.to_numpy(float) if result.numeric else np.arange(len(mean))
+    order = np.argsort(at, kind="stable")
+    label = f"mean of {result.n_rows} rows, {100 * (1 - alpha):.3g} % interval"
+    if result.individual is not None:
+        curves = result.individual.reshape(*result.individual.shape[:2], -1)[..., k]
+        shown = np.unique(np.linspace(0, len(curves) - 1, min(len(curves), MOST_ROWS)).astype(int))
+        ax.plot(at[order], curves[shown][:, order].T, color=GREY, alpha=0.3, lw=0.6, zorder=1)
+    if result.numeric:
+        ax.fill_between(at[order], lower[order], upper[order], color=BLUE, alpha=0.2, lw=0)
+        ax.plot(at[order], mean[order], "o-", color=BLUE, ms=3, label=label, zorder=3)
+    else:
+        ax.vlines(at, lower, upper, color=BLUE, lw=2.5, zorder=2)
+        ax.plot(at, mean, "o", color=BLUE, ms=7, label=label, zorder=3)
+        names = ["missing" if value is None else str(value) for value in result.index]
+        crowded = sum(map(len, names)) > 60
+        ax.set_xticks(at, names, rotation=90 if crowded else 0)
+    ax.axhline(0, color=BLACK, lw=0.8, zorder=1)
+    of_arm = "" if len(arms) == 1 else f" of {arms[k]}"
+    ax.set(xlabel=str(result.index.name), ylabel=f"effect{of_arm} (units of the outcome)")
+    ax.set_title(f"Effect by {result.index.name}, other columns as they are", loc="left")
+    ax.legend(frameon=False, fontsize="small")
+    return ax
+
+
+def plot_effect_tree(tree: EffectTree, *, ax: Axes | None = None) -> Axes:
+    """A tree of effects, its rules on the way to the leaves.
+
+    Parameters
+    ----------
+    tree : EffectTree
+        Fitted.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        Leaves stand below one another, as they are printed, with their averages if these are known.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    TypeError
+        If tree is something else.
+    NotFittedError
+        If the tree is not fitted.
+
+    Examples
+    --------
+    >>> plot_effect_tree(EffectTree(max_depth=2).fit(est, X))  # doctest: +SKIP
+    """
+    if not isinstance(tree, EffectTree):
+        raise TypeError(f"tree is a {type(tree).__name__}: pass an EffectTree")
+    root, said = tree.drawn
+    n = sum(1 for _ in root.leaves())
+    ax = new_axes(ax, height=1.2 + 0.8 * n)
+    heights = {node: float(-place) for place, (node, _) in enumerate(root.leaves())}
+
+    def draw(branch: Branch, depth: int) -> float:
+        own = [draw(below, depth + 1) for below in branch.below]
+        height = float(np.mean(own)) if own else heights[branch.node]
+        for below, at in zip(branch.below, own, strict=True):
+            ax.plot([depth, depth, depth + 1], [height, at, at], color=GREY, lw=1)
+            ax.text(depth + 0.05, at + 0.08, below.rule, va="bottom", fontsize="small")
+        if not own:
+            left = max(depth - 0.95, 0)
+            ax.text(left, height - 0.05, said(branch.node), va="top", color=BLUE, fontsize="small")
+        return height
+
+    draw(root, 0)
+    ax.set_axis_off()
+    ax.set(xlim=(-0.1, _depth(root) + 0.5), ylim=(-n + 0.4, 0.6))
+    ax.set_title("For whom the effect is large or small", loc="left")
+    return ax
+
+
+def _depth(branch: Branch) -> int:
+    return 1 + max(map(_depth, branch.below)) if branch.below else 0

@@ -1,0 +1,264 @@
+"""A shallow tree that sums up in a few rules for whom the effect is large or small."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.tree import DecisionTreeRegressor
+from sklearn.utils.validation import check_is_fitted
+
+from hypercate.encoding import check_rows, index_of
+from hypercate.encoding.fingerprints import fingerprints
+from hypercate.evidence import Evidence
+from hypercate.inference import averages
+from hypercate.inference.averages import AverageInference
+from hypercate.inspection.columns import Columns, arms_of, effects_at, rounding
+from hypercate.inspection.leaves import Branch, branches
+from hypercate.inspection.splits import design, fit_splits
+from hypercate.inspection.trained import fitted_of_arms
+from hypercate.outcomes.reading import read_outcome
+from hypercate.train.device import resolve_device
+
+LEAST_GAIN = 0.01  # of the variance of predicted effects, that a split has to explain
+
+
+class EffectTree(BaseEstimator):
+    """A shallow tree of predicted effects, with doubly robust averages in its leaves.
+
+    The splits are found on the effects that the model predicts for the rows of X, by least squares
+    (Breiman et al., 1984, "Classification and regression trees"); of several effects, on all
+    together, where one explains 1 % of their variance or more. So each tells where the model sees
+    effects differ. What the tree says of a leaf is the
+    average effect there by AIPW, with its standard error, and not the mean prediction.
+
+    Which rows an average rests on depends on X:
+
+    - X are the training rows, in their order: averages are by ``est.gate_inference``, of scores
+      whose outcome models and propensities did not see the row that they are of. But predictions,
+      and by them the splits, rest on the outcomes of all training rows. Groups that were chosen
+      this way look a little more different than they are.
+    - X are other rows: their splits are found in the same way, and no averages are known until
+      `averages` is given rows with outcomes that neither est nor the tree has seen. Nothing that
+      is averaged has then shaped a group or a score. `averages` is for both cases.
+
+    Parameters
+    ----------
+    max_depth : int, default=3
+        Splits from the root to a leaf, at most.
+    min_samples_leaf : int or float, default=50
+        Rows of X in a leaf, at least; a float is a share of them. An average needs two rows of
+        every arm, and many more for a useful standard error.
+
+    Attributes
+    ----------
+    leaves_ : DataFrame, shape (n_leaves, 2 + n_effects)
+        On the leaf's number, from 1, as printed: ``rule``, ``rows`` of X, and the mean predicted
+        effect, ``predicted`` or, of several, ``predicted (arm)``.
+    inference_ : AverageInference or None
+        Averages in the leaves over the training rows; None if X are others, or est was saved
+        without evidence. `hypercate.plots.plot_group_effects` draws it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from hypercate import HyperCATE
+    >>> from hypercate.inspection import EffectTree
+    >>> rng = np.random.default_rng(0)
+    >>> X = pd.DataFrame({"age": rng.normal(size=400), "site": rng.choice(["a", "b"], 400)})
+    >>> arm = rng.integers(2, size=400)
+    >>> y = X["age"] + 3 * arm * (X["site"] == "b") + 0.3 * rng.normal(size=400)
+    >>> est = HyperCATE(effort="instant", random_state=0).fit(X, y, arm)
+    >>> EffectTree(max_depth=1).fit(est, X).leaves_["rule"].tolist()
+    ['site is a', 'site is b']
+    """
+
+    def __init__(self, max_depth: int = 3, min_samples_leaf: int | float = 50):
+        self.max_depth = max_depth
+        self.min_samples_leaf = min_samples_leaf
+
+    def fit(self, est: Any, X: Any, *, T0: Any = None, T1: Any = None) -> Self:
+        """Find the splits, and the leaves' averages if X are the training rows.
+
+        Parameters
+        ----------
+        est : HyperCATE
+            Fitted, of arms.
+        X : DataFrame or array-like, shape (n, n_features)
+        T0, T1 : label, optional
+            As in ``est.effect``: by default every other arm against control.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        NotFittedError
+            If est is not fitted.
+        TypeError, ValueError
+            If X is not what ``predict`` takes, est is of doses or of several outcomes, an arm is
+            unknown or no training row received it, a parameter is none of a decision tree's, or a
+            leaf has fewer than two training rows of an arm: raise min_samples_leaf.
+        """
+        rows = Columns.of(est, X)
+        fitted = fitted_of_arms(est)
+        every = arms_of(est, T0, T1)
+        control = est._control_received(T0)
+        kept = [k for k, arm in enumerate(every) if arm in est._received]
+        arms = [every[k] for k in kept]
+        if not arms:
+            raise ValueError(f"T1={T1!r} was received by no training row")
+        effects = effects_at(est, rows.x, T0, T1)[:, kept]
+        splits = fit_splits(rows.frame, effects.mean(axis=1))
+        x = design(rows.frame, splits)
+        least = LEAST_GAIN * effects.var(axis=0).mean() + rounding(est) ** 2
+        model = DecisionTreeRegressor(
+            max_depth=self.max_depth,
+            min_samples_leaf=self.min_samples_leaf,
+            min_impurity_decrease=least,
+            random_state=0,
+        ).fit(x, effects)
+        root = branches(model.tree_, splits)
+        number = _numbers(model, x, root)
+        inference = None
+        evidence = fitted.evidence
+        if evidence is not None and np.array_equal(
+            evidence.fingerprint[:, 0], fingerprints(rows.x)
+        ):
+            inference = _of_arms(est.gate_inference(number, T0=T0), arms)
+        self._model, self._splits, self._root = model, splits, root
+        self._est, self._control, self._arms = est, control, arms
+        self.leaves_ = _table(root, number, effects, arms)
+        self.inference_ = inference
+        return self
+
+    def apply(self, X: Any) -> np.ndarray:
+        """Number of the leaf that each row is in, int of shape (n,).
+
+        A level of a column that the tree's fit did not meet goes where most rows went.
+        """
+        check_is_fitted(self, "leaves_")
+        return _numbers(
+            self._model, design(Columns.of(self._est, X).frame, self._splits), self._root
+        )
+
+    def averages(self, X: Any, y: Any, treatment: Any) -> AverageInference:
+        """Average effects of the leaves over rows that neither the model nor the tree has seen.
+
+        Their scores are AIPW, with the model's outcomes and propensities, which did not see these
+        rows; nothing that is averaged has shaped the leaves.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like, shape (n, n_features)
+        y, treatment : array-like, shape (n,)
+
+        Returns
+        -------
+        AverageInference
+            A row for each leaf that has rows; with several effects, for each leaf and arm.
+
+        Raises
+        ------
+        ValueError
+            If these are training rows, or a leaf has fewer than two rows of an arm.
+        """
+        check_is_fitted(self, "leaves_")
+        est, rows = self._est, Columns.of(self._est, X)
+        check_rows(len(rows.x), index_of(X), y=y, treatment=treatment)
+        fitted, mark = est.fitted_, fingerprints(rows.x)
+        if fitted.evidence is not None and fitted.evidence.times_among(mark) is not None:
+            raise ValueError(
+                "these rows are among those that est was fitted to: inference_ has their averages, "
+                "and rows that were left out of the fit are needed here"
+            )
+        n = len(rows.x)
+        fresh = Evidence(
+            arm=fitted.conditions.positions_received(treatment, "averages(X, y, treatment)"),
+            y=fitted.family.encode(read_outcome(y)),
+            weight=np.ones(n),
+            cluster=np.arange(n),
+            propensity=fitted.propensities(rows.x),
+            row=np.arange(n),
+            model=np.zeros(n, dtype=np.int64),
+            outcomes=fitted.outcomes(rows.x, resolve_device(est.device))[
+                :, : fitted.conditions.n_received
+            ],
+            used=np.ones(n, dtype=bool),
+            fingerprint=np.column_stack([mark, mark]),
+        )
+        found = averages.group_effects(fresh, self.apply(X), self._control, est._received)
+        return _of_arms(found, self._arms)
+
+    def __str__(self) -> str:
+        if not hasattr(self, "leaves_"):
+            return super().__str__()
+        n = int(self.leaves_["rows"].sum())
+        known = "averages by AIPW" if self.inference_ is not None else "mean predictions"
+        heading = f"Effects in {len(self.leaves_)} leaves of {n} rows: {known}"
+        return f"{heading}\n{self._root.text(self._said)}"
+
+    @property
+    def drawn(self) -> tuple[Branch, Callable[[int], str]]:
+        """The branches, and what is said of the leaf of a node."""
+        check_is_fitted(self, "leaves_")
+        return self._root, self._said
+
+    def _said(self, node: int) -> str:
+        """What is known of a leaf, in a line."""
+        number = _number_of(self._root)[node]
+        row = self.leaves_.loc[number]
+        if self.inference_ is None:
+            values = [f"{value:.4g}" for value in row.iloc[2:]]
+        else:
+            found, first = self.inference_, (number - 1) * len(self._arms)
+            values = [
+                f"{found.point_estimate[place]:.4g} (se {found.stderr[place]:.2g})"
+                for place in range(first, first + len(self._arms))
+            ]
+        if len(values) > 1:
+            values = [f"{arm} {value}" for arm, value in zip(self._arms, values, strict=True)]
+        return f"{', '.join(values)}; {row['rows']} rows [leaf {number}]"
+
+
+def _number_of(root: Branch) -> dict[int, int]:
+    """Number of each leaf's node."""
+    return {node: place for place, (node, _) in enumerate(root.leaves(), start=1)}
+
+
+def _numbers(model: DecisionTreeRegressor, x: np.ndarray, root: Branch) -> np.ndarray:
+    """Number of each row's leaf, (n,)."""
+    number = np.zeros(model.tree_.node_count, dtype=np.int64)
+    number[list(_number_of(root))] = list(_number_of(root).values())
+    return number[model.apply(x)]
+
+
+def _table(root: Branch, number: np.ndarray, effects: np.ndarray, arms: list) -> pd.DataFrame:
+    leaf = pd.RangeIndex(1, len(_number_of(root)) + 1, name="leaf")
+    table = pd.DataFrame({"rule": [rule for _, rule in root.leaves()]}, index=leaf)
+    table["rows"] = np.bincount(number, minlength=len(leaf) + 1)[1:]
+    for k, arm in enumerate(arms):
+        name = "predicted" if len(arms) == 1 else f"predicted ({arm})"
+        table[name] = pd.Series(effects[:, k]).groupby(number).mean()
+    return table
+
+
+def _of_arms(found: AverageInference, arms: list) -> AverageInference:
+    """The leaves' averages, of some arms of several."""
+    if found.index.nlevels == 1:
+        return replace(found, index=found.index.rename("leaf"))
+    kept = found.index.get_level_values(1).isin(arms)
+    index = found.index[kept].set_names("leaf", level=0)
+    return replace(
+        found,
+        point_estimate=found.point_estimate[kept],
+        stderr=found.stderr[kept],
+        dof=found.dof[kept],
+        index=index if len(arms) > 1 else index.droplevel(1),
+    )
