@@ -9,7 +9,7 @@ import torch
 
 from hypercate.ensemble import Ensemble
 from hypercate.evidence import Evidence
-from hypercate.fitted import Choice, Fitted, Pretrained
+from hypercate.fitted import Choice, Fitted, Pretrained, Seen
 from hypercate.folds import Folds
 from hypercate.inference.jackknife import (
     Calibration,
@@ -118,6 +118,7 @@ def assemble(
         seed=seed,
         evidence=evidence,
         doses=doses,
+        seen=Seen(np.bincount(evidence.arm, evidence.weight), encoded.mean_weight),
     )
 
 

@@ -50,6 +50,7 @@ from hypercate.threads import own_threads
 from hypercate.train.context import n_moments
 from hypercate.train.device import resolve_device
 from hypercate.train.run import Schedule
+from hypercate.updated.fitting import update
 
 _INTEGERS = (
     "n_chunks",
@@ -332,6 +333,11 @@ class HyperCATE(Answers, BaseEstimator):
         "propensity": True,
         "arm_features": True,
         "event": True,
+    }
+    __metadata_request__partial_fit: ClassVar = {
+        "treatment": True,
+        "sample_weight": True,
+        "groups": True,
     }
     __metadata_request__score: ClassVar = {"treatment": True, "sample_weight": True}
 
@@ -665,6 +671,69 @@ class HyperCATE(Answers, BaseEstimator):
         self.fitted_ = add_arms(self.fitted_, X, y, treatment, sample_weight, device)
         return self
 
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any,
+        treatment: Any = None,
+        *,
+        sample_weight: Any = None,
+        groups: Any = None,
+    ) -> Self:
+        """Learn from further rows of arms that the model knows, without the rows that it had.
+
+        Before a fit this is `fit`. Afterwards every model gets a smooth correction of the outcomes
+        that it predicts, in closed form, from the new rows that it is not judged on: one for all
+        arms that have new rows, and one for each of them. How far the model is moved depends on
+        how far off the new rows show it to be, and on how many rows of the arm it has learned from
+        before; see `hypercate.updated`. Arms without new rows stay as they were, to the bit.
+        Networks, second stage, encoders of the covariates, and the model of the propensities stay
+        as well. Where there is evidence, the new rows join it, and averages are of old and new
+        rows; old rows keep the predictions that were made of them. Fit again with all rows where
+        these are at hand: that is more accurate.
+
+        Parameters
+        ----------
+        X : DataFrame or array-like, shape (n, n_features)
+            As in `fit`, with the same columns.
+        y : array-like, shape (n,)
+            Observed outcome, of the kind that it was in `fit`.
+        treatment : array-like, shape (n,)
+            Arm that each row received, of those that `fit` had rows of; not all of them need be
+            there. Required. Two rows an arm are needed at least.
+        sample_weight : array-like, shape (n,), optional
+            On the scale of those of `fit`, where rows without weights count 1 each.
+        groups : array-like, shape (n,), optional
+            Cluster of each new row. They are other clusters than those of earlier rows.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the data cannot be used, treatment holds an arm that `fit` had no rows of, treatments
+            are doses, outcomes are times until an event, or there are several; the estimator stays
+            as it was.
+
+        Examples
+        --------
+        >>> est = HyperCATE.load("model.hypercate")  # doctest: +SKIP
+        >>> est.partial_fit(X_new, y_new, treatment_new)  # doctest: +SKIP
+        """
+        if not hasattr(self, "fitted_"):
+            return self.fit(X, y, treatment, sample_weight=sample_weight, groups=groups)
+        require_treatment(treatment, "partial_fit")
+        self._require_arms("partial_fit", "fit, with all rows")
+        self._require_uncensored("partial_fit", "fit, with all rows")
+        device = resolve_device(self.device)
+        with own_threads(self.n_jobs):
+            self.fitted_ = update(
+                self.fitted_, X, y, treatment, sample_weight, groups, self._n_parts, device
+            )
+        return self
+
     def save(self, path: str | PathLike, evidence: bool = True) -> None:
         """Write the fitted model to one file, which `load` reads without running any code.
 
@@ -747,6 +816,10 @@ class HyperCATE(Answers, BaseEstimator):
     @property
     def _n_members(self) -> int:
         return round(self._effort.n_members * self.n_members)
+
+    @property
+    def _n_parts(self) -> int:
+        return max(3, round(1 / self.validation_fraction))
 
     @property
     def _degrees(self) -> tuple[str, ...]:
@@ -903,7 +976,7 @@ class HyperCATE(Answers, BaseEstimator):
 
     def _folds(self, encoded: Encoded, seed: int) -> Folds:
         study, conditions = encoded.study, encoded.conditions
-        n_parts = max(3, round(1 / self.validation_fraction))
+        n_parts = self._n_parts
         try:
             return Folds.of(study.condition, n_parts, self._n_members, seed, study.cluster)
         except ValueError as error:

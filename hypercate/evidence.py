@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -100,6 +100,29 @@ class Evidence:
             used=np.ones(len(given), dtype=bool),
             fingerprint=self.fingerprint[given],
         )
+
+    def and_further(self, other: Evidence) -> Evidence:
+        """With further rows, judged by the same models, after these.
+
+        Parameters
+        ----------
+        other : Evidence
+            Of rows of other clusters, with weights in the unit of these.
+        """
+        weight = np.concatenate([self.weight, other.weight])
+        index_hash = None
+        if self.index_hash is not None and other.index_hash is not None:
+            index_hash = np.concatenate([self.index_hash, other.index_hash])
+        whole = {"weight": weight / weight.mean(), "index_hash": index_hash}
+        moved = {
+            "cluster": other.cluster + self.cluster.max() + 1,
+            "row": other.row + len(self.y),
+        }
+        for field in fields(self):
+            if field.name not in whole:
+                more = moved.get(field.name, getattr(other, field.name))
+                whole[field.name] = np.concatenate([getattr(self, field.name), more])
+        return Evidence(**whole)
 
     @cached_property
     def mean_outcomes(self) -> np.ndarray:

@@ -106,6 +106,28 @@ class Choice:
         )
 
 
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """How many rows a model has learned from.
+
+    Attributes
+    ----------
+    rows : ndarray of float64, shape (n_arms,)
+        Of each arm that rows received, by their weights; their sum is the number of rows.
+    weight : float
+        Mean of the sample weights of these, as they were given.
+    """
+
+    rows: np.ndarray
+    weight: float
+
+    def and_more(self, arm: np.ndarray, weight: np.ndarray) -> Seen:
+        """With further rows, of given weights."""
+        total = self.rows * self.weight + np.bincount(arm, weight, minlength=len(self.rows))
+        mean = float(total.sum() / (self.rows.sum() + len(arm)))
+        return Seen(total / mean, mean)
+
+
 @dataclass(frozen=True, repr=False, eq=False)
 class Fitted:
     """All that a fit leaves.
@@ -133,6 +155,8 @@ class Fitted:
     added : AddedArms or None
         Arms that came after the fit, the last ones of `conditions`; networks, generators and
         evidence are of the others.
+    seen : Seen or None
+        None in a file that was written before these were counted.
     """
 
     features: FeatureEncoder
@@ -148,6 +172,7 @@ class Fitted:
     evidence: Evidence | None
     doses: Doses | None = None
     added: AddedArms | None = None
+    seen: Seen | None = None
 
     @property
     def of_conditions(self) -> Networks:

@@ -14,6 +14,7 @@ from hypercate.generator.outcome_net import OutcomeNet, WeighedNets
 from hypercate.learners import TLearner
 from hypercate.nuisance.views import JointView, View
 from hypercate.second_stage import SecondStage, moved
+from hypercate.updated.correction import Correction
 
 Finish = Callable[[torch.Tensor, slice], torch.Tensor]
 
@@ -47,6 +48,9 @@ class Networks:
     blend : ndarray of float64, shape (1 or m, 1 or n, n_doses, n_arms), or None
         How much each arm's network counts in an outcome, where these are of doses: for each model
         and row. Such outcomes take the place of the arms'. None if each arm has its own.
+    correction : Correction or None
+        What the models learned from rows that came after the fit: the last that becomes of their
+        outcomes.
     """
 
     net: OutcomeNet | WeighedNets
@@ -61,6 +65,7 @@ class Networks:
     n_members: int
     mixture: np.ndarray
     blend: np.ndarray | None = None
+    correction: Correction | None = None
 
     def at_doses(self, splines: np.ndarray) -> Networks:
         """Whose outcomes are those of some doses.
@@ -131,18 +136,34 @@ class Networks:
             torch.as_tensor(self.theta[: self.n_models], device=device),
             inputs,
             rows,
-            self._finish(np.arange(self.n_models), list(x[rows]) if self.stages else []),
+            self._finish(
+                np.arange(self.n_models), x[rows] if self.stages or self.correction else x
+            ),
         )
 
-    def _finish(self, model: np.ndarray, x: list[np.ndarray]) -> Finish:
+    def _finish(self, model: np.ndarray, x: np.ndarray) -> Finish:
         """From outputs (m, n_arms, rows) of networks of some models to potential outcomes.
 
         Parameters
         ----------
         model : ndarray of int, shape (m,)
-        x : list of ndarray, length n_models
-            Covariates of each model's rows; read if there is a second stage.
+        x : ndarray, shape (n, n_inputs) or (n_models, n, n_inputs)
+            Covariates of the rows, or of each model's; read if there is a second stage or a
+            correction.
         """
+        finish, correction = self._finish_fitted(model, x), self.correction
+        if correction is None:
+            return finish
+
+        def corrected(output: torch.Tensor, rows: slice) -> torch.Tensor:
+            own = x[rows] if x.ndim == 2 else x[model, rows]
+            outcomes = finish(output, rows).numpy()
+            return torch.from_numpy(correction.moved(outcomes, model, own))
+
+        return corrected
+
+    def _finish_fitted(self, model: np.ndarray, x: np.ndarray) -> Finish:
+        """The same as the fit left it."""
         learner = self.learner
         location, scale = (
             torch.as_tensor(part[model], device="cpu")[:, None, None]
@@ -164,7 +185,7 @@ class Networks:
         kept = np.array([stage.kept for stage in stages])[:, None]
         kept = np.where(share > 0, kept, 1.0)[..., None]
         which = np.unique(model)
-        shift = np.stack([self.stages[m].shift(x[m]).T for m in which])
+        shift = np.stack([self.stages[m].shift(x if x.ndim == 2 else x[m]).T for m in which])
         place = np.searchsorted(which, model)
         n_arms = share.shape[1]
         bounds = learner.family.bounds(location.numpy(), scale.numpy())
@@ -192,7 +213,7 @@ class Networks:
             torch.as_tensor(self.theta[which], device=device),
             x,
             self._view(x, model),
-            self._finish(model, [x] * self.n_models),
+            self._finish(model, x),
             weight,
         )
 

@@ -34,7 +34,7 @@ from hypercate.effect_networks import EffectUnits
 from hypercate.encoding import Conditions, Doses, FeatureEncoder
 from hypercate.encoding.columns import CategoryColumn, NumberColumn
 from hypercate.evidence import Evidence
-from hypercate.fitted import Choice, Fitted, Generator, Pretrained
+from hypercate.fitted import Choice, Fitted, Generator, Pretrained, Seen
 from hypercate.generator.hypernetwork import HyperNet
 from hypercate.generator.outcome_net import OutcomeNet, WeighedNets
 from hypercate.inference.jackknife import Calibration
@@ -47,6 +47,7 @@ from hypercate.nuisance.views import JointView, View
 from hypercate.outcomes import Bernoulli, Count, Family, Normal, Positive, RestrictedTime, Survival
 from hypercate.second_stage import Effects, SecondStage
 from hypercate.several.fitted import FittedOutcomes
+from hypercate.updated.correction import Correction
 
 FORMAT = 1
 FAMILIES = (Normal, Bernoulli, Count, Positive, RestrictedTime, Survival)
@@ -57,9 +58,12 @@ _CLASSES = {
         Fitted, FeatureEncoder, NumberColumn, CategoryColumn, Conditions, Doses, *FAMILIES,
         Networks, OutcomeNet, WeighedNets, *LEARNERS.values(), View, LevelMeans, BoostedView, Trees,
         SecondStage, Effects, EffectUnits, Generator, Pretrained, HyperNet, Propensity, Views,
-        Calibration, Choice, Evidence, AddedArms, FittedOutcomes, JointView,
+        Calibration, Choice, Evidence, AddedArms, FittedOutcomes, JointView, Seen,
+        Correction,
     )
 }  # fmt: skip
+_LATER: dict[str, dict[str, Any]] = {"Fitted": {"seen": None}, "Networks": {"correction": None}}
+"""Fields that files of this format lack if they were written before there were these."""
 _TYPES = {
     Family: FAMILIES,
     Hashable: (str, int, float, bool, tuple, type(None)),
@@ -252,7 +256,7 @@ def _dataclass(name: str, fields: dict[str, Any]) -> Any:
     """One of the classes that a file may hold, if it has the right fields."""
     if name not in _CLASSES:
         raise ValueError(f"it holds something of the unknown class {name!r}")
-    declared = _declared(name)
+    declared, fields = _declared(name), _LATER.get(name, {}) | fields
     if fields.keys() != declared.keys():
         wrong = sorted(fields.keys() ^ declared.keys())
         raise ValueError(f"its {name} lacks fields, or has unknown ones: {', '.join(wrong)}")

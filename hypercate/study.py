@@ -121,6 +121,8 @@ class Encoded:
         order; those that no row received come last.
     doses : Doses or None
         Where treatments are amounts.
+    mean_weight : float
+        Of the sample weights as they were given.
     """
 
     study: Study
@@ -133,6 +135,7 @@ class Encoded:
     propensity: np.ndarray | None
     arm_codes: np.ndarray | None
     doses: Doses | None = None
+    mean_weight: float = 1.0
 
     @property
     def n_networks(self) -> int:
@@ -233,6 +236,7 @@ def read_study(
         propensity,
         arm_codes,
         doses,
+        float(weight[used].mean()),
     )
 
 

@@ -22,7 +22,7 @@ from sklearn.exceptions import NotFittedError
 
 from hypercate import HyperCATE, persistence
 from hypercate.evidence import Evidence
-from hypercate.fitted import Generator, Pretrained
+from hypercate.fitted import Generator, Pretrained, Seen
 
 SMALL = {"n_members": 2, "max_epochs": 3, "outcome_hidden": (8, 8), "hypernet_hidden": [8]}
 SMALL |= {"device": "cpu", "random_state": 3}
@@ -489,7 +489,7 @@ def alike(value, other):
         return isinstance(value, bool) == isinstance(other, bool)
     kind, expected = (v if isinstance(v, type) else type(v) for v in (value, other))
     # a model may be slim, its columns without names, and nothing trained or nothing emitted
-    may_lack = {np.ndarray, Evidence, tuple, Generator, Pretrained}
+    may_lack = {np.ndarray, Evidence, tuple, Generator, Pretrained, Seen}
     return kind is expected or (type(None) in (kind, expected) and {kind, expected} & may_lack)
 
 

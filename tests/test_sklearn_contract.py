@@ -48,6 +48,10 @@ class ArmsByRow(HyperCATE):
         arm = arms_by_row(X, y, treatment)
         return super().fit(X, y, arm, sample_weight=sample_weight, groups=groups)
 
+    def partial_fit(self, X, y, treatment=None, *, sample_weight=None, groups=None):
+        arm = arms_by_row(X, y, treatment)
+        return super().partial_fit(X, y, arm, sample_weight=sample_weight, groups=groups)
+
     def score(self, X, y, treatment=None, *, sample_weight=None):
         return super().score(X, y, arms_by_row(X, y, treatment), sample_weight=sample_weight)
 

@@ -35,7 +35,7 @@ known: where all hold effects constant, they may differ by as much as the rule o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -166,6 +166,24 @@ def calibrate(
     if missed is not None:
         level = np.vstack([level, np.diag(missed)])
     return Calibration(scale, level, shrinkage, float(PRIOR_DOF + dof), share, relative)
+
+
+def rescaled(calibration: Calibration, before: np.ndarray, after: np.ndarray) -> Calibration:
+    """The calibration of models that have learned from further rows.
+
+    They still are replicates of a jackknife, each of which lacks its part of all rows, so that the
+    factor of their deviations stays. What is the same everywhere grows or shrinks, arm by arm, as
+    deviations do on the mean.
+
+    Parameters
+    ----------
+    calibration : Calibration
+    before, after : ndarray, shape (b, n, n_arms)
+        Deviations at the same rows.
+    """
+    was, now = (root_sum_of_squares(part, axis=0).mean(axis=0) for part in (before, after))
+    ratio = np.divide(now, was, out=np.ones_like(was), where=was > 0)
+    return replace(calibration, level=calibration.level * ratio)
 
 
 def _between(partition: np.ndarray, *by_start: np.ndarray) -> np.ndarray:

@@ -43,9 +43,10 @@ def along_step(est: Any, X: Any, T0: Any, T1: Any, n_steps: int = 11) -> pd.Data
     DataFrame, shape (n_steps, 3)
         ``step`` from 0 (T0) to 1 (T1); ``outcome``, its mean over rows and members, in units of y
         or as a probability; ``sd`` of the members' mean outcomes at this step, NaN of one member.
-        By the trained networks of the arms alone, without emitted networks, a second stage or
-        networks of effects, and by those members alone whose arms share a generator: so the ends
-        are not those of ``predict_outcomes`` where anything else counts.
+        By the trained networks of the arms alone, without emitted networks, a second stage,
+        networks of effects or what `partial_fit` learned, and by those members alone whose arms
+        share a generator: so the ends are not those of ``predict_outcomes`` where anything else
+        counts.
 
     Raises
     ------
@@ -95,6 +96,7 @@ def along_step(est: Any, X: Any, T0: Any, T1: Any, n_steps: int = 11) -> pd.Data
         stages=(),
         effects=None,
         n_members=len(members.member),
+        correction=None,
     )
     outcome = pd.DataFrame(between.by_model(x, resolve_device(est.device)).mean(axis=1))
     return pd.DataFrame({"step": step, "outcome": outcome.mean(), "sd": outcome.std()})
