@@ -13,9 +13,7 @@ import pandas as pd
 try:
     from dowhy.causal_estimator import CausalEstimate, CausalEstimator
 except ModuleNotFoundError as error:
-    raise ModuleNotFoundError(
-        "hypercate.interop.dowhy needs DoWhy: pip install dowhy, or hypercate[interop]"
-    ) from error
+    raise ModuleNotFoundError("hypercate.interop.dowhy needs DoWhy: pip install dowhy") from error
 
 from hypercate.encoding.checks import listed
 from hypercate.estimator import HyperCATE

@@ -11,10 +11,9 @@ from sklearn.exceptions import NotFittedError
 
 try:
     from econml._cate_estimator import LinearCateEstimator, TreatmentExpansionMixin
-    from econml.utilities import get_input_columns
 except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
-        "hypercate.interop.econml needs EconML: pip install econml, or hypercate[interop]"
+        "hypercate.interop.econml needs EconML: pip install econml"
     ) from error
 
 from hypercate.estimator import HyperCATE
@@ -174,11 +173,10 @@ class HyperCATEEconML(TreatmentExpansionMixin, LinearCateEstimator):
         self._d_y, self._d_t, self._d_t_in = (), (len(model.arms_) - 1,), ()
         names = _names(model)
         numbered = [f"X{number}" for number in range(model.n_features_in_)]
-        treatment = "T0" if T is None else get_input_columns(T, prefix="T")[0]
         self._input_names = {
             "feature_names": numbered if names is None else list(names),
-            "output_names": get_input_columns(Y, prefix="Y"),
-            "treatment_names": [f"{treatment}_{arm}" for arm in model.arms_[1:].tolist()],
+            "output_names": [_name(Y, "Y0")],
+            "treatment_names": [f"{_name(T, 'T0')}_{arm}" for arm in model.arms_[1:].tolist()],
         }
 
     def _model_and(self, X: Any) -> tuple[HyperCATE, Any]:
@@ -285,3 +283,9 @@ def _named(X: Any, names: np.ndarray | None) -> Any:
     if names is None or not isinstance(X, np.ndarray) or X.shape[1:] != names.shape:
         return X
     return pd.DataFrame(X, columns=names).infer_objects()
+
+
+def _name(values: Any, default: str) -> str:
+    """That of a column of a frame."""
+    name = getattr(values, "name", None)
+    return default if name in (None, "") else str(name)
