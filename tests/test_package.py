@@ -197,5 +197,14 @@ class TestImportHere:
         finished = run(sys.executable, "-W", "error", "-c", FIT, cwd=tmp_path, check=True)
         loaded = {name.partition(".")[0] for name in json.loads(finished.stdout)["modules"]}
         assert "torch" in loaded
-        extras = {"causaldata", "econml", "matplotlib", "pooch", "statsmodels", "shap", "stochtree"}
+        extras = {
+            "causaldata",
+            "dowhy",
+            "econml",
+            "matplotlib",
+            "pooch",
+            "statsmodels",
+            "shap",
+            "stochtree",
+        }
         assert not loaded & extras

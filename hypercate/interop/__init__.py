@@ -1,0 +1,1 @@
+"""HyperCATE inside other packages, a module each; they are needed only where one is imported."""
