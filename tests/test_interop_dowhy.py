@@ -1,5 +1,8 @@
 """HyperCATE among DoWhy's estimators: its estimates, and DoWhy's refuters with ours inside."""
 
+import sys
+from importlib import import_module
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -79,7 +82,7 @@ class TestEstimates:
     def test_intervals_errors_and_tests_are_those_of_the_average(self, estimate):
         ours = estimate.estimator.estimator
         found = ours.ate_inference()
-        assert estimate.get_confidence_intervals() == ours.ate_interval()
+        assert estimate.get_confidence_intervals() == pytest.approx(ours.ate_interval())
         narrower = estimate.get_confidence_intervals(confidence_level=0.8)
         assert narrower == pytest.approx(ours.ate_interval(alpha=0.2))
         assert estimate.get_standard_error() == found.stderr[0]
@@ -205,6 +208,15 @@ class TestRefusals:
         estimand = model.identify_effect(proceed_when_unidentifiable=True)
         with pytest.raises(ValueError, match="no covariate"):
             estimated(model, estimand)
+
+
+class TestImport:
+    def test_without_dowhy_the_message_says_what_to_install(self, monkeypatch):
+        for name in [name for name in sys.modules if name.partition(".")[0] == "dowhy"]:
+            monkeypatch.setitem(sys.modules, name, None)
+        monkeypatch.delitem(sys.modules, "hypercate.interop.dowhy")
+        with pytest.raises(ModuleNotFoundError, match="needs DoWhy: pip install dowhy"):
+            import_module("hypercate.interop.dowhy")
 
 
 class TestLinearDataset:

@@ -1,6 +1,8 @@
 """HyperCATE among EconML's estimators: its shapes and names, and inside EconML's own tools."""
 
 import pickle
+import sys
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -375,3 +377,12 @@ class TestInsideEconML:
                 rtol=1e-4,
                 atol=1e-5,
             )
+
+
+class TestImport:
+    def test_without_econml_the_message_says_what_to_install(self, monkeypatch):
+        for name in [name for name in sys.modules if name.partition(".")[0] == "econml"]:
+            monkeypatch.setitem(sys.modules, name, None)
+        monkeypatch.delitem(sys.modules, "hypercate.interop.econml")
+        with pytest.raises(ModuleNotFoundError, match="needs EconML: pip install econml"):
+            import_module("hypercate.interop.econml")
