@@ -371,6 +371,7 @@ MAY_DRAW = {
     ("sensitivity/refuters.py", "_draws"): "other fits, which are told what their answer is",
     ("inspection/importance.py", "_permuted"): "the orders in which a column is permuted",
     ("inspection/shapley.py", "_numpy_as_before"): "nothing: what shap seeds is put back",
+    ("updated/correction.py", "none"): "directions of waves",
     ("plots/models.py", "_draw_categories"): "how far points are moved to be seen apart",
     ("plots/models.py", "_draw_rows"): "the points of a picture that are shown",
 }

@@ -4,6 +4,7 @@ Each property is a function of fitted models that says whether it holds, and is 
 for which it cannot hold.
 """
 
+import copy
 import dataclasses
 import warnings
 from dataclasses import replace
@@ -93,6 +94,7 @@ def of_model(est, m):
         "scale": networks.scale[m],
         "view": networks.views[m],
         "stage": networks.stages[m] if networks.stages else None,
+        "correction": networks.correction and networks.correction.coef[m],
         "unit of effects": (effects.location[m], effects.scale[m]) if effects else None,
     }
     for i, generator in enumerate(fitted.generators):
@@ -231,6 +233,28 @@ class TestUnseenOutcomes:
                     assert {"location", "scale"} <= changed
                 if all(est.fitted_.networks.views[other].boosted for est in (before, after)):
                     assert "view" in changed
+
+    @pytest.mark.parametrize("outcome", ["continuous", "binary"])
+    @pytest.mark.parametrize(
+        "way",
+        [{"inputs": "raw", "n_members": 7}, {"inputs": "boosted"}, {"learner": "dr"},
+         {"effort": "fast"}, {"inputs": "raw", "hypernet_dropout": 0.3}],
+        ids=repr,
+    )  # fmt: skip
+    def test_nor_do_those_of_further_rows_by_a_partial_fit(self, way, outcome):
+        X, y, arm, _ = rows(outcome)
+        more_X, more_y, more_arm, _ = rows(outcome, seed=1)
+        first = fit(X, y, arm, **way)
+        before = copy.deepcopy(first).partial_fit(more_X, more_y, more_arm)
+        evidence = before.fitted_.evidence
+        for m in (0, before.fitted_.networks.n_models - 1):
+            judged = evidence.row[(evidence.model == m) & (evidence.row >= N)] - N
+            assert len(judged)
+            after = copy.deepcopy(first).partial_fit(more_X, wild(more_y, judged), more_arm)
+            assert told_apart(before, after, m) == set()
+            for other in set(range(before.fitted_.networks.n_models)) - {m}:
+                if set(judged) - set(evidence.row[evidence.model == other] - N):
+                    assert told_apart(before, after, other) == {"correction"}
 
     @pytest.mark.parametrize("changed", ["size", "event"])
     @pytest.mark.parametrize(

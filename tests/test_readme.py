@@ -302,7 +302,7 @@ class TestHowItWorks:
         examples = [
             code for code in blocks("python", PAGES["docs/how-it-works.md"]) if "import" not in code
         ]
-        assert len(examples) == 4
+        assert len(examples) == 5
         for code in examples:
             *statements, last = ast.parse(code).body
             exec(compile(ast.Module(statements, []), "how-it-works.md", "exec"), names)
@@ -319,6 +319,9 @@ class TestHowItWorks:
             elif "est.of" in code:
                 assert names["est"].outcomes_ == ["pressure", "visits"]
                 assert (names["last"][0] > 0).all()
+            elif "partial_fit" in code:
+                assert len(names["est"].scores_frame()) == 240
+                assert np.isfinite(names["last"].point_estimate).all()
             elif "add_arm" in code:
                 assert names["est"].arms_.tolist() == ["high", "low", "placebo", "new"]
                 assert len(names["last"].point_estimate) == 240
