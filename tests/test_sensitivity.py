@@ -264,6 +264,18 @@ class TestRefuters:
         fast = HyperCATE(**est.get_params() | {"effort": "fast"}).fit(X, y, arm)
         assert table.loc["as they are", "point_estimate"].iloc[0] == fast.ate()
 
+    def test_times_keep_whether_their_event_was_seen(self):
+        """Else times of censored rows would be taken for those of events, and effects remain."""
+        X, _, arm = rows(300)
+        rng = np.random.default_rng(505)
+        time = rng.exponential(np.where(arm == 1, 4.0, 1.0))
+        event = time < rng.exponential(4.0, 300)
+        est = HyperCATE(outcome="time", horizon=2.0, **SMALL)
+        table = refute(est, X, time, arm, refuters=["dummy outcome"], event=event)
+        assert table["point_estimate"].iloc[0] > 0.3
+        assert table.loc["dummy outcome", "holds"].all()
+        assert table.loc["dummy outcome", "point_estimate"].abs().iloc[0] < 0.3
+
     def test_what_is_unknown_or_short_is_refused(self, fitted):
         est, X, y, arm = fitted
         with pytest.raises(ValueError, match="placebo treatment"):

@@ -52,9 +52,12 @@ def _placebo(rows: Rows, rng: np.random.Generator) -> Rows:
 
 
 def _dummy_outcome(rows: Rows, rng: np.random.Generator) -> Rows:
-    """Outcomes handed out anew."""
-    shuffled = rows.y.iloc[rng.permutation(len(rows.y))].set_axis(rows.y.index)
-    return Rows(rows.X, shuffled, rows.treatment, rows.of_rows)
+    """Outcomes handed out anew; of a time, with whether the event was seen."""
+    order = rng.permutation(len(rows.y))
+    of_rows = dict(rows.of_rows)
+    if "event" in of_rows:
+        of_rows["event"] = of_rows["event"].iloc[order].set_axis(rows.y.index)
+    return Rows(rows.X, rows.y.iloc[order].set_axis(rows.y.index), rows.treatment, of_rows)
 
 
 def _common_cause(rows: Rows, rng: np.random.Generator) -> Rows:
@@ -119,7 +122,7 @@ def refute(
     n_jobs : int, optional
         Fits at once, by the joblib backend in use.
     **fit_params
-        Values of the rows that `fit` takes: sample_weight and groups.
+        Values of the rows that `fit` takes: sample_weight, groups, event.
 
     Returns
     -------
