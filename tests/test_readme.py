@@ -302,7 +302,7 @@ class TestHowItWorks:
         examples = [
             code for code in blocks("python", PAGES["docs/how-it-works.md"]) if "import" not in code
         ]
-        assert len(examples) == 5
+        assert len(examples) == 7
         for code in examples:
             *statements, last = ast.parse(code).body
             exec(compile(ast.Module(statements, []), "how-it-works.md", "exec"), names)
