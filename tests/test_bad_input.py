@@ -389,6 +389,29 @@ class TestParameters:
         refused(est, lambda est: est.predict(X), ValueError, r"device='cuda:99'.*device='cpu'")
 
 
+OF_A_FIT = {"one arm", "an all-missing column", "infinity in an array"}
+"""What is not bad in further rows, or asks for an array where the fit had a frame."""
+OTHERWISE = {
+    "an arm of one row": "'rare', which the model does not know",
+    "an arm of one weighted row": "0, 1, which the model does not know",
+    "treatment of one label": "treatment must have one value for each row",
+    "y of three strings": "y holds strings such as 'surgery'",
+    "an arm of one group": "arm 'surgery' cannot be held out and learned from at once",
+}
+"""What is bad in both, and said otherwise of further rows."""
+
+
+class TestPartialFit:
+    @pytest.mark.parametrize("name", sorted(BAD_FITS.keys() - OF_A_FIT))
+    def test_bad_data_is_refused(self, name, fitted):
+        changes, error, message = BAD_FITS[name]
+        rows = data(**changes)
+        message = OTHERWISE.get(name, message)
+        refused(
+            fitted, lambda est: est.partial_fit(**rows), (error, ValueError, TypeError), message
+        )
+
+
 BAD_FRAMES = {
     "a missing column": (X[["age", "site"]], ValueError, "yet now missing:\n- dose"),
     "an extra column": (X.assign(extra=1), ValueError, "unseen at fit time:\n- extra"),
