@@ -19,6 +19,9 @@ Nothing is simulated but the data. The studies are:
   at the fifth of them of the least, and of the greatest, mean outcome of controls.
 - ``time`` and ``survival``: 500 rows of `hypercate.datasets.draw_survival_study`, by three members.
   At 95 %, the ATE and the ratio of the arms' average outcomes; at 90 %, effects at new rows.
+- ``populations``: 500 rows of five normal columns, treated with log odds of 1.5 x1, of effect
+  1 + x1. At 95 %, averages over the controls, by overlap, and over rows of which both arms have a
+  tenth of the probability at least, and the coefficients of the effect's linear projection on x1.
 - ``sites``: 1000 rows at 50 sites, which shift the outcome by twice what they add to the log odds
   of the treatment. The ATE at 95 %, and by how much its estimate is off.
 - ``null-randomised`` (500 rows, 5 columns), ``null-confounded`` (500, 20), ``null-wide`` (300, 50,
@@ -152,6 +155,26 @@ def times(replication: int, outcome: str) -> Row:
     }
 
 
+def populations(replication: int) -> Row:
+    """Averages over some of the rows, and the effect's linear projection."""
+    rng = np.random.default_rng([replication, 2])
+    x = rng.normal(size=(500, 5))
+    treated = rng.random(500) < special.expit(1.5 * x[:, 0])
+    y = x[:, 0] + np.sin(2 * x[:, 1]) + (1 + x[:, 0]) * treated + rng.normal(size=500)
+    est = fit(replication, x, y, treated)
+    lower, upper = est.best_linear_projection(x[:, :1]).interval()
+    grid = np.linspace(-6, 6, 2001)
+    density = np.exp(-(grid**2) / 2) * special.expit(-1.5 * grid)
+    on_controls = 1 + np.average(grid, weights=density)
+    return {
+        "ATC (95 %)": holds(est.atc_interval(), on_controls),
+        "ATO (95 %)": holds(est.ato_interval(), 1.0),
+        "trimmed ATE (95 %)": holds(est.ate_interval(trim=0.1), 1.0),
+        "projection, constant (95 %)": float(lower[0] <= 1 <= upper[0]),
+        "projection, slope (95 %)": float(lower[1] <= 1 <= upper[1]),
+    }
+
+
 def sites(replication: int) -> Row:
     """The average where a column of fifty levels, as strings, confounds."""
     rng = np.random.default_rng(replication)
@@ -266,6 +289,7 @@ STUDIES: dict[str, Callable[[int], Row]] = {
     "positive": partial(ratios, kind="positive"),
     "time": partial(times, outcome="time"),
     "survival": partial(times, outcome="survival"),
+    "populations": populations,
     "sites": sites,
     "noise-raw": partial(noise, inputs="raw"),
     "noise-boosted": partial(noise, inputs="boosted"),

@@ -309,7 +309,7 @@ class TestTree:
     def test_training_rows_are_not_left_out(self, plain):
         est, X, y, arm, _ = plain
         tree = EffectTree(max_depth=1).fit(est, X)
-        with pytest.raises(ValueError, match="rows that were left out"):
+        with pytest.raises(ValueError, match="did not see the row"):
             tree.averages(X[:100], y[:100], arm[:100])
 
     def test_other_rows_and_models_without_evidence_have_predictions_alone(self, plain, tmp_path):

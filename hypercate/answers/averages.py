@@ -1,4 +1,4 @@
-"""Averages of effects, over all rows, those treated or groups, and whether effects differ."""
+"""Averages of effects, over all rows or those treated, and whether effects differ."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import pandas as pd
 from hypercate.answers.arguments import require_treatment
 from hypercate.answers.effects import Effects
 from hypercate.encoding import check_rows, index_of
-from hypercate.encoding.checks import as_series
 from hypercate.encoding.fingerprints import combined, fingerprints
 from hypercate.evidence import Evidence
 from hypercate.inference import averages, heterogeneity, ratios
 from hypercate.inference.averages import AverageInference
 from hypercate.inference.effects import against
 from hypercate.inference.groups import shortage
+from hypercate.inference.populations import trimmed
 from hypercate.overlap import support_notes
 from hypercate.train.device import resolve_device
 
@@ -26,7 +26,12 @@ class Averages(Effects):
     """Doubly robust averages, each with its interval and its table."""
 
     def ate(
-        self, X: Any = None, *, T0: Any = None, scale: str = "difference"
+        self,
+        X: Any = None,
+        *,
+        T0: Any = None,
+        scale: str = "difference",
+        trim: float | None = None,
     ) -> float | np.ndarray:
         """Average effect of every other arm against T0, doubly robust.
 
@@ -42,6 +47,10 @@ class Averages(Effects):
         scale : {"difference", "ratio", "odds"}, default="difference"
             As in `effect`, of average outcomes: a ratio of averages, not an average of ratios. That
             of the odds is nearer to 1 than the rows' odds ratios.
+        trim : float, optional
+            Leave out training rows of which an arm has a lower probability than this, such as 0.1
+            (Crump, Hotz, Imbens & Mitnik, 2009, Biometrika 96:187-199); only without X. The
+            average is then of the others, of whom there is something to compare.
 
         Returns
         -------
@@ -50,7 +59,8 @@ class Averages(Effects):
             corrected by the mean error that out-of-fold predictions have over the training rows:
             valid if the new rows come from the training population.
         """
-        return _unboxed(self.ate_inference(X, T0=T0, scale=scale).point_estimate)
+        found = self.ate_inference(X, T0=T0, scale=scale, trim=trim)
+        return unboxed(found.point_estimate)
 
     def ate_interval(
         self,
@@ -59,12 +69,13 @@ class Averages(Effects):
         T0: Any = None,
         alpha: float = 0.05,
         scale: str = "difference",
+        trim: float | None = None,
     ) -> tuple[float | np.ndarray, float | np.ndarray]:
         """Confidence interval of `ate`, for the population that the rows are a sample of.
 
         Parameters
         ----------
-        X, T0, scale
+        X, T0, scale, trim
             As in `ate`.
         alpha : float in (0, 1), default=0.05
 
@@ -72,17 +83,22 @@ class Averages(Effects):
         -------
         lower, upper : float for two arms, ndarray of shape (n_arms - 1,) for more
         """
-        lower, upper = self.ate_inference(X, T0=T0, scale=scale).interval(alpha)
-        return _unboxed(lower), _unboxed(upper)
+        lower, upper = self.ate_inference(X, T0=T0, scale=scale, trim=trim).interval(alpha)
+        return unboxed(lower), unboxed(upper)
 
     def ate_inference(
-        self, X: Any = None, *, T0: Any = None, scale: str = "difference"
+        self,
+        X: Any = None,
+        *,
+        T0: Any = None,
+        scale: str = "difference",
+        trim: float | None = None,
     ) -> AverageInference:
         """Average effects with standard errors; ``print`` shows them as a table.
 
         Parameters
         ----------
-        X, T0, scale
+        X, T0, scale, trim
             As in `ate`; standard errors of ratios are of their logarithms.
 
         Returns
@@ -99,6 +115,10 @@ class Averages(Effects):
                 return self._noted(ratios.average_ratio(rows, on, control, labels), rows)
             return self._noted(averages.average_effect(rows, control, labels), rows)
 
+        if trim is not None:
+            if X is not None:
+                raise ValueError("trim leaves out training rows: pass it without X")
+            return of_training(trimmed(evidence, trim))
         if X is None:
             return of_training(evidence)
         x = self._encode(X)
@@ -130,7 +150,7 @@ class Averages(Effects):
         -------
         float for two arms, ndarray of shape (n_arms - 1,) for more
         """
-        return _unboxed(self.att_inference(X, treatment, T0=T0).point_estimate)
+        return unboxed(self.att_inference(X, treatment, T0=T0).point_estimate)
 
     def att_interval(
         self, X: Any = None, treatment: Any = None, *, T0: Any = None, alpha: float = 0.05
@@ -148,7 +168,7 @@ class Averages(Effects):
         lower, upper : float for two arms, ndarray of shape (n_arms - 1,) for more
         """
         lower, upper = self.att_inference(X, treatment, T0=T0).interval(alpha)
-        return _unboxed(lower), _unboxed(upper)
+        return unboxed(lower), unboxed(upper)
 
     def att_inference(
         self, X: Any = None, treatment: Any = None, *, T0: Any = None
@@ -184,71 +204,6 @@ class Averages(Effects):
             return self._noted(averages.effect_on_treated(some, control, labels), some)
         effects = against(self._outcomes_of_all_models(x), control)
         found = averages.effect_on_treated_at(evidence, effects, arm, control, labels, too_few)
-        return self._noted(found, evidence)
-
-    def gate(self, groups: Any, *, T0: Any = None) -> pd.Series:
-        """Average effect in each group of training rows.
-
-        Parameters
-        ----------
-        groups : array-like, shape (n,)
-            Label of each row of the frame that was fitted.
-        T0 : label, optional
-            The arm compared with; control by default.
-
-        Returns
-        -------
-        Series
-            On the groups; with several other arms on groups and arms.
-        """
-        inference = self.gate_inference(groups, T0=T0)
-        return pd.Series(inference.point_estimate, inference.index, name="effect")
-
-    def gate_interval(
-        self, groups: Any, *, T0: Any = None, alpha: float = 0.05
-    ) -> tuple[pd.Series, pd.Series]:
-        """Confidence intervals of `gate`.
-
-        Parameters
-        ----------
-        groups, T0
-            As in `gate`.
-        alpha : float in (0, 1), default=0.05
-
-        Returns
-        -------
-        lower, upper : Series
-        """
-        inference = self.gate_inference(groups, T0=T0)
-        lower, upper = inference.interval(alpha)
-        return (
-            pd.Series(lower, inference.index, name="lower"),
-            pd.Series(upper, inference.index, name="upper"),
-        )
-
-    def gate_inference(self, groups: Any, *, T0: Any = None) -> AverageInference:
-        """Average effects of groups with standard errors, by cross-fitted AIPW.
-
-        Parameters
-        ----------
-        groups, T0
-            As in `gate`.
-
-        Returns
-        -------
-        AverageInference
-
-        Raises
-        ------
-        ValueError
-            If a label is missing, a group has fewer than two rows of an arm, or groups is a Series
-            with the labels of the rows in another order.
-        """
-        control = self._control_received(T0)
-        evidence = self._evidence()
-        check_rows(len(evidence.used), evidence.index_hash, groups=groups)
-        labels = as_series(groups, "groups").reset_index(drop=True)
-        found = averages.group_effects(evidence, labels[evidence.used], control, self._received)
         return self._noted(found, evidence)
 
     def heterogeneity_test(self, *, T0: Any = None) -> pd.DataFrame:
@@ -296,5 +251,5 @@ class Averages(Effects):
         return outcomes[:, : self.fitted_.conditions.n_received]
 
 
-def _unboxed(value: np.ndarray) -> float | np.ndarray:
+def unboxed(value: np.ndarray) -> float | np.ndarray:
     return float(value[0]) if len(value) == 1 else value

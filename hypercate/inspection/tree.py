@@ -12,17 +12,13 @@ from sklearn.base import BaseEstimator
 from sklearn.tree import DecisionTreeRegressor
 from sklearn.utils.validation import check_is_fitted
 
-from hypercate.encoding import check_rows, index_of
 from hypercate.encoding.fingerprints import fingerprints
-from hypercate.evidence import Evidence
 from hypercate.inference import averages
 from hypercate.inference.averages import AverageInference
 from hypercate.inspection.columns import Columns, arms_of, effects_at, rounding
 from hypercate.inspection.leaves import Branch, branches
 from hypercate.inspection.splits import design, fit_splits
 from hypercate.inspection.trained import fitted_of_arms
-from hypercate.outcomes.reading import read_outcome
-from hypercate.train.device import resolve_device
 
 LEAST_GAIN = 0.01  # of the variance of predicted effects, that a split has to explain
 
@@ -170,30 +166,9 @@ class EffectTree(BaseEstimator):
             If these are training rows, or a leaf has fewer than two rows of an arm.
         """
         check_is_fitted(self, "leaves_")
-        est, rows = self._est, Columns.of(self._est, X)
-        check_rows(len(rows.x), index_of(X), y=y, treatment=treatment)
-        fitted, mark = est.fitted_, fingerprints(rows.x)
-        if fitted.evidence is not None and fitted.evidence.times_among(mark) is not None:
-            raise ValueError(
-                "these rows are among those that est was fitted to: inference_ has their averages, "
-                "and rows that were left out of the fit are needed here"
-            )
-        n = len(rows.x)
-        fresh = Evidence(
-            arm=fitted.conditions.positions_received(treatment, "averages(X, y, treatment)"),
-            y=fitted.family.encode(read_outcome(y)),
-            weight=np.ones(n),
-            cluster=np.arange(n),
-            propensity=fitted.propensities(rows.x),
-            row=np.arange(n),
-            model=np.zeros(n, dtype=np.int64),
-            outcomes=fitted.outcomes(rows.x, resolve_device(est.device))[
-                :, : fitted.conditions.n_received
-            ],
-            used=np.ones(n, dtype=bool),
-            fingerprint=np.column_stack([mark, mark]),
-        )
-        found = averages.group_effects(fresh, self.apply(X), self._control, est._received)
+        fresh = self._est._evidence_of_others(X, y, treatment, "averages(X, y, treatment)")
+        received = self._est._received
+        found = averages.group_effects(fresh, self.apply(X), self._control, received)
         return _of_arms(found, self._arms)
 
     def __str__(self) -> str:

@@ -1,0 +1,128 @@
+"""Averages over the controls and over rows that overlap, and effects projected on covariates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hypercate.answers.averages import Averages, unboxed
+from hypercate.encoding import as_pandas, check_rows
+from hypercate.encoding.checks import listed
+from hypercate.inference import projection
+from hypercate.inference.averages import AverageInference
+from hypercate.inference.populations import effect_on_control, overlap_weighted_effect
+
+
+class Populations(Averages):
+    """Doubly robust averages over some of the training rows, and how effects vary among them."""
+
+    def atc(self, *, T0: Any = None) -> float | np.ndarray:
+        """Average effect of every other arm against T0 over the training rows that received T0.
+
+        What those who were not treated would have gained.
+
+        Parameters
+        ----------
+        T0 : label, optional
+            The arm compared with; control by default.
+
+        Returns
+        -------
+        float for two arms, ndarray of shape (n_arms - 1,) for more
+        """
+        return unboxed(self.atc_inference(T0=T0).point_estimate)
+
+    def atc_interval(
+        self, *, T0: Any = None, alpha: float = 0.05
+    ) -> tuple[float | np.ndarray, float | np.ndarray]:
+        """Confidence interval of `atc`, of level 1 - alpha."""
+        lower, upper = self.atc_inference(T0=T0).interval(alpha)
+        return unboxed(lower), unboxed(upper)
+
+    def atc_inference(self, *, T0: Any = None) -> AverageInference:
+        """Average effects on the controls with standard errors, by cross-fitted AIPW."""
+        control, evidence = self._control_received(T0), self._evidence()
+        return self._noted(effect_on_control(evidence, control, self._received), evidence)
+
+    def ato(self, *, T0: Any = None) -> float | np.ndarray:
+        """Overlap-weighted average effect of every other arm against T0.
+
+        Training rows count by how likely they could have received any of the arms, ``e (1 - e)``
+        for two. Where overlap is poor, this is the average that the data say most of, and hardly
+        moved by single rows; its population is that of rows in equipoise.
+
+        Parameters
+        ----------
+        T0 : label, optional
+            The arm compared with; control by default.
+
+        Returns
+        -------
+        float for two arms, ndarray of shape (n_arms - 1,) for more
+        """
+        return unboxed(self.ato_inference(T0=T0).point_estimate)
+
+    def ato_interval(
+        self, *, T0: Any = None, alpha: float = 0.05
+    ) -> tuple[float | np.ndarray, float | np.ndarray]:
+        """Confidence interval of `ato`, of level 1 - alpha."""
+        lower, upper = self.ato_inference(T0=T0).interval(alpha)
+        return unboxed(lower), unboxed(upper)
+
+    def ato_inference(self, *, T0: Any = None) -> AverageInference:
+        """Overlap-weighted average effects with standard errors, by cross-fitted AIPW."""
+        control, evidence = self._control_received(T0), self._evidence()
+        return self._noted(overlap_weighted_effect(evidence, control, self._received), evidence)
+
+    def best_linear_projection(self, covariates: Any, *, T0: Any = None) -> AverageInference:
+        """How the effect varies along covariates: doubly robust scores regressed on them.
+
+        Parameters
+        ----------
+        covariates : DataFrame, Series or array, shape (n,) or (n, p)
+            Of the rows of the frame that was fitted: columns of numbers or booleans, or of strings
+            or categories, of which all levels but the first get an indicator. A constant is added.
+        T0 : label, optional
+            The arm compared with; control by default.
+
+        Returns
+        -------
+        AverageInference
+            A row for each term; with several other arms for each arm and term. See
+            `hypercate.inference.projection`.
+
+        Raises
+        ------
+        ValueError
+            If a value is missing, a covariate is constant or a combination of others, or the rows
+            are in another order than the frame that was fitted.
+
+        Examples
+        --------
+        >>> est.best_linear_projection(X[["age"]]).summary_frame()  # doctest: +SKIP
+        """
+        control, evidence = self._control_received(T0), self._evidence()
+        check_rows(len(evidence.used), evidence.index_hash, covariates=covariates)
+        design = _design(covariates)[evidence.used]
+        found = projection.best_linear_projection(evidence, design, control, self._received)
+        return self._noted(found, evidence)
+
+
+def _design(covariates: Any) -> pd.DataFrame:
+    """Columns of numbers, a constant first."""
+    frame = as_pandas(covariates, "covariates")
+    frame = pd.DataFrame(frame).reset_index(drop=True)
+    frame.columns = [str(name) for name in frame.columns]
+    missing = frame.isna().any()
+    if missing.any():
+        names = listed(map(repr, frame.columns[missing]))
+        raise ValueError(
+            f"covariates {names} miss values: fill them, or add an indicator of what is missing"
+        )
+    expanded = pd.get_dummies(frame, drop_first=True, dtype=float).astype(np.float64)
+    if not np.isfinite(expanded.to_numpy()).all():
+        raise ValueError("covariates hold infinite values (inf): correct or leave them out")
+    expanded.insert(0, "constant", 1.0)
+    return expanded
