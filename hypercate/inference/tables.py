@@ -1,0 +1,77 @@
+"""Tables for papers: each estimate with its interval, as Markdown or LaTeX."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+_LEAST_P = 0.001
+_SPECIAL = str.maketrans({mark: f"\\{mark}" for mark in "&%$#_{}"})
+
+
+def for_paper(frame: pd.DataFrame, alpha: float) -> pd.DataFrame:
+    """Cells of text, from a `summary_frame`: estimate with interval, and p-value.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        With columns ``point_estimate, ci_lower, ci_upper`` and, if there are any, ``pvalue``.
+    alpha : float
+        Of the intervals in it.
+
+    Returns
+    -------
+    DataFrame
+        The index as columns, then ``estimate (95 % CI)`` and, if there is any, ``p``.
+    """
+    names = [str(name) if name is not None else "" for name in frame.index.names]
+    labels = [frame.index.get_level_values(depth).astype(str) for depth in range(len(names))]
+    table = {name or "row": list(values) for name, values in zip(names, labels, strict=True)}
+    ends = frame[["point_estimate", "ci_lower", "ci_upper"]].to_numpy(dtype=float)
+    table[f"estimate ({100 * (1 - alpha):g} % CI)"] = [_interval(*row) for row in ends]
+    if "pvalue" in frame:
+        table["p"] = [_pvalue(value) for value in frame["pvalue"]]
+    return pd.DataFrame(table)
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """Cells of text as a Markdown table."""
+    rows = [list(table.columns), ["---"] * table.shape[1], *table.to_numpy().tolist()]
+    cells = [[cell.replace("|", "\\|") for cell in row] for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+
+
+def latex(table: pd.DataFrame) -> str:
+    """Cells of text as a tabular of the package booktabs."""
+
+    def line(cells: Iterable[str]) -> str:
+        return f"{' & '.join(cell.translate(_SPECIAL) for cell in cells)} \\\\"
+
+    numbers = 1 + ("p" in table)
+    columns = "l" * (table.shape[1] - numbers) + "r" * numbers
+    body = [line(row) for row in table.to_numpy().tolist()]
+    return "\n".join(
+        [
+            f"\\begin{{tabular}}{{{columns}}}",
+            "\\toprule",
+            line(table.columns),
+            "\\midrule",
+            *body,
+            "\\bottomrule",
+            "\\end{tabular}",
+        ]
+    )
+
+
+def _interval(estimate: float, lower: float, upper: float) -> str:
+    if np.isnan(lower):
+        return f"{estimate:.3g}"
+    return f"{estimate:.3g} ({lower:.3g} to {upper:.3g})"
+
+
+def _pvalue(value: float) -> str:
+    if np.isnan(value):
+        return "not available"
+    return f"< {_LEAST_P}" if value < _LEAST_P else f"{value:.3f}"
