@@ -76,6 +76,52 @@ class Populations(Averages):
         control, evidence = self._control_received(T0), self._evidence()
         return self._noted(overlap_weighted_effect(evidence, control, self._received), evidence)
 
+    def number_needed_to_treat(self, *, T0: Any = None, alpha: float = 0.05) -> pd.DataFrame:
+        """How many have to be treated for one outcome more, of a binary outcome.
+
+        One over the average effect (Laupacis, Sackett & Roberts, 1988, NEJM 318:1728-1733), and
+        over the ends of its interval.
+
+        Parameters
+        ----------
+        T0 : label, optional
+            The arm compared with; control by default.
+        alpha : float in (0, 1), default=0.05
+            The interval has level 1 - alpha.
+
+        Returns
+        -------
+        DataFrame
+            A row for each other arm, with columns ``number_needed, ci_lower, ci_upper,
+            excludes_zero``. Negative numbers are those for one outcome less. Where the interval of
+            the effect holds 0, ``excludes_zero`` is False, and that of the number is all below
+            ``ci_lower`` and all above ``ci_upper``, through infinity (Altman, 1998, BMJ
+            317:1309-1312).
+
+        Raises
+        ------
+        ValueError
+            If the outcome is not binary.
+        """
+        found = self.ate_inference(T0=T0)
+        if self.fitted_.family.classes is None:
+            raise ValueError(
+                "a number needed to treat is of a binary outcome, and this one is "
+                f"{self.fitted_.family.kind}: use ate_inference"
+            )
+        lower, upper = found.interval(alpha)
+        with np.errstate(divide="ignore"):
+            of_lower, of_upper = 1 / lower, 1 / upper
+            number = 1 / found.point_estimate
+        excludes = (lower > 0) | (upper < 0)
+        columns = {
+            "number_needed": number,
+            "ci_lower": np.where(excludes, of_upper, of_lower),
+            "ci_upper": np.where(excludes, of_lower, of_upper),
+            "excludes_zero": excludes,
+        }
+        return pd.DataFrame(columns, index=found.index)
+
     def best_linear_projection(self, covariates: Any, *, T0: Any = None) -> AverageInference:
         """How the effect varies along covariates: doubly robust scores regressed on them.
 

@@ -23,7 +23,8 @@ import numpy as np
 import pandas as pd
 
 from hypercate.evidence import Evidence
-from hypercate.inference.effects import Inference
+from hypercate.inference import simultaneous
+from hypercate.inference.effects import Inference, check_alpha
 from hypercate.inference.groups import (
     Groups,
     difference,
@@ -83,6 +84,25 @@ class AverageInference(Inference):
             estimate over its standard error, ``pvalue`` two-sided for no effect, by Student's t.
         """
         return pd.DataFrame(self._columns(alpha), index=self.index)
+
+    def simultaneous_frame(self, alpha: float = 0.05) -> pd.DataFrame:
+        """The table with intervals that hold all at once, and p-values that allow for their number.
+
+        Of groups, so that the one that stands out may be pointed at.
+
+        Parameters
+        ----------
+        alpha : float in (0, 1)
+            All intervals hold with probability 1 - alpha.
+
+        Returns
+        -------
+        DataFrame
+            As `summary_frame`; see `hypercate.inference.simultaneous`.
+        """
+        check_alpha(alpha)
+        table = self.summary_frame(simultaneous.level_of_each(alpha, max(len(self.index), 1)))
+        return table.assign(pvalue=simultaneous.adjusted(table["pvalue"].to_numpy()))
 
     def _heading(self, alpha: float) -> tuple[str, str]:
         rows = "1 row" if self.n_rows == 1 else f"{self.n_rows} rows"
