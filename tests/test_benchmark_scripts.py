@@ -683,6 +683,22 @@ class TestDoses:
         assert [row[2] for row in table_rows(printed)[2:]] == arguments[-3:]
 
 
+class TestHillstrom:
+    def test_runs_end_to_end_and_resumes(self, tmp_path):
+        if not Path(os.environ.get("HYPERCATE_DATA", "none"), "hillstrom/hillstrom.csv").exists():
+            pytest.skip("HYPERCATE_DATA does not name a folder with hillstrom/hillstrom.csv")
+        pytest.importorskip("sklift", reason="one of the learners is scikit-uplift's")
+        learners = ["--learners", "T Lasso", "scikit-uplift solo", "--out", tmp_path]
+        run("hillstrom.py", *learners, "--replications", "501")
+        before = (tmp_path / "results.csv").read_text()
+        run("hillstrom.py", *learners, "--replications", "501")
+        assert (tmp_path / "results.csv").read_text() == before
+        results = pd.read_csv(tmp_path / "results.csv").set_index("learner")
+        errors = results[["autoc_mens_se", "autoc_womens_se"]].to_numpy()
+        assert ((errors > 0.3) & (errors < 0.8)).all()
+        assert results.loc["T Lasso", "qini_womens"] > 0
+
+
 class TestStudyOfSettings:
     def test_every_regime_is_drawn_as_it_says(self, study):
         assert {study.regime_of(draw) for draw in range(1, 97)} == set(study.REGIMES)
