@@ -523,3 +523,42 @@ class TestSurvival:
     def test_what_cannot_be_asked_is_refused(self, printed):
         assert printed.count("some are censored: use") == 2
         assert "horizon=240 lies beyond the last time of arm 0, 120" in printed
+
+
+class TestNhefs:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def folder(cls, tmp_path_factory):
+        return tmp_path_factory.mktemp("nhefs") / "plots"
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def printed(cls, folder):
+        return run("nhefs.py", folder)
+
+    def test_pictures_are_written_and_nothing_else(self, printed, folder):
+        names = ["nhefs-groups.png", "nhefs-overlap.png", "nhefs-sensitivity.png"]
+        assert sorted(path.name for path in folder.iterdir()) == names
+        for name in names:
+            assert_is_a_picture(folder / name)
+
+    def test_the_average_is_that_of_the_textbook(self, printed):
+        """Hernan & Robins, chapters 12 and 13: 3.4 to 3.5 kg, and 2.5 as it is seen."""
+        assert row(printed, "difference of the means")[0] == 2.54
+        averages = [row(printed, name)[-1] for name in ("everyone", "those who gave up")]
+        assert all(2.9 < average < 4.0 for average in averages)
+        _, lower, upper = row(printed, "| yes |")[:3]
+        assert lower < 3.45 < upper
+        assert 0.8 < upper - lower < 2.4
+
+    def test_a_confounder_would_have_to_be_stronger_than_those_measured(self, printed):
+        value = row(printed, "yes ")[6]
+        assert 0.1 < value < 0.4
+        for name in ("age", "weight in 1971", "smoking", "exercise"):
+            cf_y, cf_d, *_ = row(printed, name)
+            assert cf_y * cf_d / (1 - cf_d) < value**2 / (1 - value)
+
+    def test_fits_whose_answer_is_known_hold_it(self, printed):
+        table = printed[printed.index("holds") :]
+        assert table.count("True") == 5
+        assert "False" not in table
