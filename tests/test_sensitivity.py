@@ -311,7 +311,7 @@ class TestPicture:
         ax = plot_sensitivity(sensitivity(fitted[0]), covariates=strengths)
         assert [text.get_text() for text in ax.texts if text.get_text() == "age"] == ["age"]
         value = sensitivity(fitted[0]).robustness_value()[0]
-        assert f"{value:.3f}" in ax.get_legend().get_texts()[0].get_text()
+        assert f"robustness value: {value:.3f}" in [text.get_text() for text in ax.texts]
         plt.close(ax.figure)
 
     def test_an_arm_is_needed_where_there_are_several(self, three_arms):
