@@ -83,9 +83,14 @@ def plot_sensitivity(
         reached = ax.contour(grid, grid, bound, levels=[result.null], colors=ORANGE, linewidths=2)
         ax.clabel(reached, fontsize=8, fmt=f"null: {result.null:.3g}")
     ax.plot(value, value, "D", color=ORANGE, ms=6)
-    text = f"robustness value: {value:.3f}"
-    place = {"xytext": (-8, -4), "textcoords": "offset points", "ha": "right", "va": "top"}
-    ax.annotate(text, (value, value), **place, color=ORANGE, fontsize=9)
+    ax.annotate(
+        f"robustness value: {value:.3f}",
+        (value, value),
+        xytext=(8, 4),
+        textcoords="offset points",
+        color=ORANGE,
+        fontsize=9,
+    )
     for name, (y, d) in zip(points.index, points.to_numpy(), strict=True):
         ax.plot(d, y, "o", color=BLACK, ms=4)
         ax.annotate(f"{name}", (d, y), xytext=(4, 4), textcoords="offset points", fontsize=8)
