@@ -295,6 +295,7 @@ BAD_PARAMETERS = [
     *((name, value) for name in OPTIONAL for value in ("unknown", "", 1, True, ["data"])),
     *((name, value) for name in WIDTHS for value in ((), (0,), (8, -1), (2.5,), ("8",), (None,))),
     *((name, value) for name in WIDTHS for value in (8, "88", None, (True,), {8}, ((8,),))),
+    *(("horizon", value) for value in (0, -1.0, np.inf, "12")),
     *(("widths", value) for value in ((), (0.5,), (0, 1), (1, 0.5), (0.5, 0.5, 1), ("1",))),
     *(("widths", value) for value in (1.0, None, "1", (True,), (np.nan, 1), (0.5, 2), {1.0})),
     *((name, value) for name in MODELS for value in ("ridge", 1, True, {}, Ridge)),

@@ -272,7 +272,7 @@ class TestFailedFits:
     @pytest.mark.parametrize(
         ("where", "step"),
         [
-            *((estimator, step) for step in ("read_study", "fit_assignment", "model_views")),
+            *((estimator, step) for step in ("read_studies", "fit_assignment", "model_views")),
             *((estimator, step) for step in ("fit_ensemble", "assemble", "warn_of_poor_support")),
             *((fitting, step) for step in ("search", "train")),
             *((assemble, step) for step in ("Evidence", "calibrate")),

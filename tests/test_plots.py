@@ -660,7 +660,8 @@ class TestAxes:
         extras = pyproject["project"]["optional-dependencies"]
         (only,) = extras["plots"]
         assert only.startswith("matplotlib>=")
-        assert "hypercate[plots]" in extras["benchmark"]
+        assert "hypercate[plots]" in extras["explain"]
+        assert "hypercate[explain]" in extras["benchmark"]
 
     def test_intervals_are_of_95_percent_as_those_of_the_tables(self, fitted, report):
         for draw, (given, *arguments) in every_plot(report):

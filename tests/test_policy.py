@@ -16,11 +16,11 @@ from scipy.optimize import linprog
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_predict
+from small import mixed_frame, tiny
 
 from hypercate import metrics, policy
 from hypercate.metrics import aipw_scores, policy_value, rate_score
 from hypercate.policy import PolicyTree, best_arm, profit_curve, spend
-from tests.small import mixed_frame, tiny
 
 settings.register_profile("policy", derandomize=True, deadline=None, max_examples=40)
 settings.load_profile("policy")

@@ -13,6 +13,7 @@ import torch
 from sklearn import config_context
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
+from small import able, rmse, tiny, trial
 
 from hypercate import HyperCATE
 from hypercate.generator.hypernetwork import HyperNet
@@ -21,7 +22,6 @@ from hypercate.generator.profiles import profiles
 from hypercate.several.answers import OutcomesInference, joined
 from hypercate.several.fitted import SeveralOutcomesError
 from hypercate.several.reading import kinds_of, outcome_columns
-from tests.small import able, rmse, tiny, trial
 
 NAMES = ["weight", "event", "visits"]
 

@@ -611,7 +611,7 @@ class TestMore:
             (
                 pl.DataFrame({"a": ROWS, "b": ROWS}),
                 ValueError,
-                r"groups should be a 1d .*\(40, 2\)",
+                r"at least 2 rows of every arm, but 0, 0 has 0",
             ),
             (pl.LazyFrame({"a": ROWS}), TypeError, r"groups\.collect\(\)"),
             (pl.Series(holed(ROWS)), ValueError, "misses 6 labels, the first at row 3"),

@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from small import tiny
 
 import hypercate.metrics.uplift
 import hypercate.metrics.uplift_scores
@@ -27,7 +28,6 @@ from hypercate.metrics import (
     uplift_at_k,
     uplift_curve,
 )
-from tests.small import tiny
 
 settings.register_profile("uplift", derandomize=True, deadline=None, max_examples=30)
 settings.load_profile("uplift")

@@ -145,6 +145,8 @@ class GroupAverages(Averages):
 def crossed(groups: Any) -> pd.Series:
     """Labels of groups: of one column as they are, of several those that they form together."""
     frame = as_pandas(groups, "groups")
+    if isinstance(frame, np.ndarray) and frame.ndim == 2:
+        frame = pd.DataFrame(frame)
     if not isinstance(frame, pd.DataFrame) or frame.shape[1] == 1:
         column = frame.iloc[:, 0] if isinstance(frame, pd.DataFrame) else frame
         return as_series(column, "groups").reset_index(drop=True)

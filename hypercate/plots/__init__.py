@@ -23,6 +23,10 @@ from hypercate.plots.models import (
     plot_overlap,
     plot_rejection,
 )
+from hypercate.plots.style import BLACK as BLACK
+from hypercate.plots.style import BLUE as BLUE
+from hypercate.plots.style import COLOURS as COLOURS
+from hypercate.plots.style import ORANGE as ORANGE
 
 __all__ = [
     "plot_balance",
