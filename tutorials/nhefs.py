@@ -75,7 +75,7 @@ groups = pd.DataFrame({"sex": X["sex"].map({"0": "men", "1": "women"}), "age": X
 groups["age"] = groups["age"].map({True: "45 or older", False: "younger"})
 by_group = est.gate_inference(groups)
 print(by_group.simultaneous_frame().round(2).to_string())
-plots.plot_group_effects(by_group).figure.savefig(out / "nhefs-groups.png")
+plots.plot_group_effects(by_group).figure.savefig(out / "nhefs-groups.png", dpi=150)
 
 # %% [markdown]
 # ## 4. If a confounder was not measured
