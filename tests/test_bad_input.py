@@ -555,7 +555,7 @@ class TestContrasts:
         [
             (["a"] * 5, ValueError, "groups has 5 rows, but X has 40"),
             ("a", TypeError, "groups must have one value for each row of X"),
-            (np.full((N, 2), "a"), ValueError, r"groups should be a 1d array.*\(40, 2\)"),
+            (np.full((N, 2, 2), "a"), ValueError, r"\(40, 2, 2\)"),
             (with_value(["a"] * N, 7, None), ValueError, "misses 1 labels, the first at row 7:"),
             (np.arange(N), ValueError, r"2 rows of every arm, but \d+ has .* of arm 'control'"),
         ],
