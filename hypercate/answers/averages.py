@@ -83,8 +83,7 @@ class Averages(Effects):
         -------
         lower, upper : float for two arms, ndarray of shape (n_arms - 1,) for more
         """
-        lower, upper = self.ate_inference(X, T0=T0, scale=scale, trim=trim).interval(alpha)
-        return unboxed(lower), unboxed(upper)
+        return ends(self.ate_inference(X, T0=T0, scale=scale, trim=trim), alpha)
 
     def ate_inference(
         self,
@@ -167,8 +166,7 @@ class Averages(Effects):
         -------
         lower, upper : float for two arms, ndarray of shape (n_arms - 1,) for more
         """
-        lower, upper = self.att_inference(X, treatment, T0=T0).interval(alpha)
-        return unboxed(lower), unboxed(upper)
+        return ends(self.att_inference(X, treatment, T0=T0), alpha)
 
     def att_inference(
         self, X: Any = None, treatment: Any = None, *, T0: Any = None
@@ -249,6 +247,12 @@ class Averages(Effects):
         """Mean outcomes by all models, members or not, whose errors at judged rows are averaged."""
         outcomes = self.fitted_.of_conditions.by_model(x, resolve_device(self.device)).mean(axis=0)
         return outcomes[:, : self.fitted_.conditions.n_received]
+
+
+def ends(found: AverageInference, alpha: float) -> tuple[float | np.ndarray, float | np.ndarray]:
+    """Of the interval of level 1 - alpha: numbers where there is one average."""
+    lower, upper = found.interval(alpha)
+    return unboxed(lower), unboxed(upper)
 
 
 def unboxed(value: np.ndarray) -> float | np.ndarray:

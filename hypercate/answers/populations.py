@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hypercate.answers.averages import Averages, unboxed
+from hypercate.answers.averages import Averages, ends, unboxed
 from hypercate.encoding import as_pandas, check_rows
 from hypercate.encoding.checks import listed
 from hypercate.inference import projection
@@ -38,8 +38,7 @@ class Populations(Averages):
         self, *, T0: Any = None, alpha: float = 0.05
     ) -> tuple[float | np.ndarray, float | np.ndarray]:
         """Confidence interval of `atc`, of level 1 - alpha."""
-        lower, upper = self.atc_inference(T0=T0).interval(alpha)
-        return unboxed(lower), unboxed(upper)
+        return ends(self.atc_inference(T0=T0), alpha)
 
     def atc_inference(self, *, T0: Any = None) -> AverageInference:
         """Average effects on the controls with standard errors, by cross-fitted AIPW."""
@@ -68,8 +67,7 @@ class Populations(Averages):
         self, *, T0: Any = None, alpha: float = 0.05
     ) -> tuple[float | np.ndarray, float | np.ndarray]:
         """Confidence interval of `ato`, of level 1 - alpha."""
-        lower, upper = self.ato_inference(T0=T0).interval(alpha)
-        return unboxed(lower), unboxed(upper)
+        return ends(self.ato_inference(T0=T0), alpha)
 
     def ato_inference(self, *, T0: Any = None) -> AverageInference:
         """Overlap-weighted average effects with standard errors, by cross-fitted AIPW."""

@@ -10,7 +10,7 @@ import pandas as pd
 from hypercate.answers.outcomes import Outcomes
 from hypercate.encoding.fingerprints import fingerprints
 from hypercate.encoding.frames import index_of
-from hypercate.inference.groups import inverse_propensity
+from hypercate.inference.groups import scores_of
 
 
 class Scores(Outcomes):
@@ -55,11 +55,8 @@ class Scores(Outcomes):
                 )
             given = index_of(X)
             index = index if given is None else given
-        inverse = inverse_propensity(evidence)
-        inverse = inverse * (evidence.weight.sum() / (evidence.weight @ inverse))
-        predicted = evidence.mean_outcomes
         scores = np.full((len(evidence.used), evidence.n_arms), np.nan)
-        scores[evidence.used] = predicted + inverse * (evidence.y[:, None] - predicted)
+        scores[evidence.used] = scores_of(evidence)
         return pd.DataFrame(scores, index, self._arms_index)
 
     def propensity(self, X: Any) -> pd.DataFrame:

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from hypercate.inference import tables
 from hypercate.inference.scales import DIFFERENCE, Scale
+from hypercate.inference.tables import ForPapers
 
 _FIRST_ROWS = 10
 _LEAST_WIDTH = 72
@@ -58,7 +58,7 @@ def contrast(outcomes: np.ndarray, control: np.ndarray, treated: np.ndarray) -> 
     return outcomes[..., rows, treated] - outcomes[..., rows, control]
 
 
-class Inference(ABC):
+class Inference(ForPapers, ABC):
     """Estimates with their standard errors: intervals, and a table as text or HTML.
 
     A standard error that is not a number (NaN) says that none is available. Of a ratio it is that
@@ -132,27 +132,6 @@ class Inference(ABC):
         notes = [textwrap.fill(note, max(width, _LEAST_WIDTH)) for note in self.notes]
         centred = [line.center(width).rstrip() for line in heading]
         return "\n".join([*centred, rule, table, rule, *notes])
-
-    def to_markdown(self, alpha: float = 0.05) -> str:
-        """All estimates as a Markdown table: each with its interval, and its p-value.
-
-        Parameters
-        ----------
-        alpha : float in (0, 1), default=0.05
-            The intervals have level 1 - alpha.
-
-        Examples
-        --------
-        >>> print(est.ate_inference().to_markdown())  # doctest: +SKIP
-        | arm | estimate (95 % CI) | p |
-        | --- | --- | --- |
-        | drug | 1.02 (0.863 to 1.17) | < 0.001 |
-        """
-        return tables.markdown(tables.for_paper(self.summary_frame(alpha), alpha))
-
-    def to_latex(self, alpha: float = 0.05) -> str:
-        """The same as a LaTeX tabular, which needs the package booktabs."""
-        return tables.latex(tables.for_paper(self.summary_frame(alpha), alpha))
 
     def __str__(self) -> str:
         return self.summary()

@@ -137,6 +137,13 @@ def inverse_propensity(fit: Evidence) -> np.ndarray:
     return (fit.arm[:, None] == np.arange(fit.n_arms)) / fit.propensity
 
 
+def scores_of(fit: Evidence) -> np.ndarray:
+    """AIPW scores (n, n_arms), whose residuals are weighted by weights of mean 1 in each arm."""
+    inverse = inverse_propensity(fit)
+    inverse = inverse * (fit.weight.sum() / (fit.weight @ inverse))
+    return fit.mean_outcomes + inverse * (fit.y[:, None] - fit.mean_outcomes)
+
+
 def difference(values: np.ndarray, control: int) -> np.ndarray:
     """Every other arm's value less the control's, also for two arms (c, n_arms - 1)."""
     return np.delete(values, control, axis=1) - values[:, [control]]

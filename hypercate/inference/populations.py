@@ -12,14 +12,15 @@ not in the standard errors, which are for the population that these weights stan
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from numbers import Real
 from typing import Any
 
 import numpy as np
 
 from hypercate.evidence import Evidence, overlap_weight
-from hypercate.inference.averages import AverageInference
-from hypercate.inference.groups import difference, everyone_of, inverse_propensity, other_arms
+from hypercate.inference.averages import AverageInference, average_effect
+from hypercate.inference.groups import everyone_of, other_arms
 
 _ATC = "Average treatment effect on the controls (ATC)"
 _ATO = "Overlap-weighted average treatment effect (ATO)"
@@ -70,16 +71,8 @@ def overlap_weighted_effect(
     AverageInference
         A row for each other arm.
     """
-    everyone = everyone_of(fit, arms)
-    weight = (fit.weight * overlap_weight(fit.propensity))[:, None]
-    predicted, of_predicted = everyone.mean(weight, fit.mean_outcomes)
-    error, of_error = everyone.mean(
-        weight * inverse_propensity(fit), fit.y[:, None] - fit.mean_outcomes
-    )
-    stderr, dof = everyone.spread(difference(of_predicted + of_error, control))
-    estimate = difference(predicted + error, control)[0]
-    index = other_arms(fit, control, arms)
-    return AverageInference(estimate, stderr[0], dof[0], index, _ATO, len(fit.y))
+    by_overlap = replace(fit, weight=fit.weight * overlap_weight(fit.propensity))
+    return replace(average_effect(by_overlap, control, arms), estimand=_ATO)
 
 
 def trimmed(fit: Evidence, least: float) -> Evidence:

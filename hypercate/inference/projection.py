@@ -18,7 +18,7 @@ import pandas as pd
 
 from hypercate.evidence import Evidence
 from hypercate.inference.averages import AverageInference
-from hypercate.inference.groups import difference, inverse_propensity, other_arms
+from hypercate.inference.groups import difference, other_arms, scores_of
 
 _TITLE = "Best linear projection of the effect"
 
@@ -50,10 +50,7 @@ def best_linear_projection(
     root = np.sqrt(fit.weight)[:, None]
     q, r = np.linalg.qr(root * design.to_numpy())
     _check_rank(design, r, n_clusters)
-    inverse = inverse_propensity(fit)
-    inverse = inverse * (fit.weight.sum() / (fit.weight @ inverse))
-    predicted = fit.mean_outcomes
-    scores = root * difference(predicted + inverse * (fit.y[:, None] - predicted), control)
+    scores = root * difference(scores_of(fit), control)
     coef = np.linalg.solve(r, q.T @ scores)
     left = scores - q @ (q.T @ scores)
     influence = np.linalg.solve(r, _left_out(q, left, fit.cluster).reshape(len(r), -1))

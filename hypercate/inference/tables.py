@@ -11,6 +11,34 @@ _LEAST_P = 0.001
 _SPECIAL = str.maketrans({mark: f"\\{mark}" for mark in "&%$#_{}"})
 
 
+class ForPapers:
+    """What has a `summary_frame`, as a table for a paper."""
+
+    def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
+        raise NotImplementedError
+
+    def to_markdown(self, alpha: float = 0.05) -> str:
+        """All estimates as a Markdown table: each with its interval and, if it has one, p-value.
+
+        Parameters
+        ----------
+        alpha : float in (0, 1), default=0.05
+            The intervals have level 1 - alpha.
+
+        Examples
+        --------
+        >>> print(est.ate_inference().to_markdown())  # doctest: +SKIP
+        | arm | estimate (95 % CI) | p |
+        | --- | --- | --- |
+        | drug | 1.02 (0.863 to 1.17) | < 0.001 |
+        """
+        return markdown(for_paper(self.summary_frame(alpha), alpha))
+
+    def to_latex(self, alpha: float = 0.05) -> str:
+        """The same as a LaTeX tabular, which needs the package booktabs."""
+        return latex(for_paper(self.summary_frame(alpha), alpha))
+
+
 def for_paper(frame: pd.DataFrame, alpha: float) -> pd.DataFrame:
     """Cells of text, from a `summary_frame`: estimate with interval, and p-value.
 

@@ -14,8 +14,8 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from hypercate.encoding.checks import listed
-from hypercate.inference import tables
 from hypercate.inference.effects import Inference
+from hypercate.inference.tables import ForPapers
 from hypercate.several.fitted import FittedOutcomes
 from hypercate.several.reading import columns_of
 
@@ -70,7 +70,7 @@ class SeveralOutcomes:
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class OutcomesInference:
+class OutcomesInference(ForPapers):
     """Estimates of several outcomes with their standard errors; `print` shows their tables.
 
     Attributes
@@ -114,14 +114,6 @@ class OutcomesInference:
         """The tables as text, each below the name of its outcome."""
         parts = [f"Outcome {name!r}\n{one.summary(alpha)}" for name, one in self.each.items()]
         return "\n\n".join(parts)
-
-    def to_markdown(self, alpha: float = 0.05) -> str:
-        """The tables as one of Markdown, the outcome in its first column."""
-        return tables.markdown(tables.for_paper(self.summary_frame(alpha), alpha))
-
-    def to_latex(self, alpha: float = 0.05) -> str:
-        """The same as a LaTeX tabular, which needs the package booktabs."""
-        return tables.latex(tables.for_paper(self.summary_frame(alpha), alpha))
 
     def __str__(self) -> str:
         return self.summary()
