@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 
 from hypercate import HyperCATE
-from hypercate.benchmark import harness, peers
+from hypercate.benchmark import harness, peers, scripts
 from hypercate.cli import replications
 from hypercate.datasets import CausalSample, draw_arms_study
 from hypercate.datasets.synthetic import SHARED
@@ -163,7 +163,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes")
     parser.add_argument("--out", type=Path, default=Path("results/add-arm"), metavar="DIR")
     options = parser.parse_args(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)
     wanted = [
         (sharing, rows, replication, learner)
         for sharing in options.sharing
@@ -171,10 +170,7 @@ def main(arguments: list[str] | None = None) -> None:
         for rows in options.rows
         for learner in options.learners
     ]
-    results = harness.resume(measure, wanted, options.out / "results.csv", KEY, options.jobs)
-    text = to_markdown(results)
-    (options.out / "summary.md").write_text(text + "\n")
-    print(text)
+    scripts.measure_and_report(measure, wanted, KEY, to_markdown, options.out, options.jobs)
 
 
 if __name__ == "__main__":

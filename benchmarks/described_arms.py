@@ -31,7 +31,7 @@ from scipy.interpolate import RBFInterpolator
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from hypercate import HyperCATE
-from hypercate.benchmark import harness, peers
+from hypercate.benchmark import harness, peers, scripts
 from hypercate.cli import replications
 from hypercate.datasets import CausalSample
 
@@ -223,17 +223,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes")
     parser.add_argument("--out", type=Path, default=Path("results/described-arms"), metavar="DIR")
     options = parser.parse_args(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)
     wanted = [
         (rows, replication, learner)
         for rows in options.rows
         for replication in options.replications
         for learner in options.learners
     ]
-    results = harness.resume(measure, wanted, options.out / "results.csv", KEY, options.jobs)
-    text = to_markdown(results)
-    (options.out / "summary.md").write_text(text + "\n")
-    print(text)
+    scripts.measure_and_report(measure, wanted, KEY, to_markdown, options.out, options.jobs)
 
 
 if __name__ == "__main__":

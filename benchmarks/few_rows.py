@@ -22,7 +22,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from hypercate.benchmark import harness, interval_panel, panel
+from hypercate.benchmark import harness, interval_panel, panel, scripts
 from hypercate.cli import replications
 from hypercate.datasets import CausalSample, CausalSplit, draw_interval_study
 from hypercate.metrics import coverage, interval_score, sqrt_pehe
@@ -181,7 +181,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes")
     parser.add_argument("--out", type=Path, default=Path("results/few-rows"), metavar="DIR")
     options = parser.parse_args(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)
     wanted = [
         (study, rows, replication, learner)
         for study in options.studies
@@ -189,10 +188,14 @@ def main(arguments: list[str] | None = None) -> None:
         for replication in options.replications
         for learner in options.learners
     ]
-    results = harness.resume(measure, wanted, options.out / "results.csv", KEY, options.jobs)
-    text = to_markdown(summarise(results))
-    (options.out / "summary.md").write_text(text + "\n")
-    print(text)
+    scripts.measure_and_report(
+        measure,
+        wanted,
+        KEY,
+        lambda results: to_markdown(summarise(results)),
+        options.out,
+        options.jobs,
+    )
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hypercate.benchmark import harness, panel
+from hypercate.benchmark import harness, panel, scripts
 from hypercate.benchmark.peers import one_hot
 from hypercate.cli import replications
 from hypercate.datasets import CausalSample, load_hillstrom
@@ -130,16 +130,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes")
     parser.add_argument("--out", type=Path, default=Path("results/hillstrom"), metavar="DIR")
     options = parser.parse_args(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)
     wanted = [
         (replication, learner)
         for replication in options.replications
         for learner in options.learners
     ]
-    results = harness.resume(measure, wanted, options.out / "results.csv", KEY, options.jobs)
-    text = to_markdown(results)
-    (options.out / "summary.md").write_text(text + "\n")
-    print(text)
+    scripts.measure_and_report(measure, wanted, KEY, to_markdown, options.out, options.jobs)
 
 
 if __name__ == "__main__":

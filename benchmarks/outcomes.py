@@ -36,7 +36,7 @@ from scipy import stats
 from sklearn.ensemble import HistGradientBoostingRegressor
 
 from hypercate import HyperCATE
-from hypercate.benchmark import harness, panel, peers
+from hypercate.benchmark import harness, panel, peers, scripts
 from hypercate.cli import replications
 from hypercate.datasets import (
     CausalSample,
@@ -262,7 +262,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes")
     parser.add_argument("--out", type=Path, default=Path("results/outcomes"), metavar="DIR")
     options = parser.parse_args(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)
     wanted = [
         (kind, rows, replication, learner)
         for kind in options.kinds
@@ -271,10 +270,14 @@ def main(arguments: list[str] | None = None) -> None:
         for learner in options.learners
         if learner in learners(kind)
     ]
-    results = harness.resume(measure, wanted, options.out / "results.csv", KEY, options.jobs)
-    text = to_markdown(summarise(results))
-    (options.out / "summary.md").write_text(text + "\n")
-    print(text)
+    scripts.measure_and_report(
+        measure,
+        wanted,
+        KEY,
+        lambda results: to_markdown(summarise(results)),
+        options.out,
+        options.jobs,
+    )
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import pandas as pd
 from scipy.special import expit
 
 from hypercate import HyperCATE
-from hypercate.benchmark import harness
+from hypercate.benchmark import harness, scripts
 from hypercate.benchmark.peers import quiet
 from hypercate.cli import replications
 from hypercate.policy import PolicyTree, best_arm
@@ -223,7 +223,6 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes")
     parser.add_argument("--out", type=Path, default=Path("results/policies"), metavar="DIR")
     options = parser.parse_args(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)
     wanted = [
         (study, rows, replication, learner)
         for study in options.studies
@@ -231,10 +230,14 @@ def main(arguments: list[str] | None = None) -> None:
         for replication in options.replications
         for learner in options.learners
     ]
-    results = harness.resume(measure, wanted, options.out / "results.csv", KEY, options.jobs)
-    text = to_markdown(summarise(results))
-    (options.out / "summary.md").write_text(text + "\n")
-    print(text)
+    scripts.measure_and_report(
+        measure,
+        wanted,
+        KEY,
+        lambda results: to_markdown(summarise(results)),
+        options.out,
+        options.jobs,
+    )
 
 
 if __name__ == "__main__":

@@ -40,15 +40,21 @@ import pandas as pd
 import statsmodels.api as sm
 
 from hypercate import HyperCATE
-from hypercate.benchmark import harness
+from hypercate.benchmark import harness, scripts
 from hypercate.cli import replications
 from hypercate.datasets import CausalSample, CausalSplit
-from hypercate.datasets.synthetic import covariates, propensity_of, random_surface
+from hypercate.datasets.synthetic import (
+    TEST_ROWS,
+    covariates,
+    first_of_arms,
+    propensity_of,
+    random_surface,
+    split_of,
+)
 from hypercate.generator.architectures import ARCHITECTURES
 from hypercate.learners import LEARNERS
 from hypercate.metrics import sqrt_pehe
 
-TEST_ROWS = 1000
 OVERSAMPLING = 12
 N_SETTINGS, CHANGED = 3, 0.3  # and the probability that a factor is not the default's
 LEAST_DRAWS = 4  # in which a change was drawn, for a figure of its own
@@ -158,21 +164,14 @@ def draw_study(draw: int) -> CausalSplit:
     people = CausalSample(X, treatment, y, mu, randomized=None)
     of_treatment = round(regime.treated * regime.rows / n_treatments)
     counts = [regime.rows - n_treatments * of_treatment] + [of_treatment] * n_treatments
-    train = [
-        TEST_ROWS + np.flatnonzero(treatment[TEST_ROWS:] == arm)[:count]
-        for arm, count in enumerate(counts)
-    ]
-    return CausalSplit(
-        "-".join(map(str, astuple(regime))),
-        draw,
-        train=people.take(np.sort(np.concatenate(train))),
-        test=people.take(np.arange(TEST_ROWS)),
-    )
+    name = "-".join(map(str, astuple(regime)))
+    return split_of(name, draw, people, first_of_arms(treatment, counts))
 
 
 def measure(draw: int, setting: str) -> dict[str, object]:
     """Error of a setting's effects, and the processor's time of its fit."""
-    split, train = draw_study(draw), draw_study(draw).train
+    split = draw_study(draw)
+    train = split.train
     with harness.one_thread():
         start = time.process_time()
         est = HyperCATE(random_state=draw, device="cpu", **parameters_of(setting))
@@ -259,14 +258,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="worker processes")
     parser.add_argument("--out", type=Path, default=Path("results/study"), metavar="DIR")
     options = parser.parse_args(arguments)
-    options.out.mkdir(parents=True, exist_ok=True)
     wanted = [
         (draw, setting) for draw in options.draws for setting in [*AS_THEY_ARE, *settings_of(draw)]
     ]
-    results = harness.resume(measure, wanted, options.out / "results.csv", KEY, options.jobs)
-    text = to_markdown(results)
-    (options.out / "summary.md").write_text(text + "\n")
-    print(text)
+    scripts.measure_and_report(measure, wanted, KEY, to_markdown, options.out, options.jobs)
 
 
 if __name__ == "__main__":

@@ -26,67 +26,27 @@ FAST = {"n_members": 2, "max_epochs": 3, "inputs": "raw"}
 HAS_PROC = Path("/proc/self/clear_refs").exists()
 
 
-@pytest.fixture(scope="module")
-def speed():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(SCRIPTS)
-        yield importlib.import_module("speed")
+def script(name):
+    """A fixture that imports a script of the folder."""
+
+    @pytest.fixture(scope="module")
+    def imported():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.syspath_prepend(SCRIPTS)
+            yield importlib.import_module(name)
+
+    return imported
 
 
-@pytest.fixture(scope="module")
-def few_rows():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(SCRIPTS)
-        yield importlib.import_module("few_rows")
-
-
-@pytest.fixture(scope="module")
-def outcomes():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(SCRIPTS)
-        yield importlib.import_module("outcomes")
-
-
-@pytest.fixture(scope="module")
-def described_arms():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(SCRIPTS)
-        yield importlib.import_module("described_arms")
-
-
-@pytest.fixture(scope="module")
-def add_arm():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(SCRIPTS)
-        yield importlib.import_module("add_arm")
-
-
-@pytest.fixture(scope="module")
-def study():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(SCRIPTS)
-        yield importlib.import_module("study")
-
-
-@pytest.fixture(scope="module")
-def doses():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(SCRIPTS)
-        yield importlib.import_module("doses")
-
-
-@pytest.fixture(scope="module")
-def pretraining_study():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(SCRIPTS)
-        yield importlib.import_module("pretraining")
-
-
-@pytest.fixture(scope="module")
-def ablation():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(SCRIPTS)
-        yield importlib.import_module("ablation")
+speed = script("speed")
+few_rows = script("few_rows")
+outcomes = script("outcomes")
+described_arms = script("described_arms")
+add_arm = script("add_arm")
+study = script("study")
+doses = script("doses")
+pretraining_study = script("pretraining")
+ablation = script("ablation")
 
 
 def run(script, *arguments):

@@ -205,39 +205,10 @@ def append(
         finished = workers(joblib.delayed(function)(*each) for each in arguments)
     for rows in finished:
         table = pd.DataFrame(rows if isinstance(rows, list) else [rows])
-        text = table.to_csv(header=not _begun(results), index=False, lineterminator="\n")
+        text = table.to_csv(header=not begun(results), index=False, lineterminator="\n")
         with results.open("a", encoding="utf-8", newline="") as file:
             file.write(text)  # at once: an interrupt leaves no half of a row
         yield rows
-
-
-def resume(
-    function: Callable[..., Any], wanted: list[tuple], results: Path, key: list[str], n_jobs: int
-) -> pd.DataFrame:
-    """Call what is not yet in a CSV, and give the rows of all that is wanted, in its order.
-
-    Parameters
-    ----------
-    function : callable
-        Gives a row as a dict.
-    wanted : list of tuple
-        Arguments of each call, which are the row's values of `key`.
-    results : Path
-        To which each row is appended.
-    key : list of str
-    n_jobs : int
-        Worker processes.
-    """
-
-    def read() -> pd.DataFrame:
-        rows = pd.read_csv(results, keep_default_na=False, na_values=[""])  # a study is called null
-        return rows.drop_duplicates(key).set_index(key)
-
-    done = set(read().index) if _begun(results) else set()
-    missing = [each for each in wanted if each not in done]
-    for _ in tqdm(append(function, missing, results, n_jobs), total=len(missing), unit="fit"):
-        pass
-    return read().loc[wanted].reset_index()
 
 
 def collect(tasks: list[Task], results: Path, protocol: Protocol = EFFECTS) -> pd.DataFrame:
@@ -247,13 +218,13 @@ def collect(tasks: list[Task], results: Path, protocol: Protocol = EFFECTS) -> p
     return table[np.array([key in wanted for key in map(tuple, table[KEY].to_numpy())], dtype=bool)]
 
 
-def _begun(results: Path) -> bool:
+def begun(results: Path) -> bool:
     """Whether the file has a header: an interrupt can leave it empty."""
     return results.exists() and results.stat().st_size > 0
 
 
 def _read(results: Path, protocol: Protocol) -> pd.DataFrame:
-    if not _begun(results):
+    if not begun(results):
         return pd.DataFrame(columns=protocol.columns)
     text = dict.fromkeys([name for name in KEY if name != "replication"] + ["error"], str)
     table = pd.read_csv(results, dtype=text, keep_default_na=False, na_values=[""])

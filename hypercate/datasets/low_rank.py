@@ -9,6 +9,7 @@ from hypercate.datasets.synthetic import (
     TEST_ROWS,
     covariates,
     random_surface,
+    split_of,
     standardise,
 )
 
@@ -70,12 +71,7 @@ def draw_low_rank_study(
     treatment = np.concatenate([rng.integers(n_arms, size=TEST_ROWS), of_train])
     y = mu[np.arange(n_rows), treatment] + rng.standard_normal(n_rows)
     people = CausalSample(X, treatment, y, mu, randomized=None)
-    return CausalSplit(
-        f"low-rank-{n_arms}",
-        replication,
-        train=people.take(np.arange(TEST_ROWS, n_rows)),
-        test=people.take(np.arange(TEST_ROWS)),
-    )
+    return split_of(f"low-rank-{n_arms}", replication, people)
 
 
 def _direction(z: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from hypercate.datasets.synthetic import (
     covariates,
     propensity_of,
     random_surface,
+    split_of,
 )
 
 OUTCOMES = ("biomarker", "event")
@@ -86,11 +87,9 @@ def draw_pair_study(
     happens = received(index) + mixed(noise, other_noise, NOISE_CORRELATION) > 0
     y = {"biomarker": received(marker) + NOISE_SD * noise, "event": happens.astype(float)}
     mu = {"biomarker": marker, "event": ndtr(index)}
-    train, test = np.arange(TEST_ROWS, TEST_ROWS + rows), np.arange(TEST_ROWS)
+    train = np.arange(TEST_ROWS, TEST_ROWS + rows)
     people = {name: CausalSample(X, treatment, y[name], mu[name], None) for name in OUTCOMES}
     return {
-        name: CausalSplit(
-            f"pair-{sharing}-{name}-{rows}", replication, train=one.take(train), test=one.take(test)
-        )
+        name: split_of(f"pair-{sharing}-{name}-{rows}", replication, one, train)
         for name, one in people.items()
     }

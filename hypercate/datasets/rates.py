@@ -12,6 +12,7 @@ from hypercate.datasets.synthetic import (
     covariates,
     propensity_of,
     random_surface,
+    split_of,
 )
 
 KINDS = ("count", "positive")
@@ -75,9 +76,5 @@ def draw_outcome_study(kind: str = "count", rows: int = 500, replication: int = 
     else:
         y = rng.gamma(GAMMA_SHAPE, mean / GAMMA_SHAPE)
     people = CausalSample(X, treatment, y, mu, randomized=None)
-    return CausalSplit(
-        f"{kind}-{rows}",
-        replication,
-        train=people.take(np.arange(TEST_ROWS, TEST_ROWS + rows)),
-        test=people.take(np.arange(TEST_ROWS)),
-    )
+    train = np.arange(TEST_ROWS, TEST_ROWS + rows)
+    return split_of(f"{kind}-{rows}", replication, people, train)

@@ -13,6 +13,7 @@ from hypercate.datasets.synthetic import (
     covariates,
     propensity_of,
     random_surface,
+    split_of,
 )
 
 OUTCOMES = ("time", "survival")
@@ -86,9 +87,5 @@ def draw_survival_study(
     people = CausalSample(
         X, treatment, np.minimum(died, lost), mu, randomized=None, event=died <= lost
     )
-    return CausalSplit(
-        f"{outcome}-{rows}",
-        replication,
-        train=people.take(np.arange(TEST_ROWS, TEST_ROWS + rows)),
-        test=people.take(np.arange(TEST_ROWS)),
-    )
+    train = np.arange(TEST_ROWS, TEST_ROWS + rows)
+    return split_of(f"{outcome}-{rows}", replication, people, train)

@@ -1,5 +1,7 @@
 """Studies of our own: many arms that share much, little or nothing; and two, to judge intervals."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
@@ -90,16 +92,8 @@ def draw_arms_study(
     people = CausalSample(X, treatment, y, mu, randomized=None)
     rows_of_arm = np.full(n_arms, rows_per_arm)
     rows_of_arm[0] *= CONTROLS_PER_TREATED
-    train = [
-        TEST_ROWS + np.flatnonzero(treatment[TEST_ROWS:] == arm)[:count]
-        for arm, count in enumerate(rows_of_arm)
-    ]
-    return CausalSplit(
-        f"arms-{n_arms}-{sharing}",
-        replication,
-        train=people.take(np.sort(np.concatenate(train))),
-        test=people.take(np.arange(TEST_ROWS)),
-    )
+    train = first_of_arms(treatment, rows_of_arm)
+    return split_of(f"arms-{n_arms}-{sharing}", replication, people, train)
 
 
 def draw_interval_study(
@@ -159,16 +153,27 @@ def draw_interval_study(
     mu = np.column_stack([control, control + _effect(rng, z, design)])
     y = mu[np.arange(n_people), treatment] + rng.normal(0, NOISE_SD, size=n_people)
     people = CausalSample(X, treatment, y, mu, randomized=None)
-    train = [
+    train = first_of_arms(treatment, (rows - n_treated, n_treated))
+    return split_of(f"simulated-{design}-{rows}", replication, people, train)
+
+
+def first_of_arms(treatment: np.ndarray, counts: Iterable[int]) -> np.ndarray:
+    """The first rows after the test rows that received each arm, as many as asked for, in order."""
+    each = [
         TEST_ROWS + np.flatnonzero(treatment[TEST_ROWS:] == arm)[:count]
-        for arm, count in enumerate((rows - n_treated, n_treated))
+        for arm, count in enumerate(counts)
     ]
-    return CausalSplit(
-        f"simulated-{design}-{rows}",
-        replication,
-        train=people.take(np.sort(np.concatenate(train))),
-        test=people.take(np.arange(TEST_ROWS)),
-    )
+    return np.sort(np.concatenate(each))
+
+
+def split_of(
+    name: str, replication: int, people: CausalSample, train: np.ndarray | None = None
+) -> CausalSplit:
+    """Some people as the training sample, by default all but the first, who are the test sample."""
+    if train is None:
+        train = np.arange(TEST_ROWS, len(people))
+    test = np.arange(TEST_ROWS)
+    return CausalSplit(name, replication, train=people.take(train), test=people.take(test))
 
 
 def propensity_of(confounding: np.ndarray, share: float) -> np.ndarray:
