@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
 
 FEWEST_LABELS = 3
-MOST_POWERS = 5
+MOST_POWERS = 4
 STEPS = ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 2.0, 3.0, 4.0, 6.0, 8.0))
 """Multiples of each power of ten that are labelled: as few as an axis needs."""
 

@@ -55,12 +55,6 @@ def dosed():
     return tiny(treatment_kind="dose").fit(X, y + dose * X[:, 1], dose), X
 
 
-@pytest.fixture
-def figures():
-    yield
-    plt.close("all")
-
-
 def looks(est, X, column):
     """Every explanation that a model of arms or doses has."""
     yield effect_importance(est, X)
@@ -204,7 +198,7 @@ class TestDependence:
         for name in ("point_estimate", "stderr", "individual"):
             np.testing.assert_allclose(getattr(parts, name), getattr(whole, name), atol=1e-5)
 
-    def test_it_prints_a_table_and_goes_into_a_picture(self, mixed, figures):
+    def test_it_prints_a_table_and_goes_into_a_picture(self, mixed):
         est, X, *_ = mixed
         several = effect_dependence(est, X, "site")
         assert str(several).splitlines()[0].strip().startswith("Mean effect by site")
@@ -353,7 +347,7 @@ class TestTree:
         assert "|--- all rows: " in str(tree)
         assert tree.inference_.point_estimate[0] == pytest.approx(est.ate())
 
-    def test_it_is_drawn_with_every_rule(self, mixed, figures):
+    def test_it_is_drawn_with_every_rule(self, mixed):
         est, X, *_ = mixed
         tree = EffectTree(max_depth=2).fit(est, X)
         texts = [text.get_text() for text in plot_effect_tree(tree).texts]
@@ -426,7 +420,7 @@ class TestShapValues:
         assert names[size.argmax(axis=0)].tolist() == ["site", "grade"]
         assert names.tolist() == ["age", "dose", "smoker", "site", "grade"]
 
-    def test_rows_are_kept_as_given_and_in_numbers(self, mixed, figures):
+    def test_rows_are_kept_as_given_and_in_numbers(self, mixed):
         est, X, *_ = mixed
         found = shap_values(est, X.head(8), X.tail(20), T1="drug", max_evals=11)
         assert found.display_data[:, 3].tolist() == X["site"].head(8).tolist()

@@ -447,8 +447,7 @@ class TestPlots:
         matplotlib.use("Agg")
         from matplotlib import pyplot as plt
 
-        yield plt
-        plt.close("all")
+        return plt
 
     def similarity(self, n):
         labels = [f"arm {k}" for k in range(n)]

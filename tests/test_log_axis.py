@@ -60,7 +60,7 @@ class TestLabels:
         for axis in (axes.xaxis, axes.yaxis):
             assert [text for text, *_ in shown(axis)] == texts
 
-    @settings(derandomize=True, deadline=None, max_examples=60)
+    @settings(derandomize=True, deadline=None, max_examples=20)
     @given(st.floats(-5, 3), st.floats(0.05, 8))
     def test_there_are_enough_and_none_overlaps_or_has_a_power(self, start, decades):
         axes = labelled(10**start, 10 ** (start + decades))

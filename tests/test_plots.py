@@ -33,14 +33,12 @@ pytestmark = pytest.mark.filterwarnings("error")
 
 @pytest.fixture(autouse=True)
 def nothing_but_axes_changes(monkeypatch):
-    """No figure is shown, no global setting changed, in any test; none is left by another file."""
-    plt.close("all")
+    """No figure is shown, no global setting changed, in any test."""
     before = matplotlib.rcParams.copy()
     backend = matplotlib.get_backend()
     monkeypatch.setattr(plt, "show", lambda *_, **__: pytest.fail("a figure was shown"))
     yield
     changed = {key for key in before if matplotlib.rcParams[key] != before[key]}
-    plt.close("all")
     assert not changed
     assert matplotlib.get_backend() == backend
 

@@ -12,7 +12,6 @@ from hypercate.sensitivity import e_value, leave_out, plot_sensitivity, refute, 
 from hypercate.sensitivity.bounds import strength
 
 matplotlib.use("Agg")
-from matplotlib import pyplot as plt
 
 quick = settings(max_examples=50, deadline=None, derandomize=True)
 shares = st.floats(0, 0.9)
@@ -312,12 +311,11 @@ class TestPicture:
         assert [text.get_text() for text in ax.texts if text.get_text() == "age"] == ["age"]
         value = sensitivity(fitted[0]).robustness_value()[0]
         assert f"robustness value: {value:.3f}" in [text.get_text() for text in ax.texts]
-        plt.close(ax.figure)
 
     def test_an_arm_is_needed_where_there_are_several(self, three_arms):
         found = sensitivity(three_arms)
         with pytest.raises(ValueError, match="arm"):
             plot_sensitivity(found)
-        plt.close(plot_sensitivity(found, arm="pill").figure)
+        plot_sensitivity(found, arm="pill")
         with pytest.raises(TypeError, match="sensitivity"):
             plot_sensitivity(three_arms)

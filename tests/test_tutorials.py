@@ -46,16 +46,24 @@ def assert_is_a_picture(path):
     assert np.ptp(pixels[..., :3]) > 0.5
 
 
-class TestIhdp:
+class Tutorial:
+    """A tutorial that is run once: where its pictures are, and what it prints."""
+
+    script: str
+
     @pytest.fixture(scope="class")
     @classmethod
     def folder(cls, tmp_path_factory):
-        return tmp_path_factory.mktemp("ihdp") / "plots"
+        return tmp_path_factory.mktemp(cls.script) / "plots"
 
     @pytest.fixture(scope="class")
     @classmethod
     def printed(cls, folder):
-        return run("ihdp.py", folder)
+        return run(f"{cls.script}.py", folder)
+
+
+class TestIhdp(Tutorial):
+    script = "ihdp"
 
     def test_pictures_are_written_and_nothing_else(self, printed, folder):
         assert {path.name for path in folder.iterdir()} == {
@@ -90,11 +98,8 @@ class TestIhdp:
         assert "'trained'" in printed
 
 
-class TestJobs:
-    @pytest.fixture(scope="class")
-    @classmethod
-    def folder(cls, tmp_path_factory):
-        return tmp_path_factory.mktemp("jobs") / "plots"
+class TestJobs(Tutorial):
+    script = "jobs"
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -152,16 +157,8 @@ class TestJobs:
         assert error < of_zero
 
 
-class TestUncertainty:
-    @pytest.fixture(scope="class")
-    @classmethod
-    def folder(cls, tmp_path_factory):
-        return tmp_path_factory.mktemp("uncertainty") / "plots"
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def printed(cls, folder):
-        return run("uncertainty.py", folder)
+class TestUncertainty(Tutorial):
+    script = "uncertainty"
 
     def test_pictures_are_written_and_nothing_else(self, printed, folder):
         assert {path.name for path in folder.iterdir()} == {
@@ -254,16 +251,8 @@ def said(name, pattern):
     return [float(number) for number in ([found] if isinstance(found, str) else found)]
 
 
-class TestDoses:
-    @pytest.fixture(scope="class")
-    @classmethod
-    def folder(cls, tmp_path_factory):
-        return tmp_path_factory.mktemp("doses") / "plots"
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def printed(cls, folder):
-        return run("doses.py", folder)
+class TestDoses(Tutorial):
+    script = "doses"
 
     def test_pictures_are_written_and_nothing_else(self, printed, folder):
         assert {path.name for path in folder.iterdir()} == {
@@ -425,16 +414,8 @@ class TestDescribedArms:
             assert re.search(f"^{name}: .*{message}", printed, re.M)
 
 
-class TestAddingAnArm:
-    @pytest.fixture(scope="class")
-    @classmethod
-    def folder(cls, tmp_path_factory):
-        return tmp_path_factory.mktemp("adding_an_arm") / "plots"
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def printed(cls, folder):
-        return run("adding_an_arm.py", folder)
+class TestAddingAnArm(Tutorial):
+    script = "adding_an_arm"
 
     def test_a_picture_and_the_model_are_written_and_nothing_else(self, printed, folder):
         written = {path.name for path in folder.iterdir()}
@@ -488,16 +469,8 @@ class TestCells:
                 assert all(line.startswith("#") or not line for line in lines)
 
 
-class TestSurvival:
-    @pytest.fixture(scope="class")
-    @classmethod
-    def folder(cls, tmp_path_factory):
-        return tmp_path_factory.mktemp("survival") / "plots"
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def printed(cls, folder):
-        return run("survival.py", folder)
+class TestSurvival(Tutorial):
+    script = "survival"
 
     def test_the_picture_is_written_and_nothing_else(self, printed, folder):
         assert [path.name for path in folder.iterdir()] == ["survival.png"]
@@ -525,16 +498,8 @@ class TestSurvival:
         assert "horizon=240 lies beyond the last time of arm 0, 120" in printed
 
 
-class TestNhefs:
-    @pytest.fixture(scope="class")
-    @classmethod
-    def folder(cls, tmp_path_factory):
-        return tmp_path_factory.mktemp("nhefs") / "plots"
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def printed(cls, folder):
-        return run("nhefs.py", folder)
+class TestNhefs(Tutorial):
+    script = "nhefs"
 
     def test_pictures_are_written_and_nothing_else(self, printed, folder):
         names = ["nhefs-groups.png", "nhefs-overlap.png", "nhefs-sensitivity.png"]
