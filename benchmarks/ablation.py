@@ -49,6 +49,8 @@ CHOICES: dict[str, list[Any]] = {
     "n_heads": [1, 4],
     "activation": list(ACTIVATIONS),
     "outcome_hidden": [(100, 100), (64, 64), (32,) * 3, (32,) * 5, (64,) * 5],
+    "widths": [(0.25, 0.5, 1.0)],
+    "depths": [(0.2, 0.6, 1.0)],
     "n_members": [1, 5, 10],
     "patience": [DEFAULTS["patience"] // 2, 2 * DEFAULTS["patience"]],
     "learning_rate": [DEFAULTS["learning_rate"] / 2, 2 * DEFAULTS["learning_rate"]],

@@ -81,6 +81,7 @@ _OF_TRAINING = (
     "inputs",
     "outcome_hidden",
     "widths",
+    "depths",
     "activation",
     "pretrained",
     "second_stage",
@@ -188,6 +189,10 @@ class HyperCATE(Answers, BaseEstimator):
         being trained anew; a narrower network consists of the first units of each layer. It has
         lessened errors of small arms a little, and not those of larger ones
         (``docs/how-it-works.md``).
+    depths : tuple of float, default=(1.0,)
+        Likewise their depths, as shares of the hidden layers, which then have to be of one width: a
+        shallower network consists of the first layers, of one at least. With several widths and
+        several depths, every one of both is tried.
     activation : str, default="blunt_silu"
         Of the potential-outcome network: blunt_silu, blunt_softplus, silu, gelu, elu, tanh or relu.
     treatment_kind : {"auto", "dose"}, default="auto"
@@ -298,8 +303,8 @@ class HyperCATE(Answers, BaseEstimator):
         mean squared error of rows left out of the last layers, one at a time, in units of the
         outcome's variance (of a binary outcome: by a linear model of its probability; of the root
         of a count; of the logarithm of a positive outcome).
-    widths_ : ndarray, shape (n_members,)
-        Of `widths`, the one that each member took for the arms' networks.
+    widths_, depths_ : ndarray, shape (n_members,)
+        Of `widths` and `depths`, the one that each member took for the arms' networks.
     weights_ : DataFrame, a row a member
         Weights by which effects are averaged: those of the ``trained`` and of the ``emitted``
         networks, a ``constant`` effect, and those of ``boosted`` trees; of sum 1.
@@ -360,6 +365,7 @@ class HyperCATE(Answers, BaseEstimator):
         "inputs": [StrOptions({"auto", *INPUTS})],
         "outcome_hidden": [tuple, list],
         "widths": [tuple, list],
+        "depths": [tuple, list],
         "activation": [StrOptions(set(ACTIVATIONS))],
         "treatment_kind": [StrOptions({"auto", "dose"})],
         "outcome": [StrOptions(set(OUTCOMES)), Mapping, list, tuple],
@@ -409,6 +415,7 @@ class HyperCATE(Answers, BaseEstimator):
         inputs="auto",
         outcome_hidden=(32, 32, 32, 32, 32),
         widths=(1.0,),
+        depths=(1.0,),
         activation="blunt_silu",
         treatment_kind="auto",
         outcome="auto",
@@ -450,6 +457,7 @@ class HyperCATE(Answers, BaseEstimator):
         self.inputs = inputs
         self.outcome_hidden = outcome_hidden
         self.widths = widths
+        self.depths = depths
         self.activation = activation
         self.treatment_kind = treatment_kind
         self.outcome = outcome
@@ -893,11 +901,19 @@ class HyperCATE(Answers, BaseEstimator):
                     f"effort='instant' trains nothing, so that {listed(changed)} would have no "
                     "effect: leave out what was passed, or use effort='balanced'"
                 )
-        shares = [float(w) for w in self.widths if isinstance(w, Real) and not isinstance(w, bool)]
-        rising = all(0 < low < high for low, high in pairwise([*shares, 2.0]))
-        if len(shares) < len(self.widths) or shares[-1:] != [1] or not rising:
+        for name in ("widths", "depths"):
+            given = getattr(self, name)
+            shares = [float(w) for w in given if isinstance(w, Real) and not isinstance(w, bool)]
+            rising = all(0 < low < high for low, high in pairwise([*shares, 2.0]))
+            if len(shares) < len(given) or shares[-1:] != [1] or not rising:
+                raise ValueError(
+                    f"{name}={given!r} must hold increasing shares above 0, the last of them 1"
+                )
+        if len(self.depths) > 1 and len(set(self.outcome_hidden)) > 1:
             raise ValueError(
-                f"widths={self.widths!r} must hold increasing shares above 0, the last of them 1"
+                f"depths={self.depths!r} leaves out hidden layers, which then have to be of one "
+                f"width: make those of outcome_hidden={self.outcome_hidden!r} equal, or leave out "
+                "depths"
             )
         if self.noise_kind != "input" and not self.hypernet_noise:
             raise ValueError(
@@ -1016,6 +1032,7 @@ class HyperCATE(Answers, BaseEstimator):
                 tuple(int(width) for width in self.outcome_hidden),
                 self.activation,
                 len(outcomes),
+                len(self.depths) > 1,
             ),
             n_arms=encoded.n_networks,
             generation=self.generation,
@@ -1029,6 +1046,7 @@ class HyperCATE(Answers, BaseEstimator):
             noise_kind=self.noise_kind,
             rank=int(self.rank),
             widths=tuple(map(float, self.widths)),
+            depths=tuple(map(float, self.depths)),
             arm_codes=() if codes is None else tuple(map(tuple, codes.tolist())),
             own_departure=OWN_DEPARTURE if doses is None else 0.0,
             architecture=self.hypernet,

@@ -45,9 +45,17 @@ class Generator:
     @property
     def widths(self) -> np.ndarray:
         """Share of the hidden units that each model's networks have, (n_models,)."""
+        return self._taken("width", self.hypernet.widths)
+
+    @property
+    def depths(self) -> np.ndarray:
+        """Share of the hidden layers that each model's networks have, (n_models,)."""
+        return self._taken("depth", self.hypernet.depths)
+
+    def _taken(self, name: str, shares: tuple[float, ...]) -> np.ndarray:
         n_models = len(next(iter(self.params.values())))
-        widest = np.full(n_models, len(self.hypernet.widths) - 1)
-        return np.array(self.hypernet.widths)[self.buffers.get("width", widest)]
+        largest = np.full(n_models, len(shares) - 1)
+        return np.array(shares)[self.buffers.get(name, largest)]
 
     @property
     def n_parameters(self) -> int:

@@ -62,7 +62,7 @@ _CLASSES = {
         Correction,
     )
 }  # fmt: skip
-_LATER: dict[str, dict[str, Any]] = {"Fitted": {"seen": None}, "Networks": {"correction": None}}
+_LATER = ("Fitted.seen", "Networks.correction", "HyperNet.depths", "OutcomeNet.skips")
 """Fields that files of this format lack if they were written before there were these."""
 _TYPES = {
     Family: FAMILIES,
@@ -256,9 +256,9 @@ def _dataclass(name: str, fields: dict[str, Any]) -> Any:
     """One of the classes that a file may hold, if it has the right fields."""
     if name not in _CLASSES:
         raise ValueError(f"it holds something of the unknown class {name!r}")
-    declared, fields = _declared(name), _LATER.get(name, {}) | fields
-    if fields.keys() != declared.keys():
-        wrong = sorted(fields.keys() ^ declared.keys())
+    declared = _declared(name)
+    wrong = sorted(it for it in fields.keys() ^ declared if f"{name}.{it}" not in _LATER)
+    if wrong:
         raise ValueError(f"its {name} lacks fields, or has unknown ones: {', '.join(wrong)}")
     for field, value in fields.items():
         _require(value, declared[field], f"{name}.{field}")

@@ -287,6 +287,7 @@ NAMES = (
 )
 OPTIONAL = ("context",)
 WIDTHS = ("hypernet_hidden", "outcome_hidden")
+SHARES = ("widths", "depths")
 MODELS = ("model_propensity", "model_outcome")
 FLAGS = ("spectral_norm", "calibrate", "verbose")
 BAD_PARAMETERS = [
@@ -296,8 +297,9 @@ BAD_PARAMETERS = [
     *((name, value) for name in WIDTHS for value in ((), (0,), (8, -1), (2.5,), ("8",), (None,))),
     *((name, value) for name in WIDTHS for value in (8, "88", None, (True,), {8}, ((8,),))),
     *(("horizon", value) for value in (0, -1.0, np.inf, "12")),
-    *(("widths", value) for value in ((), (0.5,), (0, 1), (1, 0.5), (0.5, 0.5, 1), ("1",))),
-    *(("widths", value) for value in (1.0, None, "1", (True,), (np.nan, 1), (0.5, 2), {1.0})),
+    *((name, value) for name in SHARES for value in ((), (0.5,), (0, 1), (1, 0.5), ("1",), {1.0})),
+    *((name, value) for name in SHARES for value in (1.0, None, "1", (True,), (np.nan, 1))),
+    *((name, value) for name in SHARES for value in ((0.5, 2), (0.5, 0.5, 1))),
     *((name, value) for name in MODELS for value in ("ridge", 1, True, {}, Ridge)),
     *(("hypernet_dropout", value) for value in (-0.1, 1.0, 1.5, np.nan, "0.1", None)),
     *(("hypernet_noise", value) for value in (-0.1, np.nan, np.inf, "0.1", None)),

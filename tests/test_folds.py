@@ -361,7 +361,7 @@ MAY_DRAW = {
     ("inference/jackknife.py", "mix"): "how deviations are mixed",
     ("generator/hypernetwork.py", "init"): "weights",
     ("generator/hypernetwork.py", "normal"): "weights",
-    ("generator/perturbation.py", "perturb"): "dropout, noise and widths",
+    ("generator/perturbation.py", "perturb"): "dropout, noise, widths and depths",
     ("train/run.py", "minibatches"): "the order in which a model meets its own rows",
     ("pretraining/emitter.py", "__init__"): "weights, and random directions",
     ("pretraining/last_layers.py", "normal"): "networks, by their posterior",

@@ -194,7 +194,7 @@ WAYS = [
     {"inputs": "raw", "generation": "none"},
     {"inputs": "raw", "spectral_norm": True},
     {"inputs": "auto", "context": "data"},
-    {"inputs": "raw", "widths": (0.25, 0.5, 1.0)},
+    {"inputs": "raw", "widths": (0.5, 1.0), "depths": (0.2, 0.6, 1.0)},
     {"inputs": "raw", "hypernet_dropout": 0.3},
     {"inputs": "raw", "hypernet_noise": 0.5},
     {"inputs": "raw", "hypernet_noise": 0.5, "noise_kind": "weights"},

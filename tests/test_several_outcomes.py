@@ -291,7 +291,7 @@ class TestEveryWay:
             {"effort": "fast"},
             {"sharing": "independent"},
             {"generation": "low_rank"},
-            {"widths": (0.5, 1.0)},
+            {"widths": (0.5, 1.0), "depths": (0.5, 1.0)},
             {"context": "data", "learner": "dr"},
             {"hypernet_noise": 0.1, "noise_kind": "weights"},
             {"hypernet_dropout": 0.1, "uncertainty": "both"},

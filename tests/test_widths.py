@@ -14,8 +14,8 @@ from test_train import hypernet as hypernet_of_three
 from hypercate import HyperCATE
 from hypercate.generator.outcome_net import ACTIVATIONS, OutcomeNet
 from hypercate.generator.perturbation import perturb
-from hypercate.generator.widths import masks
-from hypercate.train.stopping import Judge, at_best_width
+from hypercate.generator.sizes import of_widths
+from hypercate.train.stopping import Judge, at_best_size
 
 quick = settings(max_examples=40, deadline=None, derandomize=True)
 THREE = (0.25, 0.5, 1.0)
@@ -43,12 +43,12 @@ class TestMasks:
             parts.append(matrix[: small.n_in, : small.n_out].flatten() * louder)
             parts.append(theta[0, layer.bias_start :][: small.n_out])
         expected = narrow(torch.cat(parts)[None], x)
-        factors = masks(net, (share,)).double()
+        factors = of_widths(net, (share,)).double()
         torch.testing.assert_close(net(theta * factors, x), expected, rtol=1e-6, atol=1e-6)
 
     def test_the_widest_is_left_as_it_is(self):
         net = OutcomeNet(3, (4, 5), "tanh")
-        torch.testing.assert_close(masks(net, THREE)[2], torch.ones(net.n_weights))
+        torch.testing.assert_close(of_widths(net, THREE)[2], torch.ones(net.n_weights))
 
 
 class TestTheGenerator:
@@ -58,7 +58,7 @@ class TestTheGenerator:
         params, buffers = drawn(shape, n=3)
         widest = plain.generate(params, buffers)
         torch.testing.assert_close(shape.generate(params, buffers), widest)
-        factors, width = masks(shape.net, THREE), torch.tensor([1, 0, 2])
+        factors, width = of_widths(shape.net, THREE), torch.tensor([1, 0, 2])
         expected = widest * factors[width][:, None]
         torch.testing.assert_close(shape.generate(params, buffers, {"width": width}), expected)
         torch.testing.assert_close(shape.generate(params, buffers | {"width": width}), expected)
@@ -80,9 +80,10 @@ class TestStopping:
         judge = Judge(shape.net, given.data(), every, SQUARED, 3)
         for _ in range(30):
             run.epoch()
-        each = torch.stack([judge(run.theta(width), run.nets).sum(1) for width in range(3)])
+        thetas = [run.theta({"width": index}) for index in range(3)]
+        each = torch.stack([judge(theta, run.nets).sum(1) for theta in thetas])
         assert (each.max(0).values > each.min(0).values).all()
-        found = at_best_width(run, judge)
+        found = at_best_size(run, judge)
         torch.testing.assert_close(found.sum(1), each.min(0).values)
         torch.testing.assert_close(judge(run.theta(), run.nets), found)
         taken = torch.cat([family.buffers["width"] for family in run.families])

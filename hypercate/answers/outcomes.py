@@ -67,10 +67,12 @@ class Outcomes:
     @property
     def widths_(self) -> np.ndarray:
         fitted = self._known("widths_")
-        n_members = fitted.networks.n_members
-        if not fitted.generators:
-            return np.ones(n_members)
-        return fitted.generators[0].widths[:n_members]
+        return _of_members(fitted, [generator.widths for generator in fitted.generators])
+
+    @property
+    def depths_(self) -> np.ndarray:
+        fitted = self._known("depths_")
+        return _of_members(fitted, [generator.depths for generator in fitted.generators])
 
     @property
     def weights_(self) -> pd.DataFrame:
@@ -186,6 +188,12 @@ class Outcomes:
     def _control(self, T0: Any) -> int:
         check_is_fitted(self, "fitted_")
         return 0 if T0 is None else self.fitted_.conditions.position(T0)
+
+
+def _of_members(fitted: Fitted, shares: list[np.ndarray]) -> np.ndarray:
+    """Shares of the arms' networks, the first ones, or 1 where nothing was trained."""
+    n_members = fitted.networks.n_members
+    return shares[0][:n_members] if shares else np.ones(n_members)
 
 
 def _choice_table(names: tuple[str, ...], loss: np.ndarray, chosen: np.ndarray) -> pd.DataFrame:

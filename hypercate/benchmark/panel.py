@@ -131,6 +131,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "HyperCATE noise .03": {"hypernet_noise": 0.03},
     "HyperCATE usual width": {"outcome_hidden": (100, 100)},
     "HyperCATE widths": {"widths": (0.25, 0.5, 1.0)},
+    "HyperCATE depths": {"depths": (0.2, 0.6, 1.0)},
     "HyperCATE ELU": {"activation": "elu"},
     "HyperCATE raw inputs": {"inputs": "raw"},
     "HyperCATE boosted inputs": {"inputs": "boosted"},

@@ -31,7 +31,7 @@ from hypercate.generator.initialization import scales_of, start_scale
 from hypercate.generator.noise import spread
 from hypercate.generator.outcome_net import ALL_OUTPUTS, OutcomeNet
 from hypercate.generator.profiles import Profile
-from hypercate.generator.widths import masks
+from hypercate.generator.sizes import masks_of
 
 Tensors = dict[str, Tensor]
 
@@ -78,9 +78,9 @@ class HyperNet:
         How pieces of the weights hear of one another; see `hypercate.generator.architectures`.
     n_context : int
         Numbers that a generator is told of each arm's rows, of root mean square 1; 0 for none.
-    widths : tuple of float
-        Of the networks that are generated, as shares of the hidden units of `net`: the buffer
-        ``"width"`` says which; see `hypercate.generator.widths`.
+    widths, depths : tuple of float
+        Of the networks that are generated, as shares of the hidden units and layers of `net`: the
+        buffers ``"width"`` and ``"depth"`` say which; see `hypercate.generator.sizes`.
     output : int
         The one of the net's outputs whose network `generate` returns; by default all in one.
     """
@@ -102,6 +102,7 @@ class HyperNet:
     noise_kind: str = "input"
     rank: int = 4
     widths: tuple[float, ...] = (1.0,)
+    depths: tuple[float, ...] = (1.0,)
     output: int = ALL_OUTPUTS
 
     @cached_property
@@ -109,8 +110,9 @@ class HyperNet:
         return cut(self.net, self.generation, self.n_chunks, self.rank)
 
     @cached_property
-    def _masks(self) -> Tensor:
-        return masks(self.net, self.widths)
+    def masks(self) -> Tensors:
+        """Factors of the weights at each ``"width"`` and ``"depth"``, where there are several."""
+        return masks_of(self.net, self.widths, self.depths)
 
     @property
     def _matrices(self) -> list[str]:
@@ -159,16 +161,14 @@ class HyperNet:
             return torch.randn(n, *shape, generator=generator, **_CPU) * std
 
         scale, departure, apart, owned = scales_of(net, sharing, input_scale)
-        width = {}
-        if len(self.widths) > 1:
-            width = {"width": torch.full((n,), len(self.widths) - 1, device="cpu")}
+        size = {name: torch.full((n,), len(m) - 1, device="cpu") for name, m in self.masks.items()}
         if self.generation == "none":
             own = {"own": normal(self.n_arms, net.n_weights, std=start_scale(net))}
             departs = owned | (departure > 0)
             if departs.all():
-                return own, {"apart": apart, **width}
+                return own, {"apart": apart, **size}
             own["common"] = normal(net.n_weights, std=start_scale(net))
-            return own, {"apart": departs * apart, "scale": ~departs * scale, **width}
+            return own, {"apart": departs * apart, "scale": ~departs * scale, **size}
 
         told = (self.embedding_dim, self.hidden[0])
         params = {
@@ -188,7 +188,7 @@ class HyperNet:
         share = self.hidden[-1] // self.n_heads
         segment = -(-self.pieces.piece_size // self.n_heads)
         params["heads"] = normal(self.n_heads, share, segment, std=share**-0.5)
-        buffers = {"departure": scale * departure, "scale": ~owned * scale, **width}
+        buffers = {"departure": scale * departure, "scale": ~owned * scale, **size}
         if self.noise and self.noise_kind == "weights":
             params["log_spread"] = torch.zeros(n, net.n_weights, **_CPU)
         elif self.noise:
@@ -239,7 +239,7 @@ class HyperNet:
         return unit_rms(arms)
 
     def generate(self, params: Tensors, buffers: Tensors, drawn: Tensors | None = None) -> Tensor:
-        """Weights of every arm's network, narrowed to the width that is drawn or chosen.
+        """Weights of every arm's network, of the width and depth that are drawn or else taken.
 
         Parameters
         ----------
@@ -253,14 +253,14 @@ class HyperNet:
         -------
         Tensor, shape (nets, n_arms, n_weights)
         """
-        theta = self._widest(params, buffers, drawn or {})
-        if len(self.widths) > 1:
-            width = (drawn or {}).get("width", buffers["width"])
-            theta = theta * self._masks.to(theta.device)[width][:, None]
+        theta = self._largest(params, buffers, drawn or {})
+        for name, masks in self.masks.items():
+            size = (drawn or {}).get(name, buffers[name])
+            theta = theta * masks.to(theta.device)[size][:, None]
         return self.net.of_output(theta, self.output)
 
-    def _widest(self, params: Tensors, buffers: Tensors, drawn: Tensors) -> Tensor:
-        """Weights of every arm's widest network."""
+    def _largest(self, params: Tensors, buffers: Tensors, drawn: Tensors) -> Tensor:
+        """Weights of every arm's largest network."""
         if self.generation == "none":
             own = params["own"] * buffers["apart"][:, None]
             if "common" in params:

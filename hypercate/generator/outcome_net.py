@@ -78,12 +78,16 @@ class OutcomeNet:
         A key of `ACTIVATIONS`.
     n_outputs : int, default 1
         Outcomes, which share the hidden layers; each has an output of its own.
+    skips : bool, default False
+        Whether hidden layers after the first are left out of networks in which all of their weights
+        are 0: such a layer passes its input on. They are all of one width.
     """
 
     n_inputs: int
     hidden: tuple[int, ...]
     activation: str
     n_outputs: int = 1
+    skips: bool = False
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -145,6 +149,7 @@ class OutcomeNet:
         parts = iter(theta.split([size for layer in self.layers for size in layer.sizes], dim=1))
         h = x
         for depth, layer in enumerate(self.layers):
+            before = h
             weight = next(parts).unflatten(1, (layer.n_in, layer.n_out))
             bias = next(parts)[:, None]
             is_last = depth == len(self.hidden)
@@ -165,6 +170,9 @@ class OutcomeNet:
                 h = torch.baddbmm(bias, h, weight)
             if not is_last:
                 h = activation.function(h)
+                if self.skips and depth:
+                    there = theta[:, layer.start : layer.stop].any(1)[:, None, None]
+                    h = torch.where(there, h, before)
         return h.squeeze(-1) if self.n_outputs == 1 else h
 
 

@@ -23,8 +23,8 @@ def perturb(hypernet: HyperNet, n_draws: int, generator: torch.Generator) -> Ten
     dict of Tensor
         ``"dropout"``, shape (n_draws, hidden[-1]): inverted masks of the last hidden layer.
         ``"noise"``, shape (n_draws, embedding_dim), or of weights (n_draws, n_arms, n_weights):
-        standard normal. Neither without a generator. ``"width"`` of int64, shape (n_draws,): which
-        of the widths. Each only if it is on.
+        standard normal. Neither without a generator. ``"width"`` and ``"depth"`` of int64, shape
+        (n_draws,): which of these. Each only if it is on.
     """
     how: Any = {"generator": generator, "device": generator.device}
     drawn: Tensors = {}
@@ -36,6 +36,6 @@ def perturb(hypernet: HyperNet, n_draws: int, generator: torch.Generator) -> Ten
             of_weights = (hypernet.n_arms, hypernet.net.n_weights)
             shape = of_weights if hypernet.noise_kind == "weights" else (hypernet.embedding_dim,)
             drawn["noise"] = torch.randn(n_draws, *shape, dtype=torch.float32, **how)
-    if len(hypernet.widths) > 1:
-        drawn["width"] = torch.randint(len(hypernet.widths), (n_draws,), **how)
+    for name, masks in hypernet.masks.items():
+        drawn[name] = torch.randint(len(masks), (n_draws,), **how)
     return drawn

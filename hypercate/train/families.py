@@ -17,6 +17,9 @@ from hypercate.generator.noise import divergence
 from hypercate.generator.perturbation import perturb
 from hypercate.train.optimiser import AdamW
 
+Size = dict[str, int]
+"""Which width and depth, of those of which the generator has several."""
+
 _AVERAGING = 0.98
 
 
@@ -56,9 +59,9 @@ class Family:
         own = {name: values[self.nets] for name, values in drawn.items()}
         return self.hypernet.generate(params, self.buffers, own)
 
-    def at_width(self, width: int | None) -> Tensor:
-        """Averaged weights of every arm's network, of one of the widths or of those taken."""
-        every = {} if width is None else {"width": torch.full_like(self.nets, width)}
+    def of_size(self, size: Size) -> Tensor:
+        """Averaged weights of every arm's network, of one size or, by default, of that taken."""
+        every = {name: torch.full_like(self.nets, index) for name, index in size.items()}
         return self.hypernet.generate(self.average, self.buffers, every)
 
     @property
@@ -140,7 +143,7 @@ def families_of(
             its_buffers = {
                 name: t
                 for name, t in buffers.items()
-                if name == "width" or (name == "apart") == owns
+                if name in hypernet.masks or (name == "apart") == owns
             }
             families.append(
                 Family(its_hypernet, nets, its_params, its_buffers, learning_rate, weight_decay)

@@ -131,8 +131,7 @@ def fit_networks(
         {name: torch.cat([tensors[name][nets] for tensors in part]) for name in part[0]}
         for part in zip(*starts, strict=True)
     )
-    if "width" in buffers:
-        of_buffers["width"] = buffers["width"].cpu().repeat(2)
+    of_buffers |= {name: buffers[name].cpu().repeat(2) for name in hypernet.masks}
     params, buffers = train(
         hypernet,
         data,

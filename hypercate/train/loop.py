@@ -22,7 +22,7 @@ from hypercate.train.context import context_of
 from hypercate.train.data import Data
 from hypercate.train.device import threads_for
 from hypercate.train.run import Loss, Run, Schedule, diverged, sound, steps_an_epoch
-from hypercate.train.stopping import Best, Judge, at_best_width
+from hypercate.train.stopping import Best, Judge, at_best_size
 
 _COOLING, _LEAST_COOLING = 0.5, 20  # epochs, over those of the training before and at least
 
@@ -121,7 +121,7 @@ def search(
     with threads_for(run.work):
         for epoch in epochs:
             train_loss = run.epoch()
-            row_loss = at_best_width(run, judge)
+            row_loss = at_best_size(run, judge)
             stop_loss = row_loss.sum(1) / judge.total[run.nets]
             history.append(
                 torch.stack(

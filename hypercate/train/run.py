@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from hypercate.generator.hypernetwork import HyperNet, Tensors
 from hypercate.generator.outcome_net import OutcomeNet
 from hypercate.train.batching import Layout, lay_out
 from hypercate.train.data import Data
-from hypercate.train.families import by_family, families_of
+from hypercate.train.families import Size, by_family, families_of
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Of the networks' outputs and their targets: a value a row."""
@@ -52,7 +53,10 @@ class Run:
     ) -> None:
         device = data.x.device
         self.net, self.data, self.loss = hypernet.net, data, loss
-        self.n_widths = len(hypernet.widths)
+        indices = product(*(range(len(masks)) for masks in hypernet.masks.values()))
+        self.sizes: list[Size] = [
+            dict(zip(hypernet.masks, index, strict=True)) for index in indices
+        ]
         self.model = model.to(device)
         params, buffers = ({n: t.to(device) for n, t in part.items()} for part in start)
         self.families = families_of(
@@ -72,18 +76,20 @@ class Run:
         """Networks that are still trained, in the order of their losses and weights."""
         return torch.cat([family.nets for family in self.families] or [self.model[:0]])
 
-    def theta(self, width: int | None = None) -> Tensor:
+    def theta(self, size: Size | None = None) -> Tensor:
         """Averaged weights of their arms' networks, (nets, n_arms, n_weights).
 
-        Of one of the widths that the generator has, by default of the one that each has taken.
+        Of one of the run's sizes, by default of the one that each has taken.
         """
         with torch.no_grad():
-            return torch.cat([family.at_width(width) for family in self.families])
+            return torch.cat([family.of_size(size or {}) for family in self.families])
 
-    def take_widths(self, width: Tensor) -> None:
-        """Have networks be of some widths from now on, but for training steps, which try all."""
-        for family, of_family in by_family(self.families, width):
-            family.buffers["width"] = of_family
+    def take_sizes(self, which: Tensor) -> None:
+        """Have each be of one of the sizes from now on, but for training steps, which try all."""
+        for name in self.sizes[0]:
+            taken = torch.tensor([size[name] for size in self.sizes], device=which.device)[which]
+            for family, of_family in by_family(self.families, taken):
+                family.buffers[name] = of_family
 
     def epoch(self, speed: Tensor | None = None) -> Tensor:
         """Train every network for an epoch; the mean of its losses before each step.

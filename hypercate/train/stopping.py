@@ -60,13 +60,11 @@ class Judge:
         return self.loss(output, self._target[model]) * self._weight[model]
 
 
-def at_best_width(run: Run, judge: Judge) -> Tensor:
-    """Losses (nets, n_places) at the width where a network's are least, which it takes."""
-    if run.n_widths == 1:
-        return judge(run.theta(), run.nets)
-    each = torch.stack([judge(run.theta(width), run.nets) for width in range(run.n_widths)])
+def at_best_size(run: Run, judge: Judge) -> Tensor:
+    """Losses (nets, n_places) at the size where a network's are least, which it takes."""
+    each = torch.stack([judge(run.theta(size), run.nets) for size in run.sizes])
     best = each.sum(2).argmin(0)
-    run.take_widths(best)
+    run.take_sizes(best)
     return each[best, torch.arange(len(best), device=best.device)]
 
 
