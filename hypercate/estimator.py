@@ -192,7 +192,8 @@ class HyperCATE(Answers, BaseEstimator):
     depths : tuple of float, default=(1.0,)
         Likewise their depths, as shares of the hidden layers, which then have to be of one width: a
         shallower network consists of the first layers, of one at least. With several widths and
-        several depths, every one of both is tried.
+        several depths, every one of both is tried. It has not lessened errors
+        (``docs/settings.md``).
     activation : str, default="blunt_silu"
         Of the potential-outcome network: blunt_silu, blunt_softplus, silu, gelu, elu, tanh or relu.
     treatment_kind : {"auto", "dose"}, default="auto"

@@ -168,7 +168,6 @@ class TestModels:
         "parameters",
         [
             {"effort": "fast", "sharing": "auto", "generation": "low_rank"},
-            {"generation": "none", "widths": (0.5, 1.0)},
             {
                 "uncertainty": "both",
                 "hypernet_dropout": 0.1,
