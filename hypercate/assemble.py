@@ -209,12 +209,12 @@ def _evidence(
 
     row = judge.index[model, column]
     y = study.y if study.y.ndim == 1 else _mean_by_row(row, study.y[model, row])
-    if doses is None or study.dose is None:
+    if doses is None or study.splines is None:
         outcomes = judged(networks)
     else:
         place = encoded.conditions.place
         outcomes = judged(networks.at_doses(doses.of_range[place]))
-        at_own_dose = networks.at_doses(doses.splines(study.dose)[judge.index][:, :, None])
+        at_own_dose = networks.at_doses(study.splines[judge.index][:, :, None])
         off = outcomes[np.arange(len(row)), encoded.conditions.position_of(study.condition)[row]]
         off -= judged(at_own_dose)[:, 0]
         y = y + _mean_by_row(row, off)

@@ -202,7 +202,8 @@ class HyperCATE(Answers, BaseEstimator):
         coefficients are generated networks; see `hypercate.encoding.doses`. `dose_response` gives
         the curves, ``effect(X, T0=0, T1=1.5)`` compares doses, ``arms_`` and averages are of
         ranges of doses, and `control` is a dose, by default the least. Emitted networks and the
-        second stage are of arms, and do not count.
+        second stage are of arms, and do not count. A treatment of two columns is an arm and a
+        dose: see `fit`.
     outcome : str, dict or sequence of str, default="auto"
         "auto", "continuous", "binary", "count", "positive", "time" or "survival"; with several
         outcomes, which may not be times, one for all,
@@ -523,7 +524,15 @@ class HyperCATE(Answers, BaseEstimator):
             others, with a warning that names the rows: at most 1 % of the rows, if they are more
             than ten times as far from the median as all others.
         treatment : array-like, shape (n,)
-            Arm that each row received, any labels. Required.
+            Arm that each row received, any labels. Required. With ``treatment_kind="dose"`` it is
+            the dose, or a frame of two columns: the dose, of a type of numbers, and the arm that
+            was given in this dose, of strings, categories or booleans. Each arm has curves over
+            doses of its own, in units of its own; one that has a single dose, such as a control of
+            dose 0, has no curve. Then `T0` and `T1` of all questions of effects are pairs
+            ``(arm, dose)``, or frames of the two columns with a row each, ``dose_response`` needs
+            ``arm=``, and ``arms_`` are the ranges of doses of each arm. `control` is an arm, by
+            default the first in sorted order, at its least dose, or such a pair; `predict`
+            compares the usual dose of every other arm, the median, with it.
         sample_weight : array-like, shape (n,), optional
         groups : array-like, shape (n,), optional
             Cluster of each row, any labels: rows of one person, school or clinic are not
@@ -1054,7 +1063,6 @@ class HyperCATE(Answers, BaseEstimator):
             n_context=n_moments(n_inputs + views.n_last, len(outcomes)) if self.context else 0,
         )
         schedule, verbose = self._schedule(n), bool(self.verbose)
-        blend = None if doses is None or study.dose is None else doses.blend(study.dose)
         data, trained = train_arms(
             studies,
             folds,
@@ -1066,7 +1074,7 @@ class HyperCATE(Answers, BaseEstimator):
             device,
             seed,
             verbose,
-            blend,
+            encoded.blend,
         )
         pretrained = self._weighs and self.pretrained == "auto" and not untried(study, views)
         return [

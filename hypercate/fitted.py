@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from hypercate.added.arms import AddedArms
-from hypercate.encoding import Conditions, Doses, FeatureEncoder
+from hypercate.encoding import ArmDoses, Conditions, Doses, FeatureEncoder
 from hypercate.evidence import Evidence
 from hypercate.generator.hypernetwork import HyperNet
 from hypercate.inference.jackknife import Calibration, spread
@@ -158,7 +158,7 @@ class Fitted:
     seed : int
     evidence : Evidence or None
         The training rows; None in a model that was saved without.
-    doses : Doses or None
+    doses : Doses, ArmDoses or None
         Where treatments are amounts; `conditions` are then their ranges.
     added : AddedArms or None
         Arms that came after the fit, the last ones of `conditions`; networks, generators and
@@ -178,7 +178,7 @@ class Fitted:
     choice: Choice
     seed: int
     evidence: Evidence | None
-    doses: Doses | None = None
+    doses: Doses | ArmDoses | None = None
     added: AddedArms | None = None
     seen: Seen | None = None
 

@@ -31,7 +31,7 @@ from safetensors.numpy import save as write_tensors
 
 from hypercate.added.arms import AddedArms
 from hypercate.effect_networks import EffectUnits
-from hypercate.encoding import Conditions, Doses, FeatureEncoder
+from hypercate.encoding import ArmDoses, Conditions, Doses, FeatureEncoder
 from hypercate.encoding.columns import CategoryColumn, NumberColumn
 from hypercate.evidence import Evidence
 from hypercate.fitted import Choice, Fitted, Generator, Pretrained, Seen
@@ -55,11 +55,11 @@ _LONGEST_TEXT = 1000  # in JSON; longer ones are tensors
 _CLASSES = {
     kind.__name__: kind
     for kind in (
-        Fitted, FeatureEncoder, NumberColumn, CategoryColumn, Conditions, Doses, *FAMILIES,
-        Networks, OutcomeNet, WeighedNets, *LEARNERS.values(), View, LevelMeans, BoostedView, Trees,
-        SecondStage, Effects, EffectUnits, Generator, Pretrained, HyperNet, Propensity, Views,
-        Calibration, Choice, Evidence, AddedArms, FittedOutcomes, JointView, Seen,
-        Correction,
+        Fitted, FeatureEncoder, NumberColumn, CategoryColumn, Conditions, Doses, ArmDoses,
+        *FAMILIES, Networks, OutcomeNet, WeighedNets, *LEARNERS.values(), View, LevelMeans,
+        BoostedView, Trees, SecondStage, Effects, EffectUnits, Generator, Pretrained, HyperNet,
+        Propensity, Views, Calibration, Choice, Evidence, AddedArms, FittedOutcomes, JointView,
+        Seen, Correction,
     )
 }  # fmt: skip
 _LATER = ("Fitted.seen", "Networks.correction", "HyperNet.depths", "OutcomeNet.skips")

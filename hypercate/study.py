@@ -11,6 +11,7 @@ from scipy.sparse import issparse
 
 from hypercate.compat import num_samples, rows_of
 from hypercate.encoding import (
+    ArmDoses,
     Conditions,
     Doses,
     FeatureEncoder,
@@ -18,10 +19,11 @@ from hypercate.encoding import (
     check_rows,
     check_sample_weight,
     describe_arms,
+    fit_doses,
     index_of,
 )
 from hypercate.encoding.checks import as_array, as_labels, as_vector, listed
-from hypercate.encoding.doses import read_doses
+from hypercate.encoding.doses import blend_of
 from hypercate.encoding.events import check_horizon, read_event
 from hypercate.encoding.fingerprints import combined, fingerprints, warn_of_repeated_rows
 from hypercate.encoding.frames import hash_labels
@@ -56,8 +58,8 @@ class Study:
         0 to n_clusters - 1; rows of a cluster are not independent.
     n_codes : ndarray of int64, shape (n_inputs,)
         Of covariates that are codes of many levels; 0 for numbers.
-    dose : ndarray of float64, shape (n,), or None
-        Of each row, where treatments are amounts; its condition is then the range of the dose.
+    splines : ndarray of float64, shape (n, n_networks), or None
+        How much each network counts, where treatments are doses; conditions are their ranges.
     event : ndarray of bool, shape (n,), or None
         Whether it was seen, where outcomes are times until an event.
     y_without : dict of ndarray of float64, shape (n,), or None
@@ -70,7 +72,7 @@ class Study:
     condition: np.ndarray
     cluster: np.ndarray
     n_codes: np.ndarray
-    dose: np.ndarray | None = None
+    splines: np.ndarray | None = None
     event: np.ndarray | None = None
     y_without: dict[tuple[int, int, int], np.ndarray] | None = None
 
@@ -119,7 +121,7 @@ class Encoded:
     arm_codes : ndarray of float32, shape (n_networks, n_codes), or None
         What the generator is told of each network. Of arms their description, in the canonical
         order; those that no row received come last.
-    doses : Doses or None
+    doses : Doses, ArmDoses or None
         Where treatments are amounts.
     mean_weight : float
         Of the sample weights as they were given.
@@ -134,13 +136,20 @@ class Encoded:
     index_hash: np.ndarray | None
     propensity: np.ndarray | None
     arm_codes: np.ndarray | None
-    doses: Doses | None = None
+    doses: Doses | ArmDoses | None = None
     mean_weight: float = 1.0
 
     @property
     def n_networks(self) -> int:
         """Of a model: one an arm, or one a spline of the dose."""
         return len(self.conditions.labels) if self.doses is None else self.doses.n_splines
+
+    @property
+    def blend(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """How much the networks of its range count at each row's dose, and which these are."""
+        if self.doses is None or self.study.splines is None:
+            return None
+        return blend_of(self.study.splines, self.study.condition, self.doses.blended)
 
 
 def read_study(
@@ -179,21 +188,16 @@ def read_study(
     check_rows(n, index, y=y, treatment=treatment, groups=groups)
     weight = check_sample_weight(sample_weight, n, index)
     used = weight > 0
-    doses, dose = None, None
+    doses, given, splines = None, None, None
     if as_doses:
-        dose = read_doses(treatment, "treatment")
-        doses = Doses.fit(dose[used], control)
-        conditions, dose = doses.conditions(), dose.clip(doses.ends[0], doses.ends[-1])
+        doses, given, splines = fit_doses(treatment, used, control)
+        conditions = doses.conditions()
     if not used.all():
         features = FeatureEncoder.fit(rows_of(X, np.flatnonzero(used)))
     labels = read_outcome(y)
     _check_order(labels, conditions.labels)
     family = family_of(labels, outcome, weight, horizon)
-    given = (
-        conditions.positions(treatment)
-        if dose is None or doses is None
-        else conditions.position_of(doses.range_of(dose))
-    )
+    given = conditions.positions(treatment) if given is None else conditions.position_of(given)
     if propensity is not None:
         propensity = check_propensity(propensity, n, conditions, index)[used]
     position = given[used]
@@ -214,7 +218,7 @@ def read_study(
         condition=condition,
         cluster=_clusters(groups, used, position, conditions.labels),
         n_codes=features.n_codes,
-        dose=None if dose is None else dose[used],
+        splines=None if splines is None else splines[used],
         event=event,
     )
     if groups is None:

@@ -100,7 +100,8 @@ class TestWhatIsTold:
         rows = dataclasses.replace(folds.fit, index=folds.fit.index[:2], real=folds.fit.real[:2])
         shape = hypernet(n_arms=ARMS + 1, n_context=n_moments(INPUTS))
         last = np.tile(np.float32([0, 1]), (N, 1))  # condition k is all of network k + 1
-        data = Data.of(x, empty, target, weight, torch.device("cpu"), last)
+        which = np.arange(ARMS)[:, None] + [0, 1]
+        data = Data.of(x, empty, target, weight, torch.device("cpu"), (last, which))
         found = context_of(shape, data, rows, torch.ones(2, INPUTS)).numpy()
         assert not found[:, 0].any()
         np.testing.assert_allclose(

@@ -161,8 +161,8 @@ class Effects(Outcomes):
         """
         on, doses = self._scale(scale), self.fitted_.doses
         effects, deviations = self._deviations(self._encode(X), index_of(X), T0, T1, on)
-        if T1 is None and doses is not None:
-            arms = [doses.usual]
+        if doses is not None:
+            arms = doses.labels(T0, T1)
         elif T1 is None:
             arms = np.delete(self.arms_, self._control(T0)).tolist()
         else:

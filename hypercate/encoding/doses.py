@@ -11,12 +11,14 @@ continuous treatments", ICLR), with generated networks in place of splines of ev
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from numbers import Real
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.interpolate import BSpline
 
 from hypercate.encoding.arm_features import constant_norm
@@ -38,7 +40,8 @@ class Doses:
     Attributes
     ----------
     ends : ndarray of float64, shape (n_ranges + 1,)
-        Of the ranges, from the least dose to the greatest.
+        Of the ranges, from the least dose to the greatest; twice the same where there is one dose,
+        which has a network to itself.
     control : float
         The dose that others are compared with.
     usual : float
@@ -104,9 +107,24 @@ class Doses:
         np.add.at(total, place, splines)
         return cls(ends, control, usual, total / n_of[:, None])
 
+    @classmethod
+    def at(cls, dose: float) -> Doses:
+        """Of a treatment that is given in one amount alone."""
+        return cls(np.array([dose, dose]), dose, dose, np.ones((1, 1)))
+
+    @property
+    def is_one(self) -> bool:
+        return bool(self.ends[0] == self.ends[-1])
+
     @property
     def n_splines(self) -> int:
-        return len(self.ends) - 1 + DEGREE
+        return 1 if self.is_one else len(self.ends) - 1 + DEGREE
+
+    @property
+    def blended(self) -> np.ndarray:
+        """Networks that count in each range, int64 of shape (n_ranges, N_BLENDED)."""
+        first = np.arange(len(self.ends) - 1)[:, None]
+        return (first + np.arange(N_BLENDED)).clip(max=self.n_splines - 1)
 
     @property
     def _knots(self) -> np.ndarray:
@@ -118,17 +136,23 @@ class Doses:
 
     def splines(self, doses: np.ndarray) -> np.ndarray:
         """How much each network counts at doses (n,): float64, shape (n, n_splines)."""
+        if self.is_one:
+            return np.ones((len(doses), 1))
         return BSpline.design_matrix(doses, self._knots, DEGREE).toarray()
+
+    def curve(self, arm: Any) -> tuple[Doses, Callable[[np.ndarray], np.ndarray]]:
+        """The doses of a curve, and the splines of any of them; there is one, of no arm."""
+        if arm is not None:
+            raise ValueError(
+                f"arm={arm!r}: this model was fitted to doses without arms, so that there is one "
+                "curve for each row: leave arm out"
+            )
+        return self, self.splines
 
     def slopes(self, doses: np.ndarray) -> np.ndarray:
         """Two doses about each, (n, 2), over whose distance an outcome's slope is taken."""
         step = _STEP * np.ptp(self.ends)
         return np.stack([doses - step, doses + step], axis=-1).clip(self.ends[0], self.ends[-1])
-
-    def blend(self, doses: np.ndarray) -> np.ndarray:
-        """The same of the networks of a dose's range, float32 of shape (n, N_BLENDED)."""
-        which = self.range_of(doses)[:, None] + np.arange(N_BLENDED)
-        return np.take_along_axis(self.splines(doses), which, axis=1).astype(np.float32)
 
     def codes(self) -> np.ndarray:
         """What the generator is told of each network: float32, shape (n_splines, n_codes).
@@ -136,26 +160,40 @@ class Doses:
         The code of the dose about which its spline lies (the Greville abscissa, the mean of the
         spline's inner knots).
         """
-        knots = self._knots
-        centre = np.convolve(knots, np.ones(DEGREE) / DEGREE, "valid")[1:-1]
-        return constant_norm(centre[:, None], FREQUENCIES)
+        centre = np.convolve(self._knots, np.ones(DEGREE) / DEGREE, "valid")[1:-1]
+        return constant_norm(centre[: self.n_splines, None], FREQUENCIES)
 
     def conditions(self) -> Conditions:
         """The ranges as arms, that of the control dose first."""
-        labels = np.array([f"{low:.4g} to {high:.4g}" for low, high in pairwise(self.ends)])
+        labels = [f"{low:.4g} to {high:.4g}" for low, high in pairwise(self.ends)]
+        if self.is_one:
+            labels = [f"{self.control:.4g}"]
         every = np.arange(len(labels))
         first = int(self.range_of(np.array([self.control]))[0])
         place = np.append(first, np.delete(every, first))
-        return Conditions(labels[place], place, len(labels))
+        return Conditions(np.array(labels)[place], place, len(labels))
+
+    def ranges(self) -> pd.DataFrame:
+        """Ends of the ranges, which are the index: ``least`` and ``greatest``."""
+        return pd.DataFrame({"least": self.ends[:-1], "greatest": self.ends[1:]})
 
     def of_pair(self, T0: Any, T1: Any, n: int, index: Any) -> np.ndarray:
         """Splines of the doses compared, (1 or n, 2, n_splines), by default control and usual."""
         pair = [
-            self.read(default if dose is None else dose, name, n, index)
+            self.splines(self.read(default if dose is None else dose, name, n, index))
             for name, dose, default in (("T0", T0, self.control), ("T1", T1, self.usual))
         ]
-        both = np.stack(np.broadcast_arrays(*pair), axis=-1)
-        return self.splines(both.ravel()).reshape(-1, 2, self.n_splines)
+        return np.stack(np.broadcast_arrays(*pair), axis=1)
+
+    def differs_by_row(self, dose: Any) -> bool:
+        """Whether a dose that a caller asks for is one for each row."""
+        return np.ndim(dose) > 0
+
+    def labels(self, T0: Any, T1: Any) -> list:
+        """What tables call the effects of `of_pair`; nothing where they differ by row."""
+        if T1 is None:
+            return [self.usual]
+        return [] if self.differs_by_row(T1) else [T1]
 
     def read(self, doses: Any, name: str, n: int, index: Any) -> np.ndarray:
         """Doses that a caller asks for: one for all rows, shape (1,), or one for each, (n,).
@@ -184,11 +222,36 @@ class Doses:
         return doses
 
 
+def blend_of(
+    splines: np.ndarray, range_: np.ndarray, blended: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """How much the networks of its range count at each row's dose.
+
+    Parameters
+    ----------
+    splines : ndarray, shape (n, n_splines)
+    range_ : ndarray of int64, shape (n,)
+    blended : ndarray of int64, shape (n_ranges, N_BLENDED)
+        These networks. One that is named more than once counts in parts.
+
+    Returns
+    -------
+    blend : ndarray of float32, shape (n, N_BLENDED)
+    blended : ndarray of int64, shape (n_ranges, N_BLENDED)
+    """
+    times = (blended[:, :, None] == blended[:, None]).sum(axis=2)
+    each = np.take_along_axis(splines, blended[range_], axis=1) / times[range_]
+    return each.astype(np.float32), blended
+
+
 def read_doses(values: Any, name: str) -> np.ndarray:
     """Finite numbers, float64 of shape (n,)."""
     vector = as_vector(values, name)
     if vector.ndim != 1:
-        raise ValueError(f"{name} has shape {vector.shape}, but doses are one-dimensional")
+        raise ValueError(
+            f"{name} has shape {vector.shape}, but doses are one-dimensional; doses of several "
+            "arms are a frame with a column of doses and one of arms"
+        )
     numbers = as_labels(vector, name)
     if numbers.dtype.kind not in "iuf":
         raise TypeError(

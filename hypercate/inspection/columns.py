@@ -137,14 +137,14 @@ def arms_of(est: Any, T0: Any, T1: Any) -> list:
     ValueError
         If T0 or T1 differs by row, or T1 is T0.
     """
+    fitted, doses = est.fitted_, est.fitted_.doses
     for name, label in (("T0", T0), ("T1", T1)):
-        if np.ndim(label):
+        if np.ndim(label) if doses is None else doses.differs_by_row(label):
             raise ValueError(f"{name} is one arm or dose for all rows here, not one a row")
-    fitted = est.fitted_
+    if doses is not None:
+        return doses.labels(T0, T1)
     if T1 is not None:
-        if fitted.doses is None and est._control(T0) == fitted.conditions.position(T1):
+        if est._control(T0) == fitted.conditions.position(T1):
             raise ValueError(f"T1={T1!r} is compared with itself: pass another T0")
         return [T1]
-    if fitted.doses is not None:
-        return [fitted.doses.usual]
     return np.delete(est.arms_, est._control(T0)).tolist()

@@ -65,10 +65,12 @@ def with_pseudo_outcomes(
     time = np.minimum(study.y, family.horizon)
     observed = event | (study.y >= family.horizon)
     known = family.known(study.y, event)
-    treatment = study.condition if study.dose is None else study.dose
-    several = study.dose is None and study.n_conditions > 2
+    treatment, n_levels = study.condition[:, None], study.n_conditions
+    if study.splines is not None:
+        treatment, n_levels = study.splines, 0
     x = np.column_stack([study.x, treatment]).astype(np.float32)
-    n_codes = np.append(study.n_codes, study.n_conditions if several else 0)
+    of_treatment = np.full(treatment.shape[1], n_levels if n_levels > 2 else 0)
+    n_codes = np.append(study.n_codes, of_treatment)
 
     def fit(pair: Pair) -> tuple[np.ndarray, np.ndarray]:
         rows = folds.sample(np.flatnonzero(~in_pair(folds, pair)), MOST_ROWS)

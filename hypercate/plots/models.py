@@ -408,7 +408,7 @@ def plot_group_effects(
 
 
 def plot_dose_response(
-    estimator: Any, X: Any, *, alpha: float = ALPHA, ax: Axes | None = None
+    estimator: Any, X: Any, *, arm: Any = None, alpha: float = ALPHA, ax: Axes | None = None
 ) -> Axes:
     """Mean outcome over doses, how much rows differ, and the doubly robust means of ranges.
 
@@ -418,6 +418,8 @@ def plot_dose_response(
         Fitted with ``treatment_kind="dose"``.
     X : DataFrame or array-like, shape (n, n_features)
         Rows whose curves are averaged.
+    arm : label, optional
+        Whose doses, where treatment had a column of arms beside them.
     alpha : float in (0, 1), default=0.05
         Intervals of the means have level 1 - alpha.
     ax : Axes, optional
@@ -435,13 +437,19 @@ def plot_dose_response(
     NotFittedError
         If the estimator is not fitted.
     ValueError
-        If its treatments are arms, or alpha is not inside (0, 1).
+        If its treatments are arms, alpha is not inside (0, 1), or `arm` is none of the arms, is
+        lacking, or has one dose.
     """
     check_is_fitted(estimator, "fitted_")
     table = estimator.average_dose_response(alpha)
+    of_curve, _ = estimator.fitted_.doses.curve(arm)
+    if of_curve.is_one:
+        raise ValueError(f"arm={arm!r} was given in one dose alone, so that it has no curve")
+    if arm is not None:
+        table = table[table["arm"] == arm]
     ax = new_axes(ax)
-    doses = np.linspace(table["least"].iloc[0], table["greatest"].iloc[-1], N_DOSES)
-    curves = estimator.dose_response(X, doses)
+    doses = np.linspace(*of_curve.ends[[0, -1]], N_DOSES)
+    curves = estimator.dose_response(X, doses, arm=arm)
     ax.fill_between(
         doses, *np.quantile(curves, [0.1, 0.9], axis=0), color=SKY, alpha=0.3, lw=0,
         label="curves of the middle 80 % of rows",
@@ -452,7 +460,7 @@ def plot_dose_response(
     label = f"doubly robust mean of a range, {percent(1 - alpha)} interval"
     ax.errorbar(middle, mean, ends, fmt="o", color=ORANGE, ms=5, lw=1.2, label=label)
     ax.set(xlabel="dose", ylabel="mean outcome")
-    ax.set_title("Outcome over doses", loc="left")
+    ax.set_title("Outcome over doses" + ("" if arm is None else f" of {arm}"), loc="left")
     legend(ax, loc="best")
     return ax
 

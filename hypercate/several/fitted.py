@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
-from hypercate.encoding import Conditions, Doses, FeatureEncoder
+from hypercate.encoding import ArmDoses, Conditions, Doses, FeatureEncoder
 from hypercate.encoding.checks import listed
 from hypercate.fitted import Fitted
 from hypercate.nuisance.assignment import Assignment
@@ -48,7 +48,7 @@ class FittedOutcomes:
         return self.each[0].seed
 
     @property
-    def doses(self) -> Doses | None:
+    def doses(self) -> Doses | ArmDoses | None:
         return self.each[0].doses
 
     def of(self, name: str) -> Fitted:

@@ -30,7 +30,7 @@ def train_arms(
     device: torch.device,
     seed: int,
     verbose: bool,
-    blend: np.ndarray | None = None,
+    blend: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[Data, list[Trained]]:
     """Search and choose a candidate for every model, and train it from two random starts.
 
@@ -49,8 +49,9 @@ def train_arms(
     device : torch.device
     seed : int
     verbose : bool
-    blend : ndarray of float32, shape (n, c), optional
-        Where treatments are doses: how much the c networks of its range count at each row's.
+    blend : ndarray of float32, shape (n, c), and ndarray of int64, shape (n_ranges, c), optional
+        Where treatments are doses: how much the c networks of its range count at each row's, and
+        which networks these are.
 
     Returns
     -------

@@ -73,10 +73,8 @@ def _membership(data: Data, rows: Rows, index: Tensor, n_arms: int) -> Tensor:
     """How much each place counts as of each arm: (1, width, n_arms), or for doses (m, ...)."""
     counts = torch.as_tensor(rows.counts, device=index.device)
     condition = torch.arange(len(counts), device=index.device).repeat_interleave(counts)
-    if data.blend is None:
+    if data.blend is None or data.blended is None:
         return F.one_hot(condition, n_arms).float()[None]
-    one_hot = F.one_hot(condition, len(counts)).float()
-    blend, n_blended = data.blend[index], data.blend.shape[1]
-    return torch.stack(
-        [F.pad(one_hot, (k, n_blended - 1 - k)) * blend[..., [k]] for k in range(n_blended)]
-    ).sum(0)
+    blend = data.blend[index]
+    which = data.blended[condition].expand(blend.shape)
+    return blend.new_zeros(*index.shape, n_arms).scatter_add_(2, which, blend)

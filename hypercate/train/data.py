@@ -25,8 +25,10 @@ class Data:
         Target, in each model's own unit.
     weight : Tensor of float32, shape (n,)
     blend : Tensor of float32, shape (n, c), or None
-        How much networks k to k + c - 1 count at a row of condition k; None where there is a
-        network for each condition.
+        How much the networks of its condition count at a row; None where there is a network for
+        each condition.
+    blended : Tensor of int64, shape (n_conditions, c), or None
+        Which networks these are.
     """
 
     x: Tensor
@@ -34,6 +36,7 @@ class Data:
     y: Tensor
     weight: Tensor
     blend: Tensor | None = None
+    blended: Tensor | None = None
 
     @classmethod
     def of(
@@ -43,15 +46,19 @@ class Data:
         target: np.ndarray,
         weight: np.ndarray,
         device: torch.device,
-        blend: np.ndarray | None = None,
+        blend: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> Data:
-        """On a device; `view` (n_models, n, n_last) may have no columns."""
+        """On a device; `view` (n_models, n, n_last) may have no columns.
+
+        `blend` holds how much networks count, and which.
+        """
         return cls(
             x=torch.as_tensor(x, device=device),
             view=torch.as_tensor(view, device=device) if view.shape[2] else None,
             y=torch.as_tensor(target, device=device),
             weight=torch.as_tensor(weight, dtype=torch.float32, device=device),
-            blend=None if blend is None else torch.as_tensor(blend, device=device),
+            blend=None if blend is None else torch.as_tensor(blend[0], device=device),
+            blended=None if blend is None else torch.as_tensor(blend[1], device=device),
         )
 
     def inputs(self, model: Tensor, rows: Tensor) -> Tensor:

@@ -170,12 +170,12 @@ def row_outputs(
     Tensor, shape (nets, n_slots), or (nets, n_slots, n_outputs) with several outputs
     """
     n_conditions = sum(n_arms for n_arms, _ in layout.groups)
-    if data.blend is None:
+    if data.blend is None or data.blended is None:
         return _outputs_by_arm(net, theta[:, :n_conditions], data, model, rows, layout)
     share = data.blend[rows]
     each = [
-        _outputs_by_arm(net, theta[:, k : k + n_conditions], data, model, rows, layout)
-        for k in range(share.shape[2])
+        _outputs_by_arm(net, theta.index_select(1, own), data, model, rows, layout)
+        for own in data.blended.T
     ]
     if net.n_outputs > 1:
         share = share[..., None]
