@@ -12,8 +12,8 @@ from hypercate import HyperCATE, plots
 from hypercate.encoding import fit_doses
 from hypercate.encoding.doses import blend_of
 
-quick = settings(max_examples=40, deadline=None, derandomize=True)
-ABLE = {"n_members": 2, "max_epochs": 80, "outcome_hidden": (16, 16, 16), "device": "cpu"}
+quick = settings(max_examples=20, deadline=None, derandomize=True)
+ABLE = {"n_members": 2, "max_epochs": 60, "outcome_hidden": (16, 16, 16), "device": "cpu"}
 
 
 def study(n=400, seed=501):
@@ -175,7 +175,7 @@ class TestAnswers:
 class TestState:
     def test_files_pickles_and_clones_answer_alike(self, est, new, tmp_path):
         X, y, treatment = study(n=150)
-        first = tiny(treatment_kind="dose", control="none", device="cpu").fit(X, y, treatment)
+        first = few(control="none").fit(X, y, treatment)
         for copy in copies_of(first, X, y, treatment, tmp_path / "model.hypercate"):
             for T1 in (("A", 5.0), treatment):
                 np.testing.assert_array_equal(copy.effect(X, T1=T1), first.effect(X, T1=T1))

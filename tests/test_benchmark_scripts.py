@@ -633,6 +633,18 @@ class TestDoses:
         flat = doses.measure("bending", 100, 1, "flat")
         assert flat["error"] >= flat["curve_sd"]
 
+    def test_of_drugs_are_curves_of_each(self, doses, monkeypatch):
+        sample = doses.draw_drugs(2000, 1)
+        assert sample.treatment.groupby("drug")["mg"].max()["none"] == 0
+        first = 2.5 * (2 + sample.new["x3"]) * (share := sample.doses["B"][0] / 200) * (1 - share)
+        first += sample.new["x4"] * share
+        np.testing.assert_allclose(sample.curve[:, doses.N_DOSES], first)
+        monkeypatch.setitem(doses.OF_DRUGS, "truth", lambda sample, seed: sample.curve)
+        assert doses.measure("drugs", 300, 1, "truth")["error"] == 0
+        for learner in ("S boosting", "LinearDML, cubic"):
+            found = doses.measure("drugs", 2000, 1, learner)
+            assert found["error"] < 0.7 * found["curve_sd"]
+
     def test_runs_end_to_end_and_resumes(self, tmp_path):
         arguments = ["--rows", "100", "--studies", "saturating", "--out", tmp_path]
         arguments += ["--learners", "S boosting", "LinearDML, cubic", "HyperCATE"]

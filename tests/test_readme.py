@@ -285,12 +285,15 @@ class TestHowItWorks:
         amount = np.append([0.0, 10.0], rng.uniform(0, 10, 238))
         dose = pd.Series(arm).map({"placebo": 0, "low": 1, "high": 4})
         visits = rng.poisson(np.exp(X["age"] / 4 + 0.2 * treatment))
+        drug = np.array(["none", "A", "B"])[np.arange(240) % 3]
         names = {
             "HyperCATE": partial(HyperCATE, n_members=2, max_epochs=20, random_state=0),
             "X": X,
             "arm": arm,
             "amount": amount,
             "treatment": treatment,
+            "drug": drug,
+            "mg": rng.uniform(0.1, 10, 240) * pd.Series(drug).map({"none": 0, "A": 1, "B": 20}),
             "visits": visits,
             "frame": pd.DataFrame({"pressure": X["age"] + treatment, "visits": visits}),
             "y": (dose + X["age"]).to_numpy(),
@@ -302,7 +305,7 @@ class TestHowItWorks:
         examples = [
             code for code in blocks("python", PAGES["docs/how-it-works.md"]) if "import" not in code
         ]
-        assert len(examples) == 7
+        assert len(examples) == 8
         for code in examples:
             *statements, last = ast.parse(code).body
             exec(compile(ast.Module(statements, []), "how-it-works.md", "exec"), names)
