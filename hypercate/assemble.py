@@ -21,6 +21,7 @@ from hypercate.networks import Networks
 from hypercate.nuisance.assignment import Assignment
 from hypercate.nuisance.views import Views
 from hypercate.pretraining.emission import Emission
+from hypercate.progress import LOG
 from hypercate.study import Encoded
 
 _CALIBRATION_ROWS = 512
@@ -105,6 +106,11 @@ def assemble(
         level = np.ascontiguousarray(calibration.level[:, place])
         relative = None if calibration.relative is None else calibration.relative[place]
         calibration = replace(calibration, level=level, relative=relative)
+        LOG.info(
+            "calibration: deviations of the models count %.3g times, with %.3g degrees of freedom",
+            calibration.scale,
+            calibration.dof,
+        )
     return Fitted(
         features=encoded.features,
         conditions=encoded.conditions,

@@ -68,7 +68,6 @@ def fit_effect_networks(
     views: Views,
     device: torch.device,
     seed: int,
-    verbose: bool,
 ) -> tuple[Trained, EffectUnits]:
     """Fit the effects of all arms against the one that most rows received.
 
@@ -88,7 +87,6 @@ def fit_effect_networks(
     views : Views
     device : torch.device
     seed : int
-    verbose : bool
     """
     reference = int(np.bincount(study.condition, study.weight).argmax())
     arms = np.delete(np.arange(study.n_conditions), reference)
@@ -134,6 +132,6 @@ def fit_effect_networks(
         _FAMILY.loss,
         schedule,
         seed,
-        verbose,
     )
+    candidates.log_choice("effects", trained.found, trained.chosen)
     return trained, EffectUnits(arms, location, scale)

@@ -22,7 +22,9 @@ from hypercate.nuisance.means import boosted_means, emitted_means
 from hypercate.nuisance.supplied import supplied_means
 from hypercate.nuisance.views import Views
 from hypercate.pretraining.emission import Emission
+from hypercate.progress import LOG
 from hypercate.second_stage import (
+    COMPONENTS,
     SecondStage,
     fit_second_stages,
     left_alone,
@@ -104,7 +106,6 @@ def fit_ensemble(
     device: torch.device,
     seed: int,
     n_jobs: int,
-    verbose: bool,
 ) -> Ensemble:
     """Make an ensemble of the networks that were trained for an outcome.
 
@@ -140,7 +141,6 @@ def fit_ensemble(
     seed : int
     n_jobs : int
         Threads of the second stage.
-    verbose : bool
     """
     target, location, scale = target_of(study, folds, learner)
     hypernet, found = trained.hypernet, trained.found
@@ -172,7 +172,7 @@ def fit_ensemble(
     if isinstance(learner, EffectLearner):
         own, effects = fit_effect_networks(
             study, folds, hypernet, learner, candidates, schedule, propensity, means, views, device,
-            seed, verbose,
+            seed,
         )  # fmt: skip
         parts.append(own)
         of_networks = effects.effects(
@@ -194,6 +194,9 @@ def fit_ensemble(
             seed,
             n_jobs,
         )
+    LOG.info("weight of emitted networks: %.2f, the mean over the models", share.mean())
+    of_parts = zip(COMPONENTS, weights.mean(axis=0), strict=True)
+    LOG.info("weight of effects by %s", ", ".join(f"{part} {mean:.2f}" for part, mean in of_parts))
     net: OutcomeNet | WeighedNets = own_net
     starts = ([part.theta for part in parts], [part.second for part in parts])
     theta = torch.cat([torch.cat(start, 1) for start in starts])

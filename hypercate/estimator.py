@@ -41,6 +41,7 @@ from hypercate.outcomes import CENSORED, LOG_LINKED, OUTCOMES, Censored
 from hypercate.overlap import warn_of_poor_support
 from hypercate.pretraining.emission import untried
 from hypercate.pretraining.instant import emit_ensemble
+from hypercate.progress import LOG, bars, stage
 from hypercate.select import INPUTS, Candidates
 from hypercate.several.fitted import FittedOutcomes
 from hypercate.several.reading import check_kinds, read_studies
@@ -278,7 +279,8 @@ class HyperCATE(Answers, BaseEstimator):
     random_state : int, RandomState instance or None, default=None
         Seeds everything; an int makes fits reproducible on the same device.
     verbose : bool, default=False
-        Show a progress bar.
+        Show a progress bar of each stage of the fit, on standard error. The logger ``hypercate``
+        tells of the same and of what was chosen, in more detail at the level ``DEBUG``.
 
     Attributes
     ----------
@@ -602,7 +604,16 @@ class HyperCATE(Answers, BaseEstimator):
             encoded.conditions.all_received,
         )
         trees = candidates.need_trees and self.effort != "instant"
-        with own_threads(self.n_jobs) as n_threads:
+        with bars(bool(self.verbose)), own_threads(self.n_jobs) as n_threads:
+            LOG.info(
+                "fit: %d rows, %d inputs, %d arms, outcome %s; %d models, effort %r, on %s",
+                *study.x.shape,
+                study.n_conditions,
+                ", ".join(one.family.kind for one in each),
+                folds.n_models,
+                self.effort,
+                device,
+            )
             if isinstance(encoded.family, Censored):
                 pseudo = with_pseudo_outcomes(study, folds, encoded.family, seed, n_threads)
                 each = (replace(encoded, study=pseudo),)
@@ -614,21 +625,24 @@ class HyperCATE(Answers, BaseEstimator):
             ensembles = self._ensembles(
                 each, folds, candidates, cross_fitted, joint, views, device, seed
             )
-            fitted = tuple(
-                assemble(
-                    one,
-                    folds,
-                    ensemble,
-                    assignment,
-                    cross_fitted,
-                    joint,
-                    n_members=self._n_members,
-                    calibrated=self.calibrate,
-                    device=device,
-                    seed=seed,
-                )
-                for one, ensemble in zip(each, ensembles, strict=True)
-            )
+            fitted = []
+            with stage("calibration", len(each), "outcome") as bar:
+                for one, ensemble in zip(each, ensembles, strict=True):
+                    fitted.append(
+                        assemble(
+                            one,
+                            folds,
+                            ensemble,
+                            assignment,
+                            cross_fitted,
+                            joint,
+                            n_members=self._n_members,
+                            calibrated=self.calibrate,
+                            device=device,
+                            seed=seed,
+                        )
+                    )
+                    bar.update()
         conditions = encoded.conditions
         warn_of_poor_support(
             cross_fitted[:, conditions.place_received],
@@ -640,7 +654,7 @@ class HyperCATE(Answers, BaseEstimator):
             of_doses=encoded.doses is not None,
         )
         names = outcomes.names
-        self.fitted_ = fitted[0] if names is None else FittedOutcomes(names, fitted)
+        self.fitted_ = fitted[0] if names is None else FittedOutcomes(names, tuple(fitted))
         return self
 
     def add_arm(self, X: Any, y: Any, treatment: Any = None, *, sample_weight: Any = None) -> Self:
@@ -1062,7 +1076,7 @@ class HyperCATE(Answers, BaseEstimator):
             architecture=self.hypernet,
             n_context=n_moments(n_inputs + views.n_last, len(outcomes)) if self.context else 0,
         )
-        schedule, verbose = self._schedule(n), bool(self.verbose)
+        schedule = self._schedule(n)
         data, trained = train_arms(
             studies,
             folds,
@@ -1073,7 +1087,6 @@ class HyperCATE(Answers, BaseEstimator):
             views,
             device,
             seed,
-            verbose,
             encoded.blend,
         )
         pretrained = self._weighs and self.pretrained == "auto" and not untried(study, views)
@@ -1096,7 +1109,6 @@ class HyperCATE(Answers, BaseEstimator):
                 device,
                 seed,
                 torch.get_num_threads(),
-                verbose,
             )
             for own, networks, learner, of_outcome in zip(
                 studies, trained, learners, own_views, strict=True

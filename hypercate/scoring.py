@@ -163,7 +163,7 @@ def _residuals(
             )
             return lightgbm.predict(trees, features[~rows])
 
-        by_fold = mapped(held_out, range(part.max() + 1), n_jobs)
+        by_fold = mapped(held_out, range(part.max() + 1), n_jobs, "residuals")
         predicted = np.empty((len(part), *by_fold[0].shape[1:]))
         for fold, values in enumerate(by_fold):
             predicted[part == fold] = values

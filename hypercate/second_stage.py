@@ -194,7 +194,7 @@ def fit_second_stages(
         problem = _Problem(study.of_model(m), folds, propensity, means[m], float(scale[m]), seed)
         return problem.effects(folds.fits[m]), problem.effects(folds.learns[m])
 
-    tried, last = zip(*mapped(fit, range(folds.n_models), n_jobs), strict=True)
+    tried, last = zip(*mapped(fit, range(folds.n_models), n_jobs, "second stage"), strict=True)
     weights = effect_weights(
         np.stack(
             [

@@ -13,6 +13,7 @@ from hypercate.generator.hypernetwork import PERTURBATIONS
 from hypercate.generator.outcome_net import OutcomeNet
 from hypercate.generator.profiles import Profile, profiles
 from hypercate.nuisance.views import Views
+from hypercate.progress import LOG, counted
 from hypercate.train.loop import Found
 
 TRIED_DEGREES = ("intercept", "weak", "independent")  # the last among more than two arms
@@ -125,6 +126,14 @@ class Candidates:
         shared, own = np.where(apart, np.inf, found.loss), np.where(apart, found.loss, np.inf)
         worse = _gains(own, shared, found, cluster)
         return np.argmin(np.where(worse[:, None], shared, found.loss), axis=1)
+
+    def log_choice(self, of: str, found: Found, chosen: np.ndarray) -> None:
+        """Tell which candidates the models took, and at DEBUG by which losses."""
+        names = list(zip(self.sharing, self.inputs, strict=True))
+        taken = counted(" and ".join(names[k]) for k in chosen)
+        LOG.info("networks of the %s, sharing and inputs by models: %s", of, taken)
+        for name, loss in zip(names, found.loss.T, strict=True):
+            LOG.debug("loss of %s on the models' stop rows: %s", " and ".join(name), loss)
 
 
 def _gains(loss: np.ndarray, other: np.ndarray, found: Found, cluster: np.ndarray) -> np.ndarray:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from threading import Lock
 from typing import TypeVar
 
 import torch
 from joblib import effective_n_jobs
+
+from hypercate.progress import stage
 
 _TORCH = Lock()
 T = TypeVar("T")
@@ -45,12 +47,19 @@ class Shared:
                 self._made.close()
 
 
-def mapped(function: Callable[[T], R], items: Iterable[T], n_jobs: int) -> list[R]:
-    """What a function gives of each item, in several threads if there are to be more than one."""
-    if n_jobs == 1:
-        return [function(item) for item in items]
-    with ThreadPoolExecutor(n_jobs) as pool:
-        return list(pool.map(function, items))
+def mapped(function: Callable[[T], R], items: Sequence[T], n_jobs: int, name: str) -> list[R]:
+    """What a function gives of each item, in several threads if there are to be more than one.
+
+    It is a stage of this name, whose bar is drawn by the thread that waits for the others.
+    """
+    pool: AbstractContextManager[ThreadPoolExecutor | None]
+    pool = nullcontext() if n_jobs == 1 else ThreadPoolExecutor(n_jobs)
+    with stage(name, len(items), "fit") as bar, pool as threads:
+        results = []
+        for result in (threads.map if threads else map)(function, items):
+            results.append(result)
+            bar.update()
+        return results
 
 
 @contextmanager

@@ -19,6 +19,7 @@ from hypercate.generator.outcome_net import OutcomeNet
 from hypercate.generator.perturbation import perturb
 from hypercate.learners import TLearner
 from hypercate.outcomes import Bernoulli, Normal
+from hypercate.progress import bars
 from hypercate.study import Study
 from hypercate.train import loop as loop_module
 from hypercate.train import stopping
@@ -170,7 +171,6 @@ def searched(
     n_models=2,
     loss=SQUARED,
     seed=0,
-    verbose=False,
     ragged=True,
     padding=0,
     **changed,
@@ -186,7 +186,6 @@ def searched(
         loss,
         schedule(**changed),
         seed,
-        verbose,
     )
 
 
@@ -210,7 +209,6 @@ def trained(
     most_epochs=4,
     loss=SQUARED,
     seed=0,
-    verbose=False,
     rows=None,
     **changed,
 ):
@@ -228,7 +226,6 @@ def trained(
         loss,
         schedule(**changed),
         seed,
-        verbose,
     )
 
 
@@ -1465,7 +1462,8 @@ class TestManners:
     @pytest.mark.parametrize("fitting", [searched, trained])
     @pytest.mark.parametrize("verbose", [False, True])
     def test_a_bar_is_shown_only_if_asked_for(self, verbose, fitting, capsys):
-        fitting(degrees=[1.0], verbose=verbose)
+        with bars(verbose):
+            fitting(degrees=[1.0])
         shown = capsys.readouterr()
         assert shown.out == ""
         end = " 4/4 " if fitting is searched else "/24 "

@@ -15,6 +15,7 @@ from hypercate.encoding.checks import listed
 from hypercate.encoding.conditions import Conditions, read_arms
 from hypercate.fitted import Fitted
 from hypercate.outcomes.reading import read_outcome
+from hypercate.progress import LOG, counted
 
 LEAST_ROWS = 2
 
@@ -61,6 +62,7 @@ def add_arms(
         len(deviations),
         fitted.features.n_codes,
     )
+    LOG.info("add_arm: %s", counted(labels.tolist()))
     for arm in arms:
         own = labels == arm
         added = added.and_arm(

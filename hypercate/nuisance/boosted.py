@@ -111,7 +111,7 @@ def boosted_views(
         models, gains = zip(*grown, strict=True)
         return Trees(models, np.stack(gains), location, scale)
 
-    trees, predicted = cross_fit(fit, study, folds, n_jobs)
+    trees, predicted = cross_fit(fit, study, folds, n_jobs, "boosted trees")
     views = tuple(
         _view(study.of_model(m), own, values, folds.learns[m])
         for m, (own, values) in enumerate(zip(trees, predicted, strict=True))

@@ -97,7 +97,7 @@ def with_pseudo_outcomes(
     pairs = pairs_of(folds)
     outcomes, followed = (
         dict(zip(pairs, values, strict=True))
-        for values in zip(*mapped(fit, pairs, n_jobs), strict=True)
+        for values in zip(*mapped(fit, pairs, n_jobs, "censoring"), strict=True)
     )
 
     def by_model(values: dict[Pair, np.ndarray]) -> np.ndarray:

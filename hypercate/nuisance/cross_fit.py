@@ -29,7 +29,7 @@ Pair: TypeAlias = tuple[int, int, int]
 
 
 def cross_fit(
-    fit: Callable[[Study, np.ndarray], N], study: Study, folds: Folds, n_jobs: int
+    fit: Callable[[Study, np.ndarray], N], study: Study, folds: Folds, n_jobs: int, name: str
 ) -> tuple[list[N], np.ndarray]:
     """Fit a nuisance for every model, and predict each row by one that did not see it.
 
@@ -41,6 +41,8 @@ def cross_fit(
     folds : Folds
     n_jobs : int
         Threads.
+    name : str
+        Of the stage, as it is logged and shown.
 
     Returns
     -------
@@ -54,7 +56,7 @@ def cross_fit(
         nuisance = fit(study.without(pair), np.flatnonzero(~in_pair(folds, pair)))
         return nuisance, nuisance.predict(study.x[in_pair(folds, pair)])
 
-    fitted = dict(zip(pairs, mapped(fit_one, pairs, n_jobs), strict=True))
+    fitted = dict(zip(pairs, mapped(fit_one, pairs, n_jobs, name), strict=True))
     nuisances = [fitted[partition, part, part][0] for partition, part in _judged(folds)]
     return nuisances, of_models(folds, {pair: values for pair, (_, values) in fitted.items()})
 

@@ -58,7 +58,7 @@ def level_views(study: Study, folds: Folds, n_jobs: int) -> tuple[list[LevelMean
     values : ndarray of float64, shape (n_models, n, c * n_conditions)
         Where a model learns from a row, by means without the row's part, too.
     """
-    return cross_fit(_level_means, study, folds, n_jobs)
+    return cross_fit(_level_means, study, folds, n_jobs, "means of levels")
 
 
 def _level_means(study: Study, rows: np.ndarray) -> LevelMeans:

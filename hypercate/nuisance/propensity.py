@@ -26,6 +26,7 @@ from threadpoolctl import threadpool_limits
 
 from hypercate.folds import Folds
 from hypercate.nuisance import lightgbm
+from hypercate.progress import LOG
 from hypercate.threads import Shared, mapped
 
 FLOOR = 0.02  # of an arm's share: no row weighs more than 50 times what it would at random
@@ -146,7 +147,7 @@ def fit_propensity(
 
     parts = range(folds.n_parts)
     with _GROWING:
-        *apart, candidates = mapped(fit, (*parts, None), n_jobs)
+        *apart, candidates = mapped(fit, (*parts, None), n_jobs, "propensities")
     log_odds = np.empty((2, len(arm), len(total)))
     for held, models in zip(parts, apart, strict=True):
         rows = part == held
@@ -160,6 +161,12 @@ def fit_propensity(
         cross_fitted = np.tile(share, (len(arm), 1))
         own = share[arm]
     log_loss = -np.average(np.log(own), weights=weight)
+    LOG.info(
+        "propensities: %s, cross-fitted log loss %.4g",
+        "of linear and boosted models" if slopes.any() else "the shares of the arms",
+        log_loss,
+    )
+    LOG.debug("propensities: slopes of the linear and the boosted model %s", slopes)
     return Propensity(float(log_loss), share, intercepts, slopes, candidates), cross_fitted
 
 

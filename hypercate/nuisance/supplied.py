@@ -70,6 +70,7 @@ def supplied_propensity(
         lambda rows: _fitted(model, x[rows], arm[rows], weight[rows]),
         [*of_parts, np.ones(len(arm), dtype=bool)],
         n_jobs,
+        "propensities",
     )
     cross_fitted = np.empty((len(arm), len(share)))
     for rows, of_others in zip(of_parts, apart, strict=True):
@@ -120,7 +121,7 @@ def supplied_means(model: Any, study: Study, folds: Folds, n_jobs: int) -> np.nd
             ]
         )
 
-    return cross_fit(fit, study, folds, n_jobs)[1]
+    return cross_fit(fit, study, folds, n_jobs, "mean outcomes")[1]
 
 
 def _fitted(model: Any, x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> Any:

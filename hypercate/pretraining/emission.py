@@ -20,6 +20,7 @@ from hypercate.pretraining.emitted import Emitted
 from hypercate.pretraining.emitter import Emitter
 from hypercate.pretraining.likelihoods import Logit, likelihood_of, refitted
 from hypercate.pretraining.weights import SHA256, pretrained
+from hypercate.progress import stage
 from hypercate.study import Study
 from hypercate.train.data import units
 from hypercate.train.device import threads_for
@@ -197,16 +198,18 @@ def _emitted(
     n_features = 1 + numbers.shape[1] + by_model.shape[2] + emitter.shape["n_units"]
     elements = m * n_arms * n_features * max(len(study.x), 2 * n_features)
     n_blocks = min(m, -(-elements // _BLOCK_ELEMENTS))
-    for some in np.array_split(np.arange(m), n_blocks):
-        weight = np.where(seen[some], study.weight, 0.0)
-        weight /= weight.sum(axis=1, keepdims=True) / (weight > 0).sum(axis=1, keepdims=True)
-        x = torch.cat([numbers.expand(len(some), -1, -1), by_model[some]], 2)
-        in_arm = torch.as_tensor(weight, dtype=torch.float32, device=device)[..., None] * arm
-        with threads_for(elements // n_blocks):
-            emitted, widening = _emit(
-                emitter, x, in_arm, target[some], y[some], study.cluster, likelihood
-            )
-            yield (some, x), emitted, widening
+    with stage("emitted networks", m, "model") as bar:
+        for some in np.array_split(np.arange(m), n_blocks):
+            weight = np.where(seen[some], study.weight, 0.0)
+            weight /= weight.sum(axis=1, keepdims=True) / (weight > 0).sum(axis=1, keepdims=True)
+            x = torch.cat([numbers.expand(len(some), -1, -1), by_model[some]], 2)
+            in_arm = torch.as_tensor(weight, dtype=torch.float32, device=device)[..., None] * arm
+            with threads_for(elements // n_blocks):
+                emitted, widening = _emit(
+                    emitter, x, in_arm, target[some], y[some], study.cluster, likelihood
+                )
+                yield (some, x), emitted, widening
+            bar.update(len(some))
 
 
 @torch.no_grad()

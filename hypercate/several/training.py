@@ -29,7 +29,6 @@ def train_arms(
     views: Views,
     device: torch.device,
     seed: int,
-    verbose: bool,
     blend: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[Data, list[Trained]]:
     """Search and choose a candidate for every model, and train it from two random starts.
@@ -48,7 +47,6 @@ def train_arms(
         What the models read beside the covariates.
     device : torch.device
     seed : int
-    verbose : bool
     blend : ndarray of float32, shape (n, c), and ndarray of int64, shape (n_ranges, c), optional
         Where treatments are doses: how much the c networks of its range count at each row's, and
         which networks these are.
@@ -76,8 +74,8 @@ def train_arms(
         _loss_of(learners),
         schedule,
         seed,
-        verbose,
     )
+    candidates.log_choice("arms", trained.found, trained.chosen)
     if len(each) == 1:
         return data, [trained]
     return data, [trained.of_output(output) for output in range(len(each))]

@@ -73,7 +73,6 @@ def fit_networks(
     loss: Loss,
     schedule: Schedule,
     seed: int,
-    verbose: bool,
 ) -> Trained:
     """Try every candidate of every model on its fit rows, and train the chosen one on all.
 
@@ -91,7 +90,6 @@ def fit_networks(
     schedule : Schedule
         Which says whether the chosen ones are trained again, or stay as the search left them.
     seed : int
-    verbose : bool
     """
     n_models = folds.n_models
     found = search(
@@ -104,7 +102,6 @@ def fit_networks(
         loss,
         schedule,
         seed,
-        verbose,
     )
     chosen = choose(found)
     nets = np.arange(n_models) * len(sharing) + chosen
@@ -143,7 +140,6 @@ def fit_networks(
         loss,
         schedule,
         seed + 1,
-        verbose,
     )
     hypernet.advance_spectral(params, buffers, n_steps=100)
     with torch.no_grad():

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from hypercate.folds import Rows
 from hypercate.generator.hypernetwork import HyperNet, Tensors
 from hypercate.generator.profiles import Profile
+from hypercate.progress import stage
 from hypercate.train.context import context_of
 from hypercate.train.data import Data
 from hypercate.train.device import threads_for
@@ -75,7 +75,6 @@ def search(
     loss: Loss,
     schedule: Schedule,
     seed: int,
-    verbose: bool = False,
 ) -> Found:
     """Train every candidate of every model until it no longer gains on the model's stop rows.
 
@@ -99,7 +98,6 @@ def search(
         Of the networks' outputs and the targets: a value a row.
     schedule : Schedule
     seed : int
-    verbose : bool
 
     Raises
     ------
@@ -115,11 +113,8 @@ def search(
     judge = Judge(hypernet.net, data, stop, loss, len(sharing) // n_models)
     best = Best(judge.n_places, start, data.x.device)
     history = []
-    epochs = tqdm(
-        range(schedule.max_epochs), "HyperCATE: search", unit="epoch", disable=not verbose
-    )
-    with threads_for(run.work):
-        for epoch in epochs:
+    with stage("search", schedule.max_epochs, "epoch") as bar, threads_for(run.work):
+        for epoch in range(schedule.max_epochs):
             train_loss = run.epoch()
             row_loss = at_best_size(run, judge)
             stop_loss = row_loss.sum(1) / judge.total[run.nets]
@@ -129,11 +124,11 @@ def search(
                 )
             )
             going = best.update(epoch, run, train_loss, stop_loss, row_loss, schedule.patience)
-            epochs.set_postfix(networks=int(going.sum()), loss=f"{best.loss.mean().item():.4f}")
+            bar.update()
+            bar.set_postfix(networks=int(going.sum()), loss=f"{best.loss.mean().item():.4f}")
             run.keep(going)
             if not len(run.nets):
                 break
-    epochs.close()
     found = best.loss.view(n_models, -1).cpu().numpy()
     if np.isinf(found).all(axis=1).any():
         raise diverged(schedule, epoch + 1)
@@ -163,7 +158,6 @@ def train(
     loss: Loss,
     schedule: Schedule,
     seed: int,
-    verbose: bool = False,
 ) -> tuple[Tensors, Tensors]:
     """Train networks until they fit their rows as closely as a search found best.
 
@@ -192,7 +186,6 @@ def train(
     schedule : Schedule
     seed : int
         Of the minibatches.
-    verbose : bool
 
     Returns
     -------
@@ -213,10 +206,9 @@ def train(
     enough = torch.as_tensor(target, dtype=torch.float32, device=device)
     most = np.broadcast_to(most_epochs, np.shape(target)).astype(np.float32)
     close_after = torch.as_tensor(most, device=device)
-    longest = (close_after + _cooling(close_after)).max()
-    epochs = tqdm(range(int(longest)), "HyperCATE: fit", unit="epoch", disable=not verbose)
-    with threads_for(run.work):
-        for epoch in epochs:
+    longest = int((close_after + _cooling(close_after)).max())
+    with stage("fit", longest, "epoch") as bar, threads_for(run.work):
+        for epoch in range(longest):
             nets = run.nets
             cooling = _cooling(close_after[nets])
             left = close_after[nets] + cooling - epoch
@@ -228,9 +220,9 @@ def train(
             done = ~close & (left <= 1)
             run.save(done, params, buffers)
             run.keep(~done)
+            bar.update()
             if not len(run.nets):
                 break
-    epochs.close()
     if not all(torch.isfinite(tensor).all() for tensor in params.values()):
         raise diverged(schedule, epoch + 1)
     return (

@@ -20,6 +20,7 @@ from hypercate.fitted import Fitted, Seen
 from hypercate.folds import Folds
 from hypercate.inference.jackknife import rescaled
 from hypercate.outcomes.reading import read_outcome
+from hypercate.progress import LOG
 from hypercate.updated.correction import Correction
 from hypercate.updated.posterior import posterior_mean
 
@@ -84,6 +85,7 @@ def update(
     for each in (fitted.networks, networks):
         outcomes, apart = each.deviations(some, device)
         deviations.append(apart / family.unit_of_deviations(outcomes))
+    LOG.info("partial_fit: %d rows of %d arms", len(arm), len(np.unique(arm)))
     evidence = fitted.evidence
     if evidence is not None:
         model, row = folds.judged
