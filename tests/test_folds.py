@@ -372,13 +372,13 @@ MAY_DRAW = {
     ("inspection/importance.py", "_permuted"): "the orders in which a column is permuted",
     ("inspection/shapley.py", "_numpy_as_before"): "nothing: what shap seeds is put back",
     ("updated/correction.py", "none"): "directions of waves",
-    ("plots/models.py", "_draw_categories"): "how far points are moved to be seen apart",
-    ("plots/models.py", "_draw_rows"): "the points of a picture that are shown",
+    ("plots/effects.py", "_draw_categories"): "how far points are moved to be seen apart",
+    ("plots/effects.py", "_draw_rows"): "the points of a picture that are shown",
 }
 OF_OTHER_FITS = ("_placebo", "_dummy_outcome", "_subset")
 MAY_SPLIT = {
     ("inspection/importance.py", "_permuted"),
-    ("plots/models.py", "_draw_rows"),
+    ("plots/effects.py", "_draw_rows"),
     *(("sensitivity/refuters.py", name) for name in OF_OTHER_FITS),
 }
 

@@ -10,7 +10,6 @@ MODULES = sorted(ROOT.glob("hypercate/**/*.py"))
 LONGEST = 300
 LONGER = {
     "estimator.py": "every parameter is documented here",
-    "plots/models.py": "a picture a function, that share their style",
     "overlap.py": "the report, its text and its warning are one subject",
     "inference/averages.py": "an estimand a function, each with its parameters",
     "inference/conformal.py": "one algorithm, whose argument stands above it",

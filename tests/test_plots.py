@@ -156,7 +156,7 @@ class TestEffects:
     def test_the_mean_is_that_of_all_rows_though_few_are_drawn(self):
         result = inference(n=5000)
         ax = plots.plot_effects(result)
-        assert len(segments(ax)) == plots.models.MOST_ROWS
+        assert len(segments(ax)) == plots.effects.MOST_ROWS
         np.testing.assert_allclose(line(ax, "mean effect")[:, 1], result.point_estimate.mean())
 
     def test_one_of_several_arms(self):
@@ -190,9 +190,9 @@ class TestEffectByCovariate:
         covariate = pd.Series(np.random.default_rng(1).normal(50, 10, 600), name="age")
         ax = plots.plot_effect_by(result, covariate, alpha=0.2)
         means = np.column_stack(ax.lines[1].get_data())
-        assert len(means) == plots.models.N_BINS
+        assert len(means) == plots.effects.N_BINS
         frame = result.summary_frame(0.2)
-        groups = np.array_split(np.argsort(covariate.to_numpy()), plots.models.N_BINS)
+        groups = np.array_split(np.argsort(covariate.to_numpy()), plots.effects.N_BINS)
         expected = [
             [covariate.iloc[rows].mean(), frame["point_estimate"].iloc[rows].mean()]
             for rows in groups

@@ -13,7 +13,7 @@ import numpy as np
 from hypercate.inspection.dependence import EffectDependence
 from hypercate.inspection.leaves import Branch
 from hypercate.inspection.tree import EffectTree
-from hypercate.plots.models import MOST_ROWS
+from hypercate.plots.effects import MOST_ROWS
 from hypercate.plots.style import BLACK, BLUE, GREY, new_axes
 
 if TYPE_CHECKING:

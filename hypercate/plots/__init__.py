@@ -5,6 +5,8 @@ or saves a figure, or changes a global setting. Colours are those of Okabe & Ito
 colour-blind readers can tell apart.
 """
 
+from hypercate.plots.accuracy import plot_calibration, plot_rejection
+from hypercate.plots.averages import plot_dose_response, plot_group_effects
 from hypercate.plots.decisions import (
     plot_policy_tree,
     plot_profit,
@@ -12,21 +14,13 @@ from hypercate.plots.decisions import (
     plot_toc,
     plot_uplift,
 )
-from hypercate.plots.models import (
-    plot_balance,
-    plot_calibration,
-    plot_dose_response,
-    plot_effect_by,
-    plot_effects,
-    plot_group_effects,
-    plot_history,
-    plot_overlap,
-    plot_rejection,
-)
+from hypercate.plots.effects import plot_effect_by, plot_effects
+from hypercate.plots.overlap import plot_balance, plot_overlap
 from hypercate.plots.style import BLACK as BLACK
 from hypercate.plots.style import BLUE as BLUE
 from hypercate.plots.style import COLOURS as COLOURS
 from hypercate.plots.style import ORANGE as ORANGE
+from hypercate.plots.training import plot_history
 
 __all__ = [
     "plot_balance",

@@ -51,3 +51,17 @@ def style_of(place: int, filled: bool) -> dict[str, Any]:
 
 def percent(share: float) -> str:
     return f"{100 * share:.3g} %"
+
+
+def effect_label(arm: Any) -> str:
+    return f"effect{'' if arm is None else f' of {arm}'} (units of the outcome)"
+
+
+def chosen(arm: Any, arms: list) -> Any:
+    if arm is None and len(arms) == 1:
+        return arms[0]
+    if arm is None:
+        raise ValueError(f"there are several arms, {arms}: pass one of them as arm=")
+    if arm not in arms:
+        raise ValueError(f"arm={arm!r} is not an arm: the arms are {arms}")
+    return arm

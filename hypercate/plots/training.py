@@ -1,0 +1,63 @@
+"""A picture of training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sklearn.utils.validation import check_is_fitted
+
+from hypercate.log_axis import label_decimals
+from hypercate.plots.style import COLOURS, legend, new_axes
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_LOSSES = {
+    "continuous": "squared error (standardised outcome)",
+    "binary": "cross-entropy",
+    "count": "Poisson deviance",
+    "positive": "gamma deviance",
+}
+
+
+def plot_history(estimator: Any, *, ax: Axes | None = None) -> Axes:
+    """Loss of each member's network in training, and the epoch whose weights it kept.
+
+    Parameters
+    ----------
+    estimator : HyperCATE
+        Fitted.
+    ax : Axes, optional
+
+    Returns
+    -------
+    Axes
+        With two lines a member, loss in training and on the rows that stop it, and a dot at
+        the least of the latter.
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    NotFittedError
+        If the estimator is not fitted.
+    """
+    check_is_fitted(estimator, "history_")
+    ax = new_axes(ax)
+    for place, (member, epochs) in enumerate(estimator.history_.groupby("member")):
+        colour = COLOURS[place % len(COLOURS)]
+        best = epochs.loc[epochs["validation_loss"].idxmin()]
+        ax.plot(epochs["epoch"], epochs["train_loss"], color=colour, lw=0.9, ls=":")
+        ax.plot(
+            epochs["epoch"],
+            epochs["validation_loss"],
+            color=colour,
+            lw=1.4,
+            label=f"member {member}",
+        )
+        ax.plot(best["epoch"], best["validation_loss"], "o", color=colour, ms=5)
+    ax.set(xlabel="epoch", ylabel=_LOSSES[estimator.outcome_], yscale="log")
+    label_decimals(ax.yaxis)
+    ax.set_title("Loss: training (dotted), validation (solid), its lowest (dot)", loc="left")
+    legend(ax, loc="upper right", ncols=2)
+    return ax
