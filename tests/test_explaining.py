@@ -210,8 +210,12 @@ class TestDependence:
         ax = plot_effect_dependence(curves)
         assert ax.get_xlabel() == "age"
         np.testing.assert_allclose(ax.lines[250].get_ydata(), curves.point_estimate)
-        with pytest.raises(ValueError, match="arm=None must be one of"):
-            plot_effect_dependence(several)
+        ax = plot_effect_dependence(several)
+        assert [text.get_text() for text in ax.get_legend().get_texts()] == several.arms
+        for k in range(2):
+            np.testing.assert_allclose(ax.lines[k].get_ydata(), several.point_estimate[:, k])
+        with pytest.raises(ValueError, match="arm='nobody' is not an arm"):
+            plot_effect_dependence(several, arm="nobody")
         with pytest.raises(TypeError, match="pass effect_dependence"):
             plot_effect_dependence(several.summary_frame())
 

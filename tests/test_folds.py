@@ -372,8 +372,10 @@ MAY_DRAW = {
     ("inspection/importance.py", "_permuted"): "the orders in which a column is permuted",
     ("inspection/shapley.py", "_numpy_as_before"): "nothing: what shap seeds is put back",
     ("updated/correction.py", "none"): "directions of waves",
-    ("plots/effects.py", "_draw_categories"): "how far points are moved to be seen apart",
-    ("plots/effects.py", "_draw_rows"): "the points of a picture that are shown",
+    (
+        "plots/effects.py",
+        "_draw_rows",
+    ): "the points of a picture that are shown, and where",
 }
 OF_OTHER_FITS = ("_placebo", "_dummy_outcome", "_subset")
 MAY_SPLIT = {

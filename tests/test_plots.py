@@ -3,6 +3,7 @@
 import inspect
 import sys
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from matplotlib.text import Text  # noqa: E402
 from hypercate import HyperCATE, plots  # noqa: E402
 from hypercate.inference.averages import AverageInference  # noqa: E402
 from hypercate.inference.effects import EffectInference  # noqa: E402
+from hypercate.inference.scales import DIFFERENCE, SCALES  # noqa: E402
 from hypercate.metrics import qini_curve, sqrt_pehe, toc_curve, uplift_curve  # noqa: E402
 from hypercate.overlap import overlap_report  # noqa: E402
 from hypercate.policy import PolicyTree, profit_curve  # noqa: E402
@@ -166,6 +168,36 @@ class TestEffects:
         np.testing.assert_allclose(drawn, np.sort(result.point_estimate[:, 1]))
         assert ax.get_ylabel() == "effect of dose 1 (units of the outcome)"
 
+    def test_several_arms_stand_side_by_side_each_in_its_own_order(self):
+        result = inference(n_effects=3)
+        ax = plots.plot_effects(result, alpha=0.2)
+        frame = result.summary_frame(0.2)
+        drawn = np.concatenate(
+            [np.column_stack(each.get_data()) for each in ax.lines if each.get_marker() == "."]
+        )
+        drawn = drawn[np.argsort(drawn[:, 0])].astype(float)
+        bars = segments(ax)
+        for k in range(3):
+            own = frame.xs(f"dose {k}", level="arm").sort_values("point_estimate")
+            some = slice(60 * k, 60 * (k + 1))
+            np.testing.assert_allclose(drawn[some, 1], own["point_estimate"])
+            np.testing.assert_allclose(bars[some, :, 1], own[["ci_lower", "ci_upper"]])
+        assert [text.split("\n")[0] for text in ticks(ax.xaxis)] == ["dose 0", "dose 1", "dose 2"]
+        assert legend(ax).count("mean effect") == 1
+        assert not overlapping_texts(ax)
+
+    def test_ratios_are_drawn_against_1_on_a_logarithmic_axis(self):
+        result = replace(inference(), point_estimate=np.exp(inference().point_estimate))
+        result = replace(result, scale=SCALES[1])
+        for ax in (plots.plot_effects(result), plots.plot_effect_by(result, np.arange(60))):
+            assert ax.get_yscale() == "log"
+            assert ax.get_ylabel().startswith("ratio of mean outcomes")
+            assert any(set(each.get_ydata()) == {1} for each in ax.lines)
+        frame = result.summary_frame()
+        excludes = (frame["ci_lower"] > 1) | (frame["ci_upper"] < 1)
+        drawn = line(plots.plot_effects(result), "interval excludes 1")[:, 1]
+        np.testing.assert_allclose(drawn, np.sort(frame["point_estimate"][excludes]))
+
     def test_a_fitted_models_effects(self, fitted):
         X = np.random.default_rng(1).normal(size=(30, 2))
         ax = plots.plot_effects(fitted.effect_inference(X))
@@ -291,6 +323,19 @@ class TestEffectByCovariate:
         ax = plots.plot_effect_by(result, np.arange(60) % 3, arm="dose 1")
         assert ax.lines[1].get_ydata().min() > 9
 
+    @pytest.mark.parametrize("covariate", [np.arange(60.0), ["a", "b"] * 30])
+    def test_all_arms_have_their_own_colour(self, covariate):
+        result = inference(n_effects=6)
+        ax = plots.plot_effect_by(result, covariate)
+        assert legend(ax) == [f"dose {k}" for k in range(6)]
+        assert len({to_hex(each.get_color()) for each in ax.lines[:6]}) == 6
+        for k, each in enumerate(ax.lines[:6]):
+            alone = plots.plot_effect_by(result, covariate, arm=f"dose {k}").lines[1]
+            np.testing.assert_allclose(each.get_ydata(), alone.get_ydata())
+        ax.figure.canvas.draw()
+        assert ax.get_legend().get_window_extent().x0 > ax.bbox.x1
+        assert ax.get_legend().get_window_extent().x1 < ax.figure.bbox.x1
+
     def test_many_category_names_do_not_overlap(self):
         names = [f"a long name of a place {i}" for i in range(20)] * 3
         assert not overlapping_texts(plots.plot_effect_by(inference(), names))
@@ -362,6 +407,36 @@ class TestOverlap:
         ]
         assert len({to_hex(patch.get_edgecolor()) for patch in ax.patches}) == 3
 
+    def test_all_arms_at_once(self, report_of_three):
+        ax = plots.plot_overlap(report_of_three)
+        assert ticks(ax.yaxis) == ["a", "b", "c"]
+        for place, arm in enumerate("abc"):
+            own = (report_of_three.received == arm).to_numpy()
+            propensity = report_of_three.propensity[arm].to_numpy()
+            upper, lower = ax.patches[2 * place : 2 * place + 2]
+            middle = 2 - place
+            shares = []
+            for patch, some in ((upper, own), (lower, ~own)):
+                values, edges, baseline = patch.get_data()
+                assert baseline == middle
+                counted = np.histogram(propensity[some], edges)[0] / some.sum()
+                shares.append(np.max(np.abs(values - middle) / np.where(counted, counted, np.inf)))
+                np.testing.assert_allclose((counted > 0), np.abs(values - middle) > 0)
+            assert shares[0] == pytest.approx(shares[1])  # one scale for both
+            limits = [each for each in ax.lines if middle - 0.45 in each.get_ydata()]
+            assert limits[0].get_xdata()[0] == report_of_three.arms.loc[arm, "limit"]
+
+    def test_balance_of_all_arms(self, report_of_three):
+        ax = plots.plot_balance(report_of_three)
+        assert legend(ax)[:4] == [
+            "b, before", "b, after weighting", "c, before", "c, after weighting",
+        ]  # fmt: skip
+        names = ticks(ax.yaxis)
+        for arm in "bc":
+            balance = report_of_three.balance.loc[arm].abs().loc[names]
+            np.testing.assert_allclose(line(ax, f"{arm}, before")[:, 0], balance["before"])
+            np.testing.assert_allclose(line(ax, f"{arm}, after")[:, 0], balance["after"])
+
     def test_balance_shows_each_covariate_before_and_after(self, report):
         ax = plots.plot_balance(report)
         balance = report.balance.loc["drug"].abs().sort_values("before")
@@ -414,7 +489,13 @@ class TestGroups:
 
     def test_all_arms_or_one(self):
         both = pd.concat({"low": self.frame, "high": self.frame + 1}, names=["arm"]).swaplevel()
-        assert len(ticks(plots.plot_group_effects(both).yaxis)) == 6
+        ax = plots.plot_group_effects(both)
+        assert ticks(ax.yaxis) == ["north", "south", "west"]
+        assert legend(ax) == ["low", "high"]
+        assert len({to_hex(each.get_color()) for each in ax.lines[:2]}) == 2
+        for each, more in zip(ax.lines, (0, 1), strict=False):
+            np.testing.assert_allclose(each.get_xdata(), [1 + more, 2 + more, 3 + more])
+        assert (ax.lines[0].get_ydata() > ax.lines[1].get_ydata()).all()
         ax = plots.plot_group_effects(both, arm="high")
         assert ticks(ax.yaxis) == ["north", "south", "west"]
         np.testing.assert_allclose(ax.lines[0].get_xdata(), [2, 3, 4])
@@ -476,6 +557,24 @@ class TestHistory:
             np.testing.assert_array_equal(held_out.get_ydata(), epochs["validation_loss"])
             np.testing.assert_array_equal(held_out.get_xdata(), epochs["epoch"])
             assert kept.get_ydata()[0] == epochs["validation_loss"].min()
+
+    def test_what_was_not_trained_or_is_of_several_outcomes_is_said_so(self):
+        X, arm = np.random.default_rng(0).normal(size=(80, 2)), np.arange(80) % 2
+        y = pd.DataFrame({"weight": X[:, 0] + arm, "height": X[:, 1]})
+        instant = HyperCATE(effort="instant", random_state=0).fit(X, y["weight"], arm)
+        with pytest.raises(ValueError, match="trained no networks"):
+            plots.plot_history(instant)
+        both = HyperCATE(effort="instant", random_state=0).fit(X, y, arm)
+        with pytest.raises(ValueError, match=r"plot_history\(est\.of\('weight'\)\)"):
+            plots.plot_history(both)
+        with pytest.raises(TypeError, match=r"several outcomes.*result\.of\('weight'\)"):
+            plots.plot_group_effects(both.ate_inference())
+        with pytest.raises(TypeError, match=r"several outcomes.*result\.of\('weight'\)"):
+            plots.plot_effects(both.effect_inference(X))
+        plots.plot_effects(both.effect_inference(X).of("height"))
+
+    def test_losses_of_every_kind_of_outcome_have_a_name(self):
+        assert set(plots.training._LOSSES) == set(DIFFERENCE.outcomes)
 
     def test_an_estimator_that_is_not_fitted(self):
         with pytest.raises(NotFittedError):
@@ -680,19 +779,15 @@ class TestBadInput:
         "draw",
         [plots.plot_effects, lambda result, **kind: plots.plot_effect_by(result, [1] * 60, **kind)],
     )
-    def test_several_arms_need_a_name_and_a_known_one(self, draw):
+    def test_an_arm_has_to_be_a_known_one(self, draw):
         result = inference(n_effects=2)
-        with pytest.raises(ValueError, match=r"several arms, \['dose 0', 'dose 1'\]: pass"):
-            draw(result)
         with pytest.raises(ValueError, match=r"arm='dose 9' is not an arm: the arms are \['dose 0"):
             draw(result, arm="dose 9")
         with pytest.raises(ValueError, match=r"alpha=1\.5"):
             draw(result, arm="dose 0", alpha=1.5)
 
     @pytest.mark.parametrize("draw", [plots.plot_overlap, plots.plot_balance])
-    def test_reports_of_several_arms_need_a_name(self, draw, report_of_three):
-        with pytest.raises(ValueError, match="several arms"):
-            draw(report_of_three)
+    def test_an_arm_of_a_report_has_to_be_a_known_one(self, draw, report_of_three):
         with pytest.raises(ValueError, match="arm='z' is not an arm"):
             draw(report_of_three, arm="z")
 

@@ -312,10 +312,17 @@ class TestPicture:
         value = sensitivity(fitted[0]).robustness_value()[0]
         assert f"robustness value: {value:.3f}" in [text.get_text() for text in ax.texts]
 
-    def test_an_arm_is_needed_where_there_are_several(self, three_arms):
+    def test_all_arms_show_where_their_bounds_reach_the_null(self, three_arms):
         found = sensitivity(three_arms)
-        with pytest.raises(ValueError, match="arm"):
-            plot_sensitivity(found)
-        plot_sensitivity(found, arm="pill")
+        ax = plot_sensitivity(found)
+        for k, (arm, value) in enumerate(zip(found.index, found.robustness_value(), strict=True)):
+            (way,) = [each for each in ax.lines if each.get_label() == f"{arm}: {value:.3f}"]
+            for cf_d, cf_y in list(zip(*way.get_data(), strict=True))[::10]:
+                if cf_y < 1:
+                    ends = np.array(found.bounds(cf_y, cf_d))[:, k]
+                    assert np.abs(ends - found.null).min() < 1e-6 * np.abs(ends).max()
+        assert plot_sensitivity(found, arm="pill").get_title("left").endswith("arm pill")
+        with pytest.raises(ValueError, match="arm='nobody' is not an arm"):
+            plot_sensitivity(found, arm="nobody")
         with pytest.raises(TypeError, match="sensitivity"):
             plot_sensitivity(three_arms)

@@ -14,14 +14,27 @@ from hypercate.inspection.dependence import EffectDependence
 from hypercate.inspection.leaves import Branch
 from hypercate.inspection.tree import EffectTree
 from hypercate.plots.effects import MOST_ROWS
-from hypercate.plots.style import BLACK, BLUE, GREY, new_axes
+from hypercate.plots.style import (
+    ALPHA,
+    BLUE,
+    COLOURS,
+    GREY,
+    chosen,
+    dodged,
+    effect_label,
+    legend,
+    legend_beside,
+    new_axes,
+    percent,
+    zero_line,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 def plot_effect_dependence(
-    result: EffectDependence, *, alpha: float = 0.05, arm: Any = None, ax: Axes | None = None
+    result: EffectDependence, *, alpha: float = ALPHA, arm: Any = None, ax: Axes | None = None
 ) -> Axes:
     """The mean effect over values of a column, with its interval, and the rows' own curves.
 
@@ -33,7 +46,7 @@ def plot_effect_dependence(
     alpha : float in (0, 1), default=0.05
         The interval has level 1 - alpha.
     arm : label, optional
-        Whose effect; needed if there are several.
+        Whose effect; by default those of all arms, each in a colour.
     ax : Axes, optional
 
     Returns
@@ -47,7 +60,7 @@ def plot_effect_dependence(
     TypeError
         If result is something else.
     ValueError
-        If alpha is not inside (0, 1), or arm is needed or unknown.
+        If alpha is not inside (0, 1), or arm is unknown.
 
     Examples
     --------
@@ -55,36 +68,48 @@ def plot_effect_dependence(
     """
     if not isinstance(result, EffectDependence):
         raise TypeError(f"result is a {type(result).__name__}: pass effect_dependence(est, X, ...)")
-    arms = result.arms
-    if (arm is None and len(arms) > 1) or (arm is not None and arm not in arms):
-        raise ValueError(f"arm={arm!r} must be one of {arms}")
-    k = 0 if arm is None else arms.index(arm)
-    mean, lower, upper = (
-        values.reshape(len(result.index), -1)[:, k]
-        for values in (result.point_estimate, *result.interval(alpha))
-    )
-    ax = new_axes(ax)
-    at = result.index.to_numpy(float) if result.numeric else np.arange(len(mean))
+    arms = chosen(arm, result.arms)
+    alone, n = len(arms) == 1, len(result.index)
+    of_arms = [values.reshape(n, -1) for values in (result.point_estimate, *result.interval(alpha))]
+    at = result.index.to_numpy(float) if result.numeric else np.arange(n, dtype=float)
     order = np.argsort(at, kind="stable")
-    label = f"mean of {result.n_rows} rows, {100 * (1 - alpha):.3g} % interval"
-    if result.individual is not None:
-        curves = result.individual.reshape(*result.individual.shape[:2], -1)[..., k]
-        shown = np.unique(np.linspace(0, len(curves) - 1, min(len(curves), MOST_ROWS)).astype(int))
-        ax.plot(at[order], curves[shown][:, order].T, color=GREY, alpha=0.3, lw=0.6, zorder=1)
-    if result.numeric:
-        ax.fill_between(at[order], lower[order], upper[order], color=BLUE, alpha=0.2, lw=0)
-        ax.plot(at[order], mean[order], "o-", color=BLUE, ms=3, label=label, zorder=3)
-    else:
-        ax.vlines(at, lower, upper, color=BLUE, lw=2.5, zorder=2)
-        ax.plot(at, mean, "o", color=BLUE, ms=7, label=label, zorder=3)
+    level = percent(1 - alpha)
+    ax = new_axes(ax)
+    for place, each in enumerate(arms):
+        k = result.arms.index(each)
+        mean, lower, upper = (values[order, k] for values in of_arms)
+        colour = COLOURS[place % len(COLOURS)]
+        label = f"mean of {result.n_rows} rows, {level} interval" if alone else str(each)
+        if result.individual is not None:
+            own = result.individual.reshape(*result.individual.shape[:2], -1)[..., k]
+            some = np.linspace(0, len(own) - 1, min(len(own), MOST_ROWS // len(arms)))
+            curves = own[np.unique(some.astype(int))][:, order].T
+            ax.plot(at[order], curves, color=GREY if alone else colour, alpha=0.3, lw=0.6, zorder=1)
+        if result.numeric:
+            ax.fill_between(at[order], lower, upper, color=colour, alpha=0.2, lw=0)
+            ax.plot(at[order], mean, "o-", color=colour, ms=3, label=label, zorder=3)
+        else:
+            moved = at + dodged(place, len(arms), 0.6)
+            ax.vlines(moved, lower, upper, color=colour, lw=2.5, zorder=2)
+            ax.plot(moved, mean, "o", color=colour, ms=7, label=label, zorder=3)
+    if not result.numeric:
         names = ["missing" if value is None else str(value) for value in result.index]
         crowded = sum(map(len, names)) > 60
         ax.set_xticks(at, names, rotation=90 if crowded else 0)
-    ax.axhline(0, color=BLACK, lw=0.8, zorder=1)
-    of_arm = "" if len(arms) == 1 else f" of {arms[k]}"
-    ax.set(xlabel=str(result.index.name), ylabel=f"effect{of_arm} (units of the outcome)")
-    ax.set_title(f"Effect by {result.index.name}, other columns as they are", loc="left")
-    ax.legend(frameon=False, fontsize="small")
+    zero_line(ax, "h")
+    name = result.index.name
+    named = alone and len(result.arms) > 1
+    ax.set(xlabel=str(name), ylabel=effect_label(arms[0] if named else None))
+    if alone:
+        ax.set_title(f"Effect by {name}, other columns as they are", loc="left")
+        legend(ax)
+    else:
+        ax.set_title(
+            f"Effect by {name}, other columns as they are:\n"
+            f"mean of {result.n_rows} rows, {level} intervals",
+            loc="left",
+        )
+        legend_beside(ax, "arm")
     return ax
 
 

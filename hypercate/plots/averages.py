@@ -9,16 +9,22 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from hypercate.inference.averages import AverageInference
+from hypercate.inference.scales import DIFFERENCE
+from hypercate.metrics.scores import ScoreInference
 from hypercate.plots.style import (
     ALPHA,
     BLUE,
+    COLOURS,
     ORANGE,
     SKY,
     chosen,
+    dodged,
     effect_label,
     legend,
+    legend_beside,
     new_axes,
     percent,
+    refuse_several_outcomes,
     zero_line,
 )
 
@@ -46,7 +52,8 @@ def plot_group_effects(
     alpha : float in (0, 1), optional
         Intervals have level 1 - alpha; 0.05 by default. Not for a table, which has its intervals.
     arm : label, optional
-        Keep the rows of this arm, where the index has a level ``arm``; all rows by default.
+        Keep the rows of this arm, where the index has a level ``arm``; by default all of them, the
+        arms of a group below one another in their colours.
     ax : Axes, optional
 
     Returns
@@ -58,34 +65,35 @@ def plot_group_effects(
     ImportError
         If matplotlib is not installed.
     TypeError
-        If effects is neither averages nor a table, such as effects of rows.
+        If effects is neither averages nor a table, such as effects of rows, or is of several
+        outcomes.
     ValueError
         If a table is empty, lacks a column or comes with alpha, alpha is not inside (0, 1), or arm
         is unknown.
     """
     frame, title = _averages_of(effects, alpha)
-    if arm is not None:
-        if "arm" not in frame.index.names:
-            raise ValueError(f"arm={arm!r}, but the index of effects has no level 'arm'")
-        of_row = frame.index.get_level_values("arm")
-        arm = chosen(arm, of_row.unique().tolist())
-        frame = frame[of_row == arm]
-        if frame.index.nlevels > 1:
-            frame = frame.droplevel("arm")
-    ax = new_axes(ax, height=1.6 + 0.32 * len(frame))
-    height = np.arange(len(frame))[::-1]
-    estimate = frame["point_estimate"].to_numpy(dtype=float)
-    ax.hlines(height, frame["ci_lower"], frame["ci_upper"], color=BLUE, lw=2, zorder=2)
-    ax.plot(estimate, height, "s", color=BLUE, ms=6, zorder=3)
-    zero_line(ax, "v")
-    names = [
-        ", ".join(map(str, label)) if isinstance(label, tuple) else str(label)
-        for label in frame.index
-    ]
-    ax.set_yticks(height, names)
-    ax.set(ylim=(-0.7, len(frame) - 0.3), xlabel=effect_label(arm))
-    ax.set_ylabel(", ".join(str(name) for name in frame.index.names if name is not None))
+    frame, names, arms = _rows_of(frame, arm)
+    of_arms = list(dict.fromkeys(arms))
+    alone = len(of_arms) == 1
+    rows = names if alone else list(dict.fromkeys(names))
+    height = np.arange(len(rows), dtype=float)[::-1]
+    at = height if alone else height[[rows.index(name) for name in names]]
+    ax = new_axes(ax, height=1.6 + (0.32 if alone else 0.1 + 0.2 * len(of_arms)) * len(rows))
+    for place, of_arm in enumerate(of_arms):
+        own = np.array([each == of_arm for each in arms])
+        some, colour = frame[own], COLOURS[place % len(COLOURS)]
+        moved = at[own] - dodged(place, len(of_arms), 0.7)
+        ax.hlines(moved, some["ci_lower"], some["ci_upper"], color=colour, lw=2, zorder=2)
+        estimate = some["point_estimate"].to_numpy(dtype=float)
+        ax.plot(estimate, moved, "s", color=colour, ms=6, zorder=3, label=str(of_arm))
+    ax.set_yticks(height, rows)
+    ax.set(ylim=(-0.7, len(rows) - 0.3), xlabel=_label(effects, arm))
+    levels = [name for name in frame.index.names if name is not None and (alone or name != "arm")]
+    ax.set_ylabel(", ".join(map(str, levels)))
+    zero_line(ax, "v", effects.scale if isinstance(effects, AverageInference) else DIFFERENCE)
     ax.set_title(title, loc="left")
+    if not alone:
+        legend_beside(ax, "arm")
     return ax
 
 
@@ -147,8 +155,35 @@ def plot_dose_response(
     return ax
 
 
+def _rows_of(frame: pd.DataFrame, arm: Any) -> tuple[pd.DataFrame, list[str], list]:
+    """The rows to draw, their names, and the arm of each where it is not its name."""
+    index = frame.index
+    if arm is not None:
+        if "arm" not in index.names:
+            raise ValueError(f"arm={arm!r}, but the index of effects has no level 'arm'")
+        of_row = index.get_level_values("arm")
+        frame = frame[of_row.isin(chosen(arm, of_row.unique().tolist()))]
+    arms: list = [None] * len(frame)
+    index = frame.index
+    if "arm" in index.names and index.nlevels > 1:
+        arms, index = index.get_level_values("arm").tolist(), index.droplevel("arm")
+        if arm is not None:
+            frame = frame.set_axis(index)
+    names = [
+        ", ".join(map(str, label)) if isinstance(label, tuple) else str(label) for label in index
+    ]
+    return frame, names, arms
+
+
+def _label(effects: Any, arm: Any) -> str:
+    if isinstance(effects, ScoreInference):
+        return "estimate"
+    return effect_label(arm, effects.scale if isinstance(effects, AverageInference) else DIFFERENCE)
+
+
 def _averages_of(effects: Any, alpha: float | None) -> tuple[pd.DataFrame, str]:
     """A table of averages with their intervals, and the title of its picture."""
+    refuse_several_outcomes(effects)
     if isinstance(effects, AverageInference):
         alpha = ALPHA if alpha is None else alpha
         level = percent(1 - alpha)

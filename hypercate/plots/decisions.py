@@ -11,7 +11,6 @@ from hypercate.inference.effects import check_alpha
 from hypercate.metrics.curves import Curve
 from hypercate.plots.style import (
     ALPHA,
-    BLACK,
     COLOURS,
     DASHES,
     GREY,
@@ -184,18 +183,18 @@ def plot_policy_tree(tree: PolicyTree, *, ax: Axes | None = None) -> Axes:
     ax.spines[:].set_visible(False)
     arms = tree.arms_.tolist()
     where = {id(rule): (x, -level) for rule, x, level in places}
+    paper = ax.get_facecolor()
     box: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": "small", "zorder": 3}
     for rule, x, level in places:
-        frame = {"boxstyle": "round,pad=0.4", "fc": "white", "ec": GREY}
+        frame = {"boxstyle": "round,pad=0.4", "fc": paper, "ec": GREY}
         if isinstance(rule, Question):
             text = rule.answers[0] if rule.column.is_number else rule.answers[1]
             parts = (rule.left, rule.right) if rule.column.is_number else (rule.right, rule.left)
             for part, answer in zip(parts, ("yes", "no"), strict=True):
                 ends = where[id(part)]
-                ax.plot([x, ends[0]], [-level, ends[1]], color=BLACK, lw=0.8, zorder=1)
+                ax.plot([x, ends[0]], [-level, ends[1]], color=GREY, lw=0.8, zorder=1)
                 middle = (x + ends[0]) / 2, (ends[1] - level) / 2
-                ax.text(*middle, answer, color=BLACK, **box,
-                        bbox={"fc": "white", "ec": "none", "pad": 1})  # fmt: skip
+                ax.text(*middle, answer, **box, bbox={"fc": paper, "ec": "none", "pad": 1})
             ax.text(x, -level, f"{text} ?", bbox=frame, **box)
         else:
             colour = COLOURS[rule.arm % len(COLOURS)]

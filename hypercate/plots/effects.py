@@ -13,13 +13,17 @@ from hypercate.inference.effects import EffectInference
 from hypercate.plots.style import (
     ALPHA,
     BLUE,
+    COLOURS,
     GREY,
     ORANGE,
     chosen,
+    dodged,
     effect_label,
     legend,
+    legend_beside,
     new_axes,
     percent,
+    refuse_several_outcomes,
     zero_line,
 )
 
@@ -30,6 +34,7 @@ MOST_ROWS = 250  # drawn one by one
 MOST_CATEGORIES = 30
 N_BINS = 12
 MEANS = "mean of rows"
+_DRAWN = ["point_estimate", "ci_lower", "ci_upper"]
 
 
 def plot_effects(
@@ -44,13 +49,14 @@ def plot_effects(
     alpha : float in (0, 1), default=0.05
         Intervals have level 1 - alpha.
     arm : label, optional
-        Whose effect; needed if there are several, and not for one contrast of T1 with T0.
+        Whose effect; by default those of all arms.
     ax : Axes, optional
 
     Returns
     -------
     Axes
-        Of more than 250 rows, 250 at even distances in the order are drawn.
+        Of more than 250 rows, 250 at even distances in the order are drawn. Several arms stand side
+        by side, the rows of each in their own order, and share these 250.
 
     Raises
     ------
@@ -59,32 +65,47 @@ def plot_effects(
     TypeError
         If inference is something else, such as averages.
     ValueError
-        If alpha is not inside (0, 1), or arm is needed or unknown.
+        If alpha is not inside (0, 1), or arm is unknown.
     """
-    ax = new_axes(ax)
-    arm, frame = _effects_of(inference, alpha, arm)
-    frame = frame.sort_values("point_estimate", kind="stable")
-    excludes = ((frame["ci_lower"] > 0) | (frame["ci_upper"] < 0)).to_numpy()
-    n = len(frame)
-    drawn = np.unique(np.linspace(0, n - 1, min(n, MOST_ROWS)).round().astype(int))
-    place = 100 * (drawn + 0.5) / n
-    for shown, colour, text in (
-        (excludes, BLUE, "interval excludes 0"),
-        (~excludes, GREY, "interval includes 0"),
-    ):
-        rows, at = drawn[shown[drawn]], place[shown[drawn]]
-        if not shown.any():
-            continue
-        some = frame.iloc[rows]
-        label = f"{text}: {percent(shown.mean())} of rows"
-        ax.vlines(at, some["ci_lower"], some["ci_upper"], color=colour, alpha=0.35, lw=1, zorder=2)
-        ax.plot(at, some["point_estimate"], ".", color=colour, ms=4, label=label, zorder=3)
-    mean = frame["point_estimate"].mean()
-    ax.axhline(mean, color=ORANGE, ls="--", lw=1.2, label=f"mean effect: {mean:.3g}", zorder=1)
-    zero_line(ax, "h")
-    ax.set(xlim=(0, 100), xlabel="rows, sorted by effect (% of rows)", ylabel=effect_label(arm))
+    tables = _effects_of(inference, alpha, arm)
+    alone, scale = len(tables) == 1, inference.scale
+    null = 1 if scale.is_ratio else 0
+    ax = new_axes(ax, width=max(6.4, 1.6 * len(tables)))
+    ends, names = [], []
+    for place, (name, table) in enumerate(tables.items()):
+        frame = table.sort_values("point_estimate", kind="stable")
+        excludes = ((frame["ci_lower"] > null) | (frame["ci_upper"] < null)).to_numpy()
+        n, left = len(frame), 110 * place
+        drawn = np.linspace(0, n - 1, min(n, MOST_ROWS // len(tables))).round().astype(int)
+        drawn = np.unique(drawn)
+        at = left + 100 * (drawn + 0.5) / n
+        for shown, colour, text in (
+            (excludes, BLUE, f"interval excludes {null}"),
+            (~excludes, GREY, f"interval includes {null}"),
+        ):
+            if not shown.any():
+                continue
+            some, where = frame.iloc[drawn[shown[drawn]]], at[shown[drawn]]
+            label = f"{text}: {percent(shown.mean())} of rows" if alone else text
+            bars = some["ci_lower"], some["ci_upper"]
+            ax.vlines(where, *bars, color=colour, alpha=0.35, lw=1, zorder=2)
+            ax.plot(where, some["point_estimate"], ".", color=colour, ms=4, label=label, zorder=3)
+        mean = float(scale.back(scale.forth(frame["point_estimate"].to_numpy()).mean()))
+        label = f"mean effect: {mean:.3g}" if alone else "mean effect"
+        ends = [left, left + 100]
+        ax.plot(ends, [mean, mean], color=ORANGE, ls="--", lw=1.2, label=label, zorder=1)
+        names.append(f"{name}\n{percent(excludes.mean())} exclude {null}")
+    ax.set(xlim=(0, ends[-1]), xlabel="rows, sorted by effect (% of rows)")
+    if not alone:
+        ax.set_xticks(50 + 110 * np.arange(len(names)), names)
+        ax.tick_params(axis="x", length=0)
+        ax.set_xlabel("rows of each arm, sorted by effect")
+    ax.set_ylabel(effect_label(next(iter(tables)) if alone else None, scale))
+    zero_line(ax, "h", scale)
     ax.set_title(f"Effects with {percent(1 - alpha)} intervals", loc="left")
-    legend(ax, loc="upper left")
+    handles, labels = ax.get_legend_handles_labels()
+    once = dict(zip(labels, handles, strict=True))
+    legend(ax, handles=list(once.values()), labels=list(once), loc="upper left")
     return ax
 
 
@@ -109,14 +130,15 @@ def plot_effect_by(
     alpha : float in (0, 1), default=0.05
         Intervals have level 1 - alpha.
     arm : label, optional
-        Whose effect; needed if there are several, and not for one contrast of T1 with T0.
+        Whose effect; by default those of all arms.
     ax : Axes, optional
 
     Returns
     -------
     Axes
-        With the bins' means as a line; the band or bars are the means of the rows' interval ends,
-        which are not an interval of the mean: for that see ``gate_inference``.
+        With the bins' means as a line, of each arm; the band or bars are the means of the rows'
+        interval ends, which are not an interval of the mean: for that see ``gate_inference``. Of
+        ratios means are geometric.
 
     Raises
     ------
@@ -126,40 +148,70 @@ def plot_effect_by(
         If the covariate is neither numbers nor categories, or inference is something else.
     ValueError
         If lengths differ, the covariate is a Series with the labels of the data in another order,
-        there are over 30 categories, alpha is not inside (0, 1), or arm is needed or unknown.
+        there are over 30 categories, alpha is not inside (0, 1), or arm is unknown.
     """
-    ax = new_axes(ax)
-    arm, frame = _effects_of(inference, alpha, arm)
+    tables = _effects_of(inference, alpha, arm)
     values = _covariate(covariate, inference.index)
     name = "covariate" if values.name is None else str(values.name)
-    frame = frame.reset_index(drop=True)
-    intervals = f"mean of their {percent(1 - alpha)} intervals"
-    if _is_numeric(values):
-        numbers = values.to_numpy(dtype=float, na_value=np.nan)
-        _draw_numeric(ax, frame, numbers, name, intervals)
+    numeric = _is_numeric(values)
+    if numeric:
+        labels: list[str] = []
+        at = values.to_numpy(dtype=float, na_value=np.nan)
     else:
-        _draw_categories(ax, frame, values, name, intervals)
-    zero_line(ax, "h")
-    ax.set_ylabel(effect_label(arm))
-    ax.set_title(f"Effect by {name}", loc="left", pad=24)
-    legend(ax, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, ncols=3)
+        at, labels = _categories(values, name)
+    known = np.isfinite(at)
+    at, alone, scale = at[known], len(tables) == 1, inference.scale
+    bins = _bins(at) if numeric else at
+    intervals = f"mean of their {percent(1 - alpha)} intervals"
+    ax = new_axes(ax)
+    for place, (of_arm, table) in enumerate(tables.items()):
+        frame = table[_DRAWN].reset_index(drop=True)[known]
+        if alone:
+            _draw_rows(ax, frame["point_estimate"].to_numpy(), at, 0.0 if numeric else 0.2)
+        means = pd.DataFrame(scale.forth(frame.to_numpy()), columns=_DRAWN).groupby(bins).mean()
+        mean = pd.DataFrame(scale.back(means.to_numpy()), means.index, _DRAWN)
+        where = pd.Series(at).groupby(bins).mean()
+        colour = COLOURS[place % len(COLOURS)]
+        ends = mean["ci_lower"], mean["ci_upper"]
+        label, text = (intervals, MEANS) if alone else ("_", str(of_arm))
+        if numeric:
+            shade = 0.2 if alone else 0.12
+            ax.fill_between(where, *ends, color=colour, alpha=shade, lw=0, label=label, zorder=2)
+        else:
+            where += dodged(place, len(tables), 0.6)
+            ax.vlines(where, *ends, color=colour, lw=2.5, label=label, zorder=2)
+        marks, size = ("o-", 4) if numeric else ("o", 7)
+        ax.plot(where, mean["point_estimate"], marks, color=colour, ms=size, label=text, zorder=3)
+    missing = int(np.sum(~known))
+    ax.set_xlabel(name + (f" ({missing} missing, not shown)" if missing else ""))
+    if labels:
+        crowded = sum(map(len, labels)) > 60
+        ax.set_xticks(range(len(labels)), labels, rotation=90 if crowded else 0)
+    ax.set_ylabel(effect_label(next(iter(tables)) if alone else None, scale))
+    zero_line(ax, "h", scale)
+    if alone:
+        ax.set_title(f"Effect by {name}", loc="left", pad=24)
+        legend(ax, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, ncols=3)
+    else:
+        ax.set_title(f"Effect by {name}: {MEANS},\nand {intervals}", loc="left")
+        legend_beside(ax, "arm")
     return ax
 
 
-def _effects_of(inference: EffectInference, alpha: float, arm: Any) -> tuple[Any, pd.DataFrame]:
-    """The arm, and the table of its effects, a row a row of the data."""
+def _effects_of(inference: EffectInference, alpha: float, arm: Any) -> dict[Any, pd.DataFrame]:
+    """By arm the table of its effects, a row a row of the data; by None that of one contrast."""
+    refuse_several_outcomes(inference)
     if not isinstance(inference, EffectInference):
         raise TypeError(
             f"inference is a {type(inference).__name__}: pass what effect_inference returns "
             "(plot_group_effects draws averages)"
         )
     frame, arms = inference.summary_frame(alpha), list(inference.arms)
-    if inference.point_estimate.ndim == 1 and len(arms) > 1:
+    if inference.point_estimate.ndim == 1 and len(arms) != 1:
         if arm is not None:
             raise ValueError(f"arm={arm!r}, but these are effects of one contrast: leave out arm=")
-        return None, frame
-    arm = chosen(arm, arms)
-    return arm, frame.iloc[arms.index(arm) :: len(arms)]
+        return {None: frame}
+    return {each: frame.iloc[arms.index(each) :: len(arms)] for each in chosen(arm, arms)}
 
 
 def _covariate(covariate: Any, index: pd.Index) -> pd.Series:
@@ -176,59 +228,36 @@ def _is_numeric(values: pd.Series) -> bool:
     return numbers and values.nunique() > 2
 
 
-def _draw_numeric(
-    ax: Axes, frame: pd.DataFrame, values: np.ndarray, name: str, intervals: str
-) -> None:
-    known = np.isfinite(values)
-    values, frame = values[known], frame[known]
-    _draw_rows(ax, frame, values)
+def _bins(values: np.ndarray) -> np.ndarray:
+    """Which bin each number is in: of equal counts, or of a value, if there are few."""
     distinct, bins = np.unique(values, return_inverse=True)
-    if len(distinct) > N_BINS:
-        inner = np.unique(np.quantile(values, np.linspace(0, 1, N_BINS + 1)[1:-1]))
-        bins = np.searchsorted(inner, values, side="right")
-    mean = frame.assign(at=values).groupby(bins).mean()
-    ends = mean["at"], mean["ci_lower"], mean["ci_upper"]
-    ax.fill_between(*ends, color=BLUE, alpha=0.2, lw=0, label=intervals, zorder=2)
-    ax.plot(mean["at"], mean["point_estimate"], "o-", color=BLUE, ms=4, label=MEANS, zorder=3)
-    missing = np.sum(~known)
-    ax.set_xlabel(name + (f" ({missing} missing, not shown)" if missing else ""))
+    if len(distinct) <= N_BINS:
+        return bins
+    inner = np.unique(np.quantile(values, np.linspace(0, 1, N_BINS + 1)[1:-1]))
+    return np.searchsorted(inner, values, side="right")
 
 
-def _draw_categories(
-    ax: Axes, frame: pd.DataFrame, values: pd.Series, name: str, intervals: str
-) -> None:
-    codes, labels = _categories(values)
-    if len(labels) > MOST_CATEGORIES:
-        raise ValueError(
-            f"covariate {name} has {len(labels)} categories, more than {MOST_CATEGORIES} that can "
-            "be read: group them first"
-        )
-    jitter = np.random.default_rng(0).uniform(-0.2, 0.2, len(codes))
-    _draw_rows(ax, frame, codes + jitter)
-    mean = frame.groupby(codes).mean()
-    ends = mean.index, mean["ci_lower"], mean["ci_upper"]
-    ax.vlines(*ends, color=BLUE, lw=2.5, label=intervals, zorder=2)
-    ax.plot(mean.index, mean["point_estimate"], "o", color=BLUE, ms=7, label=MEANS, zorder=3)
-    crowded = sum(map(len, labels)) > 60
-    ax.set_xticks(range(len(labels)), labels, rotation=90 if crowded else 0)
-    ax.set_xlabel(name)
-
-
-def _categories(values: pd.Series) -> tuple[np.ndarray, list[str]]:
+def _categories(values: pd.Series, name: str) -> tuple[np.ndarray, list[str]]:
     """Code of each row's category, and the categories in order, missing last."""
     categories = pd.Categorical(values).remove_unused_categories()
     labels = [
         f"{label:g}" if isinstance(label, float) else str(label) for label in categories.categories
     ]
-    codes = np.asarray(categories.codes, dtype=int)
+    codes = np.asarray(categories.codes, dtype=float)
     if (codes < 0).any():
         codes = np.where(codes < 0, len(labels), codes)
         labels.append("missing")
+    if len(labels) > MOST_CATEGORIES:
+        raise ValueError(
+            f"covariate {name} has {len(labels)} categories, more than {MOST_CATEGORIES} that can "
+            "be read: group them first"
+        )
     return codes, labels
 
 
-def _draw_rows(ax: Axes, frame: pd.DataFrame, at: np.ndarray) -> None:
-    """A dot for each row of a random choice, few enough to be seen."""
+def _draw_rows(ax: Axes, effect: np.ndarray, at: np.ndarray, apart: float) -> None:
+    """A dot for each row of a random choice, few enough to be seen, and moved by up to `apart`."""
     rows = np.random.default_rng(0).permutation(len(at))[:MOST_ROWS]
-    effect = frame["point_estimate"].to_numpy()[rows]
-    ax.plot(at[rows], effect, "o", color=GREY, alpha=0.3, ms=3, mew=0, label="rows", zorder=1)
+    moved = at[rows] + np.random.default_rng(0).uniform(-apart, apart, len(rows))
+    look: dict[str, Any] = {"color": GREY, "alpha": 0.3, "ms": 3, "mew": 0}
+    ax.plot(moved, effect[rows], "o", **look, label="rows", zorder=1)

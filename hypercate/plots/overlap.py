@@ -5,15 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from hypercate.overlap import OverlapReport
 from hypercate.plots.style import (
-    BLACK,
     BLUE,
+    COLOURS,
+    FAINT,
     GREY,
     ORANGE,
     chosen,
+    dodged,
+    ink,
     legend,
+    legend_beside,
     new_axes,
     style_of,
 )
@@ -34,25 +39,28 @@ def plot_overlap(report: OverlapReport, *, arm: Any = None, ax: Axes | None = No
     report : OverlapReport
         From ``hypercate.overlap_report``.
     arm : label, optional
-        Whose propensity; of two arms the one that is not control, needed if there are more.
+        Whose propensity; by default of two arms the one that is not control, and of more all.
     ax : Axes, optional
 
     Returns
     -------
     Axes
         With a histogram for each arm received, in percent of its rows whatever their weights, and
-        the limit below which a row is outside the arm's support.
+        the limit below which a row is outside the arm's support. Of all arms: for each, its
+        propensity among the rows that received it, upwards, and among the others, downwards.
 
     Raises
     ------
     ImportError
         If matplotlib is not installed.
     ValueError
-        If arm is needed or unknown.
+        If arm is unknown.
     """
-    ax = new_axes(ax)
     labels = report.arms.index.tolist()
-    arm = labels[1] if arm is None and len(labels) == 2 else chosen(arm, labels)
+    if arm is None and len(labels) > 2:
+        return _draw_all(report, labels, ax)
+    (arm,) = chosen(labels[1] if arm is None else arm, labels)
+    ax = new_axes(ax)
     propensity = report.propensity.iloc[:, labels.index(arm)].to_numpy()
     n_bars = N_BARS if report.received.value_counts().min() >= FEW_ROWS else N_BARS // 2
     edges = np.linspace(0, _round_up(propensity.max()), n_bars + 1)
@@ -67,7 +75,7 @@ def plot_overlap(report: OverlapReport, *, arm: Any = None, ax: Axes | None = No
             label=f"received {received} ({len(rows)} rows)",
         )
     limit = report.arms["limit"].iloc[labels.index(arm)]
-    ax.axvline(limit, color=BLACK, ls=":", lw=1.5, label=f"limit of support: {limit:.3g}")
+    ax.axvline(limit, color=ink(ax), ls=":", lw=1.5, label=f"limit of support: {limit:.3g}")
     ax.set(xlim=(0, edges[-1]), xlabel=f"propensity of {arm}", ylabel="rows of the arm (%)")
     ax.set_title(f"Overlap: who could have received {arm}", loc="left")
     legend(ax, loc="best")
@@ -84,7 +92,7 @@ def plot_balance(
     report : OverlapReport
         From ``hypercate.overlap_report``.
     arm : label, optional
-        Which arm; needed if there are several besides control.
+        Which arm; by default all but control.
     most : int, default=30
         Covariates shown: those that differ most before weighting.
     ax : Axes, optional
@@ -92,35 +100,78 @@ def plot_balance(
     Returns
     -------
     Axes
-        An infinite difference, of a covariate that varies in neither arm, is drawn beyond the
-        largest finite one and marked so.
+        Of several arms, one below the other in their colours, covariates are shown that differ most
+        in any of them. An infinite difference, of a covariate that varies in neither arm, is drawn
+        beyond the largest finite one and marked so.
 
     Raises
     ------
     ImportError
         If matplotlib is not installed.
     ValueError
-        If arm is needed or unknown.
+        If arm is unknown.
     """
-    arm = chosen(arm, report.arms.index[1:].tolist())
-    balance = report.balance.xs(arm, level="arm").abs()
-    shown = balance.sort_values("before", kind="stable").iloc[-most:]
-    ax = new_axes(ax, height=1.6 + 0.24 * len(shown))
-    finite = shown.to_numpy()[np.isfinite(shown.to_numpy())]
-    end = 1.15 * max(IMBALANCE, finite.max(initial=0.0))
-    drawn = shown.clip(upper=end)
+    arms = chosen(arm, report.arms.index[1:].tolist())
+    alone = len(arms) == 1
+    balance = pd.concat(
+        {each: report.balance.xs(each, level="arm").abs() for each in arms}, axis=1
+    ).swaplevel(axis=1)
+    order = balance["before"].max(axis=1).sort_values(kind="stable").index
+    shown = balance.loc[order[-most:]]
+    ax = new_axes(ax, height=1.6 + (0.24 if alone else 0.1 + 0.12 * len(arms)) * len(shown))
+    values = shown.to_numpy()
+    end = 1.15 * max(IMBALANCE, values[np.isfinite(values)].max(initial=0.0))
     height = np.arange(len(shown))
-    ax.hlines(height, drawn.min(axis=1), drawn.max(axis=1), color="#C8C8C8", lw=1.2, zorder=1)
-    ax.plot(drawn["before"], height, "o", mfc="white", color=ORANGE, ms=6, label="before", zorder=2)
-    ax.plot(drawn["after"], height, "o", color=BLUE, ms=6, label="after weighting", zorder=3)
+    for place, each in enumerate(arms):
+        before, after = (shown[when, each].clip(upper=end) for when in ("before", "after"))
+        at = height - dodged(place, len(arms), 0.7)
+        ax.hlines(at, *np.sort([before, after], axis=0), color=FAINT, lw=1.2, zorder=1)
+        colours = (ORANGE, BLUE) if alone else (COLOURS[place % len(COLOURS)],) * 2
+        of_arm = "" if alone else f"{each}, "
+        look: dict[str, Any] = {"mfc": "none", "color": colours[0], "ms": 6, "zorder": 2}
+        ax.plot(before, at, "o", **look, label=f"{of_arm}before")
+        ax.plot(after, at, "o", color=colours[1], ms=6, label=f"{of_arm}after weighting", zorder=3)
     ax.axvline(IMBALANCE, color=GREY, ls=":", lw=1.5, label=f"{IMBALANCE}: imbalance begins")
-    marks = np.where(np.isinf(shown["before"]), " (infinite)", "")
+    marks = np.where(np.isinf(shown["before"]).any(axis=1), " (infinite)", "")
     ax.set_yticks(height, [f"{name}{mark}" for name, mark in zip(shown.index, marks, strict=True)])
     ax.set(xlim=(0, 1.05 * end), ylim=(-0.7, len(shown) - 0.3))
     ax.set_xlabel("standardised mean difference from control, absolute (sd)")
     left_out = f", {len(shown)} of {len(balance)} covariates" if len(shown) < len(balance) else ""
-    ax.set_title(f"Balance of {arm}{left_out}", loc="left")
-    legend(ax, loc="lower right")
+    ax.set_title(f"Balance of {arms[0] if alone else 'all arms'}{left_out}", loc="left")
+    if alone:
+        legend(ax, loc="lower right")
+    else:
+        legend_beside(ax, "arm")
+    return ax
+
+
+def _draw_all(report: OverlapReport, labels: list, ax: Axes | None) -> Axes:
+    """Propensity of every arm, among the rows that received it and among the others."""
+    ax = new_axes(ax, height=1.6 + 0.75 * len(labels))
+    edges = np.linspace(0, _round_up(report.propensity.to_numpy().max()), N_BARS + 1)
+    received = report.received.to_numpy()
+    for place, arm in enumerate(labels):
+        propensity, own = report.propensity.iloc[:, place].to_numpy(), received == arm
+        bars = [np.histogram(propensity[some], edges)[0] / some.sum() for some in (own, ~own)]
+        size = 0.44 / max(part.max() for part in bars)
+        middle, first = len(labels) - 1 - place, "" if place == 0 else "_"
+        for part, up, colour, text in (
+            (bars[0], 1, BLUE, "rows that received the arm"),
+            (bars[1], -1, ORANGE, "rows that received another"),
+        ):
+            ends = middle + up * size * part
+            look: dict[str, Any] = {"fill": True, "color": colour, "alpha": 0.6, "lw": 0}
+            ax.stairs(ends, edges, baseline=middle, **look, label=first + text)
+        limit = report.arms["limit"].iloc[place]
+        marked = [middle - 0.45, middle + 0.45]
+        ax.plot(
+            [limit, limit], marked, ":", color=ink(ax), lw=1.5, label=f"{first}limit of support"
+        )
+    ax.set_yticks(np.arange(len(labels))[::-1], [str(arm) for arm in labels])
+    ax.set(xlim=(0, edges[-1]), ylim=(-0.6, len(labels) - 0.4))
+    ax.set(xlabel="propensity of the arm", ylabel="arm")
+    ax.set_title("Overlap: who could have received each arm", loc="left")
+    legend(ax, loc="lower center", bbox_to_anchor=(0.5, 1.07), ncols=3)
     return ax
 
 

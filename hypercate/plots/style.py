@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from hypercate.inference.scales import DIFFERENCE, Scale
+from hypercate.log_axis import label_decimals
+from hypercate.several.answers import OutcomesInference
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 BLUE, ORANGE, GREEN, PINK = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 YELLOW, SKY, BLACK, GREY = "#E69F00", "#56B4E9", "#000000", "#808080"
+FAINT = "#B0B0B0"
 COLOURS = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY, BLACK)
 DASHES = ("-", "--", ":", "-.")
 ALPHA = 0.05
@@ -32,13 +37,31 @@ def count_of(ax: Axes, gid: str) -> int:
     return sum(line.get_gid() == gid for line in ax.lines)
 
 
-def zero_line(ax: Axes, direction: str) -> None:
+def ink(ax: Axes) -> Any:
+    """The colour of the axes' frame: dark on light paper, and light on dark."""
+    return ax.spines["left"].get_edgecolor()
+
+
+def zero_line(ax: Axes, direction: str, scale: Scale = DIFFERENCE) -> None:
+    """A line of no effect, across an axis of effects, which is logarithmic if they are ratios.
+
+    To be called after everything else is drawn.
+    """
     draw = ax.axhline if direction == "h" else ax.axvline
-    draw(0, color=BLACK, lw=0.8, zorder=1)
+    draw(1 if scale.is_ratio else 0, color=ink(ax), lw=0.8, zorder=1)
+    if scale.is_ratio:
+        axis = ax.yaxis if direction == "h" else ax.xaxis
+        ax.set(**{f"{axis.axis_name}scale": "log"})
+        label_decimals(axis)
 
 
 def legend(ax: Axes, **where: Any) -> None:
-    ax.legend(frameon=False, fontsize="small", **where)
+    ax.legend(**{"frameon": False, "fontsize": "small", **where})
+
+
+def legend_beside(ax: Axes, title: str) -> None:
+    """A legend that covers no data, of many entries."""
+    legend(ax, loc="upper left", bbox_to_anchor=(1, 1), title=title, title_fontsize="small")
 
 
 def style_of(place: int, filled: bool) -> dict[str, Any]:
@@ -53,15 +76,32 @@ def percent(share: float) -> str:
     return f"{100 * share:.3g} %"
 
 
-def effect_label(arm: Any) -> str:
-    return f"effect{'' if arm is None else f' of {arm}'} (units of the outcome)"
+def effect_label(arm: Any, scale: Scale = DIFFERENCE) -> str:
+    of_arm = "" if arm is None else f" of {arm}"
+    if scale.is_ratio:
+        return f"{'odds ratio' if scale.name == 'odds' else 'ratio of mean outcomes'}{of_arm}"
+    return f"effect{of_arm} (units of the outcome)"
 
 
-def chosen(arm: Any, arms: list) -> Any:
-    if arm is None and len(arms) == 1:
-        return arms[0]
+def chosen(arm: Any, arms: list) -> list:
+    """The arms to draw: the one that is asked for, or all."""
     if arm is None:
-        raise ValueError(f"there are several arms, {arms}: pass one of them as arm=")
+        return arms
     if arm not in arms:
         raise ValueError(f"arm={arm!r} is not an arm: the arms are {arms}")
-    return arm
+    return [arm]
+
+
+def dodged(place: int, n: int, width: float) -> float:
+    """How far the marks of one of n arms are moved, so that all are seen within a width."""
+    return width * ((place + 0.5) / n - 0.5)
+
+
+def refuse_several_outcomes(result: Any) -> None:
+    """A picture has one axis, and outcomes have units of their own."""
+    if isinstance(result, OutcomesInference):
+        name = next(iter(result.each))
+        raise TypeError(
+            "these are results of several outcomes, each in units of its own: draw one of them, "
+            f"such as result.of({name!r})"
+        )

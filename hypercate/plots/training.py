@@ -17,6 +17,8 @@ _LOSSES = {
     "binary": "cross-entropy",
     "count": "Poisson deviance",
     "positive": "gamma deviance",
+    "time": "squared error (standardised pseudo-outcome)",
+    "survival": "squared error (standardised pseudo-outcome)",
 }
 
 
@@ -41,10 +43,20 @@ def plot_history(estimator: Any, *, ax: Axes | None = None) -> Axes:
         If matplotlib is not installed.
     NotFittedError
         If the estimator is not fitted.
+    ValueError
+        If it was fitted without training, or to several outcomes.
     """
     check_is_fitted(estimator, "history_")
+    history = estimator.history_
+    if "outcome" in history.index.names:
+        raise ValueError(
+            "the networks of several outcomes were trained together: draw the history of one, "
+            f"which is that of all, by plot_history(est.of({estimator.outcomes_[0]!r}))"
+        )
+    if history.empty:
+        raise ValueError("this fit trained no networks, so that there is no history to draw")
     ax = new_axes(ax)
-    for place, (member, epochs) in enumerate(estimator.history_.groupby("member")):
+    for place, (member, epochs) in enumerate(history.groupby("member")):
         colour = COLOURS[place % len(COLOURS)]
         best = epochs.loc[epochs["validation_loss"].idxmin()]
         ax.plot(epochs["epoch"], epochs["train_loss"], color=colour, lw=0.9, ls=":")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from hypercate.plots.style import BLACK, BLUE, ORANGE, new_axes
+from hypercate.plots.style import BLUE, COLOURS, ORANGE, chosen, ink, legend_beside, new_axes
 from hypercate.sensitivity.bounds import Sensitivity
 
 if TYPE_CHECKING:
@@ -37,14 +37,15 @@ def plot_sensitivity(
     covariates : DataFrame, optional
         Of `leave_out`: covariates are drawn where a confounder as strong would be.
     arm : label, optional
-        Whose average; needed if there are several.
+        Whose average; by default those of all arms.
     ax : Axes, optional
 
     Returns
     -------
     Axes
         Contours of the bound, a quarter, a half, three quarters, and one and a half, two and three
-        times the way to the null, which is the orange one.
+        times the way to the null, which is the orange one. Of several arms, each in its colour, the
+        strengths at which the bound reaches the null.
 
     Raises
     ------
@@ -53,7 +54,7 @@ def plot_sensitivity(
     TypeError
         If result is something else.
     ValueError
-        If arm is needed or unknown.
+        If arm is unknown.
 
     Examples
     --------
@@ -63,15 +64,37 @@ def plot_sensitivity(
     """
     if not isinstance(result, Sensitivity):
         raise TypeError(f"result is a {type(result).__name__}: pass sensitivity(est)")
-    arms = result.index.tolist()
-    if (arm is None and len(arms) > 1) or (arm is not None and arm not in arms):
-        raise ValueError(f"arm={arm!r} must be one of {arms}")
-    k = 0 if arm is None else arms.index(arm)
-    ax = new_axes(ax, height=5)
-    points = _points(covariates, arm, len(arms))
-    value = float(result.robustness_value()[k])
-    furthest = max([value, _LEAST_RANGE / _ROOM, *points.max(axis=0)]) if len(points) else value
+    arms = chosen(arm, result.index.tolist())
+    several = len(result.index) > 1
+    points = {each: _points(covariates, each, several) for each in arms}
+    value = dict(zip(result.index, result.robustness_value().tolist(), strict=True))
+    strongest = [part.to_numpy().max(initial=0.0) for part in points.values()]
+    furthest = max(*(value[each] for each in arms), *strongest)
     grid = np.linspace(0, min(_MOST_RANGE, max(_LEAST_RANGE, _ROOM * furthest)), _N_STEPS)
+    ax = new_axes(ax, height=5)
+    draw = _contours if len(arms) == 1 else _ways_to_null
+    draw(ax, result, {each: value[each] for each in arms}, grid)
+    for place, own in enumerate(points.values()):
+        colour = ink(ax) if len(arms) == 1 else COLOURS[place % len(COLOURS)]
+        for name, (y, d) in zip(own.index, own.to_numpy(), strict=True):
+            ax.plot(d, y, "o", color=colour, ms=4)
+            ax.annotate(
+                f"{name}", (d, y), xytext=(4, 4), textcoords="offset points", fontsize=8,
+                color=colour,
+            )  # fmt: skip
+    ax.set(
+        xlim=(0, grid[-1]),
+        ylim=(0, grid[-1]),
+        xlabel="cf_d: share of the weights' variance due to the confounder",
+        ylabel="cf_y: share of the outcome's variance due to the confounder",
+    )
+    return ax
+
+
+def _contours(ax: Axes, result: Sensitivity, values: dict[Any, float], grid: np.ndarray) -> None:
+    """The bound of one average, and its robustness value."""
+    ((arm, value),) = values.items()
+    k = result.index.tolist().index(arm)
     cf_d, cf_y = np.meshgrid(grid, grid)
     estimate, bias = result.point_estimate[k], result.parts.largest_bias[k]
     side = -1.0 if estimate > result.null else 1.0
@@ -91,20 +114,30 @@ def plot_sensitivity(
         color=ORANGE,
         fontsize=9,
     )
-    for name, (y, d) in zip(points.index, points.to_numpy(), strict=True):
-        ax.plot(d, y, "o", color=BLACK, ms=4)
-        ax.annotate(f"{name}", (d, y), xytext=(4, 4), textcoords="offset points", fontsize=8)
-    which = "lower" if side < 0 else "upper"
-    ax.set(
-        xlabel="cf_d: share of the weights' variance due to the confounder",
-        ylabel="cf_y: share of the outcome's variance due to the confounder",
+    which = "Lower" if side < 0 else "Upper"
+    of_arm = "" if len(result.index) == 1 else f", arm {arm}"
+    ax.set_title(f"{which} bound of the {result.estimand.upper()}{of_arm}", loc="left")
+
+
+def _ways_to_null(
+    ax: Axes, result: Sensitivity, values: dict[Any, float], grid: np.ndarray
+) -> None:
+    """Where the bound of each average reaches the null, beyond which it is explained away."""
+    inner = grid[1:]
+    for place, (arm, value) in enumerate(values.items()):
+        colour = COLOURS[place % len(COLOURS)]
+        reached = value**2 / (1 - value) * (1 - inner) / inner
+        ax.plot(inner, reached, color=colour, lw=1.6, label=f"{arm}: {value:.3f}")
+        ax.plot(value, value, "D", color=colour, ms=6)
+    ax.set_title(
+        f"Confounders that would explain the {result.estimand.upper()} away:\n"
+        "those beyond the line of an arm",
+        loc="left",
     )
-    of_arm = "" if len(arms) == 1 else f", arm {arms[k]}"
-    ax.set_title(f"{which.capitalize()} bound of the {result.estimand.upper()}{of_arm}", loc="left")
-    return ax
+    legend_beside(ax, "arm: robustness value")
 
 
-def _points(covariates: pd.DataFrame | None, arm: Any, n_arms: int) -> pd.DataFrame:
+def _points(covariates: pd.DataFrame | None, arm: Any, several: bool) -> pd.DataFrame:
     if covariates is None:
         return pd.DataFrame(columns=["cf_y", "cf_d"], dtype=float)
-    return (covariates.loc[arm] if n_arms > 1 else covariates)[["cf_y", "cf_d"]]
+    return (covariates.loc[arm] if several else covariates)[["cf_y", "cf_d"]]
