@@ -1,7 +1,8 @@
-"""Tables for papers: each estimate with its interval, as Markdown or LaTeX."""
+"""Tables for papers and notebooks: each estimate with its interval, as Markdown, LaTeX or HTML."""
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable
 
 import numpy as np
@@ -37,6 +38,16 @@ class ForPapers:
     def to_latex(self, alpha: float = 0.05) -> str:
         """The same as a LaTeX tabular, which needs the package booktabs."""
         return latex(for_paper(self.summary_frame(alpha), alpha))
+
+
+class ShownAsText:
+    """An estimator that a notebook shows by its text, once it is fitted, not by its parameters."""
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"text/plain": str(self), "text/html": self._repr_html_()}
 
 
 def for_paper(frame: pd.DataFrame, alpha: float) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from hypercate.encoding.fingerprints import fingerprints
 from hypercate.inference import averages
 from hypercate.inference.averages import AverageInference
+from hypercate.inference.tables import ShownAsText
 from hypercate.inspection.columns import Columns, arms_of, effects_at, rounding
 from hypercate.inspection.leaves import Branch, branches
 from hypercate.inspection.splits import design, fit_splits
@@ -23,7 +24,7 @@ from hypercate.inspection.trained import fitted_of_arms
 LEAST_GAIN = 0.01  # of the variance of predicted effects, that a split has to explain
 
 
-class EffectTree(BaseEstimator):
+class EffectTree(ShownAsText, BaseEstimator):
     """A shallow tree of predicted effects, with doubly robust averages in its leaves.
 
     The splits are found on the effects that the model predicts for the rows of X, by least squares

@@ -26,6 +26,11 @@ from hypercate.metrics.scores import Scored, ScoreInference, read_effects, read_
 
 N_BINS = 10
 _NO_SLOPE = "Slope: not available where predicted effects are all alike."
+_TITLES = (
+    "Calibration error, with its interval at 0.95",
+    "Predicted effects and estimates by the scores, with intervals at 0.95",
+)
+_NUMBER = "{:.4g}".format
 MIN_ROWS = 2  # of a bin, for a standard error
 
 
@@ -71,19 +76,28 @@ class CalibrationTable:
             ci_lower=self.bins["estimate"] - half, ci_upper=self.bins["estimate"] + half
         )
 
+    def _errors(self) -> pd.DataFrame:
+        return self.errors[["error"]].join(self.interval())
+
     def __str__(self) -> str:
-        number = "{:.4g}".format
-        ends = self.errors[["error"]].join(self.interval())
         return "\n\n".join(
             [
-                "Calibration error\n" + ends.to_string(float_format=number),
-                self.summary_frame().to_string(index=False, float_format=number),
+                f"{_TITLES[0]}\n{self._errors().to_string(float_format=_NUMBER)}",
+                f"{_TITLES[1]}\n"
+                + self.summary_frame().to_string(index=False, float_format=_NUMBER),
                 str(self.line),
             ]
         )
 
     def __repr__(self) -> str:
         return str(self)
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook."""
+        errors = self._errors().to_html(float_format=_NUMBER, border=0)
+        bins = self.summary_frame().to_html(index=False, float_format=_NUMBER, border=0)
+        titles = [f"<p><b>{title}</b></p>" for title in _TITLES]
+        return "\n".join([titles[0], errors, titles[1], bins, self.line._repr_html_()])
 
 
 def dr_score(effects: Any, scores: Any, *, control: Any = None, sample_weight: Any = None) -> float:

@@ -51,17 +51,22 @@ class Spending:
     shadow_price: float
     rows: pd.Series
 
-    def __str__(self) -> str:
-        lines = [
+    def _lines(self) -> tuple[str, str]:
+        return (
             f"Cost {self.cost:.4g}, predicted gain {self.gain:.4g} (at most {self.bound:.4g} with "
             "this budget)",
             f"The next unit of budget would gain {self.shadow_price:.4g}",
-            self.rows.to_string(),
-        ]
-        return "\n".join(lines)
+        )
+
+    def __str__(self) -> str:
+        return "\n".join([*self._lines(), self.rows.to_frame().to_string()])
 
     def __repr__(self) -> str:
         return str(self)
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook."""
+        return f"<p>{'<br>'.join(self._lines())}</p>\n{self.rows.to_frame().to_html(border=0)}"
 
 
 def spend(

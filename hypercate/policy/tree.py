@@ -18,6 +18,7 @@ from hypercate.encoding.features import OWNER
 from hypercate.encoding.fingerprints import combined, fingerprints
 from hypercate.encoding.frames import as_pandas
 from hypercate.encoding.weights import check_sample_weight
+from hypercate.inference.tables import ShownAsText
 from hypercate.metrics.costs import read_costs
 from hypercate.metrics.rows import check_aligned, read_table, refuse_missing
 from hypercate.metrics.scores import ScoreInference, arms_of
@@ -27,7 +28,7 @@ from hypercate.policy.search import Node, find_tree
 from hypercate.policy.splits import binned, split_columns
 
 
-class PolicyTree(BaseEstimator):
+class PolicyTree(ShownAsText, BaseEstimator):
     """The shallow tree that gives everyone the arm worth most, on doubly robust scores.
 
     Of depth 0 to 2 it is the best tree that there is on the training rows, by search of all (Zhou,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import html
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
@@ -123,7 +124,8 @@ class OutcomesInference(ForPapers):
 
     def _repr_html_(self) -> str:
         """The tables for a notebook."""
-        return "\n".join(f"<h4>{name}</h4>\n{one._repr_html_()}" for name, one in self.each.items())
+        parts = [(html.escape(str(name)), one) for name, one in self.each.items()]
+        return "\n".join(f"<h4>{name}</h4>\n{one._repr_html_()}" for name, one in parts)
 
 
 def joined(answers: dict[str, Any]) -> Any:
