@@ -6,6 +6,7 @@ returns them.
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,8 @@ from hypercate.plots.style import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+_WIDEST = 44  # letters of a line below a leaf
 
 
 def plot_effect_dependence(
@@ -144,7 +147,9 @@ def plot_effect_tree(tree: EffectTree, *, ax: Axes | None = None) -> Axes:
         raise TypeError(f"tree is a {type(tree).__name__}: pass an EffectTree")
     root, said = tree.drawn
     n = sum(1 for _ in root.leaves())
-    ax = new_axes(ax, height=1.2 + 0.8 * n)
+    texts = {node: textwrap.fill(said(node), _WIDEST) for node, _ in root.leaves()}
+    n_lines = max(text.count("\n") + 1 for text in texts.values())
+    ax = new_axes(ax, height=1.2 + (0.6 + 0.2 * n_lines) * n, width=3.6 + 1.8 * _depth(root))
     heights = {node: float(-place) for place, (node, _) in enumerate(root.leaves())}
 
     def draw(branch: Branch, depth: int) -> float:
@@ -155,7 +160,7 @@ def plot_effect_tree(tree: EffectTree, *, ax: Axes | None = None) -> Axes:
             ax.text(depth + 0.05, at + 0.08, below.rule, va="bottom", fontsize="small")
         if not own:
             left = max(depth - 0.95, 0)
-            ax.text(left, height - 0.05, said(branch.node), va="top", color=BLUE, fontsize="small")
+            ax.text(left, height - 0.05, texts[branch.node], va="top", color=BLUE, fontsize="small")
         return height
 
     draw(root, 0)

@@ -78,7 +78,8 @@ def plot_group_effects(
     rows = names if alone else list(dict.fromkeys(names))
     height = np.arange(len(rows), dtype=float)[::-1]
     at = height if alone else height[[rows.index(name) for name in names]]
-    ax = new_axes(ax, height=1.6 + (0.32 if alone else 0.1 + 0.2 * len(of_arms)) * len(rows))
+    each = 0.32 if alone else 0.1 + 0.2 * len(of_arms)
+    ax = new_axes(ax, height=1.6 + each * len(rows), width=6.4 if alone else 7.6)
     for place, of_arm in enumerate(of_arms):
         own = np.array([each == of_arm for each in arms])
         some, colour = frame[own], COLOURS[place % len(COLOURS)]

@@ -102,10 +102,13 @@ def plot_effects(
         ax.set_xlabel("rows of each arm, sorted by effect")
     ax.set_ylabel(effect_label(next(iter(tables)) if alone else None, scale))
     zero_line(ax, "h", scale)
-    ax.set_title(f"Effects with {percent(1 - alpha)} intervals", loc="left")
+    title = f"Effects with {percent(1 - alpha)} intervals"
+    ax.set_title(title, loc="left", pad=None if alone else 24)
     handles, labels = ax.get_legend_handles_labels()
     once = dict(zip(labels, handles, strict=True))
-    legend(ax, handles=list(once.values()), labels=list(once), loc="upper left")
+    above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0, "ncols": 3}
+    where = {"loc": "upper left"} if alone else above
+    legend(ax, handles=list(once.values()), labels=list(once), **where)
     return ax
 
 
@@ -163,7 +166,7 @@ def plot_effect_by(
     at, alone, scale = at[known], len(tables) == 1, inference.scale
     bins = _bins(at) if numeric else at
     intervals = f"mean of their {percent(1 - alpha)} intervals"
-    ax = new_axes(ax)
+    ax = new_axes(ax, width=6.4 if alone else 7.6)
     for place, (of_arm, table) in enumerate(tables.items()):
         frame = table[_DRAWN].reset_index(drop=True)[known]
         if alone:

@@ -60,7 +60,7 @@ def plot_overlap(report: OverlapReport, *, arm: Any = None, ax: Axes | None = No
     if arm is None and len(labels) > 2:
         return _draw_all(report, labels, ax)
     (arm,) = chosen(labels[1] if arm is None else arm, labels)
-    ax = new_axes(ax)
+    ax = new_axes(ax, width=6.4 if len(labels) == 2 else 8.4)
     propensity = report.propensity.iloc[:, labels.index(arm)].to_numpy()
     n_bars = N_BARS if report.received.value_counts().min() >= FEW_ROWS else N_BARS // 2
     edges = np.linspace(0, _round_up(propensity.max()), n_bars + 1)
@@ -78,7 +78,10 @@ def plot_overlap(report: OverlapReport, *, arm: Any = None, ax: Axes | None = No
     ax.axvline(limit, color=ink(ax), ls=":", lw=1.5, label=f"limit of support: {limit:.3g}")
     ax.set(xlim=(0, edges[-1]), xlabel=f"propensity of {arm}", ylabel="rows of the arm (%)")
     ax.set_title(f"Overlap: who could have received {arm}", loc="left")
-    legend(ax, loc="best")
+    if len(labels) == 2:
+        legend(ax, loc="best")
+    else:
+        legend_beside(ax, "")
     return ax
 
 
@@ -118,7 +121,8 @@ def plot_balance(
     ).swaplevel(axis=1)
     order = balance["before"].max(axis=1).sort_values(kind="stable").index
     shown = balance.loc[order[-most:]]
-    ax = new_axes(ax, height=1.6 + (0.24 if alone else 0.1 + 0.12 * len(arms)) * len(shown))
+    each_row = 0.24 if alone else 0.1 + 0.12 * len(arms)
+    ax = new_axes(ax, height=1.6 + each_row * len(shown), width=6.4 if alone else 8.4)
     values = shown.to_numpy()
     end = 1.15 * max(IMBALANCE, values[np.isfinite(values)].max(initial=0.0))
     height = np.arange(len(shown))
@@ -147,7 +151,7 @@ def plot_balance(
 
 def _draw_all(report: OverlapReport, labels: list, ax: Axes | None) -> Axes:
     """Propensity of every arm, among the rows that received it and among the others."""
-    ax = new_axes(ax, height=1.6 + 0.75 * len(labels))
+    ax = new_axes(ax, height=1.6 + 0.75 * len(labels), width=8.4)
     edges = np.linspace(0, _round_up(report.propensity.to_numpy().max()), N_BARS + 1)
     received = report.received.to_numpy()
     for place, arm in enumerate(labels):
@@ -171,7 +175,7 @@ def _draw_all(report: OverlapReport, labels: list, ax: Axes | None) -> Axes:
     ax.set(xlim=(0, edges[-1]), ylim=(-0.6, len(labels) - 0.4))
     ax.set(xlabel="propensity of the arm", ylabel="arm")
     ax.set_title("Overlap: who could have received each arm", loc="left")
-    legend(ax, loc="lower center", bbox_to_anchor=(0.5, 1.07), ncols=3)
+    legend_beside(ax, "")
     return ax
 
 

@@ -85,8 +85,8 @@ def plot_sensitivity(
     ax.set(
         xlim=(0, grid[-1]),
         ylim=(0, grid[-1]),
-        xlabel="cf_d: share of the weights' variance due to the confounder",
-        ylabel="cf_y: share of the outcome's variance due to the confounder",
+        xlabel="cf_d: share of the weights' variance\ndue to the confounder",
+        ylabel="cf_y: share of the outcome's variance\ndue to the confounder",
     )
     return ax
 
