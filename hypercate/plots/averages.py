@@ -139,7 +139,7 @@ def plot_dose_response(
     if arm is not None:
         table = table[table["arm"] == arm]
     ax = new_axes(ax)
-    doses = np.linspace(*of_curve.ends[[0, -1]], N_DOSES)
+    doses = np.linspace(of_curve.ends[0], of_curve.ends[-1], N_DOSES)
     curves = estimator.dose_response(X, doses, arm=arm)
     ax.fill_between(
         doses, *np.quantile(curves, [0.1, 0.9], axis=0), color=SKY, alpha=0.3, lw=0,
