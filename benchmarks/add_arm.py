@@ -30,7 +30,7 @@ import pandas as pd
 
 from hypercate import HyperCATE
 from hypercate.benchmark import harness, peers, scripts
-from hypercate.cli import replications
+from hypercate.commands.benchmark import replications
 from hypercate.datasets import CausalSample, draw_arms_study
 from hypercate.datasets.synthetic import SHARED
 from hypercate.metrics import coverage

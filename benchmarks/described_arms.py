@@ -32,7 +32,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from hypercate import HyperCATE
 from hypercate.benchmark import harness, peers, scripts
-from hypercate.cli import replications
+from hypercate.commands.benchmark import replications
 from hypercate.datasets import CausalSample
 
 N_ARMS, N_LEFT_OUT, N_COLUMNS, TEST_ROWS = 12, 3, 6, 1000

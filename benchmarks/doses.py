@@ -43,7 +43,7 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from hypercate import HyperCATE
 from hypercate.benchmark import harness, peers, scripts
-from hypercate.cli import replications
+from hypercate.commands.benchmark import replications
 from hypercate.datasets import load_ihdp
 
 TEST_ROWS, N_DOSES, NOISE = 1000, 15, 0.5

@@ -23,7 +23,7 @@ import pandas as pd
 from scipy.special import expit
 
 from hypercate.benchmark import harness, interval_panel, panel, scripts
-from hypercate.cli import replications
+from hypercate.commands.benchmark import replications
 from hypercate.datasets import CausalSample, CausalSplit, draw_interval_study
 from hypercate.metrics import coverage, interval_score, sqrt_pehe
 

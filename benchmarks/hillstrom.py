@@ -29,7 +29,7 @@ import pandas as pd
 
 from hypercate.benchmark import harness, panel, scripts
 from hypercate.benchmark.peers import one_hot
-from hypercate.cli import replications
+from hypercate.commands.benchmark import replications
 from hypercate.datasets import CausalSample, load_hillstrom
 from hypercate.metrics import aipw_scores, auuc_score, qini_score, rate_inference
 from hypercate.policy import spend

@@ -37,7 +37,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 
 from hypercate import HyperCATE
 from hypercate.benchmark import harness, panel, peers, scripts
-from hypercate.cli import replications
+from hypercate.commands.benchmark import replications
 from hypercate.datasets import (
     CausalSample,
     CausalSplit,

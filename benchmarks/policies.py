@@ -25,7 +25,7 @@ from scipy.special import expit
 from hypercate import HyperCATE
 from hypercate.benchmark import harness, scripts
 from hypercate.benchmark.peers import quiet
-from hypercate.cli import replications
+from hypercate.commands.benchmark import replications
 from hypercate.policy import PolicyTree, best_arm
 
 TEST_ROWS = 20_000

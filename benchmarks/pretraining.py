@@ -29,7 +29,7 @@ from tqdm import tqdm
 
 from hypercate import HyperCATE
 from hypercate.benchmark import harness
-from hypercate.cli import replications
+from hypercate.commands.benchmark import replications
 from hypercate.metrics import sqrt_pehe
 from hypercate.pretraining import summaries
 from hypercate.pretraining.summaries import Summaries

@@ -41,7 +41,7 @@ import statsmodels.api as sm
 
 from hypercate import HyperCATE
 from hypercate.benchmark import harness, scripts
-from hypercate.cli import replications
+from hypercate.commands.benchmark import replications
 from hypercate.datasets import CausalSample, CausalSplit
 from hypercate.datasets.synthetic import (
     TEST_ROWS,

@@ -1,231 +1,34 @@
-"""The command line: ``hypercate benchmark ihdp``, or another data set, or ``all``."""
+"""The command line: fit a model to files, predict effects from it, run the benchmark."""
 
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
-from importlib.util import find_spec
-from pathlib import Path
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from hypercate.benchmark.studies import Study
+from hypercate.commands import benchmark, fit, predict
+from hypercate.commands.messages import INTERRUPTED, BadData, say
 
-INTERRUPTED = 130
-DATASETS = [
-    "ihdp",
-    "acic",
-    "jobs",
-    "twins",
-    "lalonde",
-    "realcause",
-    "arms",
-    "low-rank",
-    "simulated",
-]
-OPTIONS = ["source", "treated", "rows", "arms", "share", "design"]
+COMMANDS = (fit, predict, benchmark)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code."""
+    """Run the command line; the exit code.
+
+    0; 1 if data or files cannot be used, with one line on stderr; 2 by argparse for usage; 130 if
+    interrupted.
+    """
     parser = argparse.ArgumentParser("hypercate", description=__doc__)
     parser.add_argument("--version", action="version", version=version("hypercate"))
     commands = parser.add_subparsers(dest="command", required=True)
-    benchmark = commands.add_parser(
-        "benchmark", help="HyperCATE beside other learners on the same splits"
-    )
-    benchmark.add_argument("dataset", choices=[*DATASETS, "all"])
-    benchmark.add_argument(
-        "--source",
-        choices=["npci", "published", "psid", "cps"],
-        help="ihdp: npci, drawn here, no download (default); published, the IHDP-100 files; "
-        "realcause: the survey of the controls, psid (default) or cps",
-    )
-    benchmark.add_argument(
-        "--replications",
-        type=replications,
-        default=[1, 2, 3],
-        metavar="LIST",
-        help="such as 1-25 or 1,3,9-12 (default: 1-3); acic: 1-10 are its simulations, 11-20 the "
-        "same with another split, and so on",
-    )
-    benchmark.add_argument(
-        "--learners",
-        default="panel",
-        metavar="LIST",
-        help="names as in the table, or the groups panel (default), generation, options, "
-        "bayesian, forests; with --intervals the groups panel, bayesian, sources",
-    )
-    benchmark.add_argument(
-        "--treated",
-        type=positive,
-        metavar="N",
-        help="thin the treated training rows to N; arms: training rows of each treatment "
-        "(default: 30); low-rank: of each arm (default: 40)",
-    )
-    benchmark.add_argument(
-        "--rows",
-        type=positive,
-        metavar="N",
-        help="training rows; acic: all 3802 by default; simulated: 500 by default",
-    )
-    benchmark.add_argument(
-        "--arms",
-        type=positive,
-        metavar="K",
-        help="arms, low-rank: number of arms, the control too (default: 5, 20)",
-    )
-    benchmark.add_argument(
-        "--share",
-        choices=["much", "little", "nothing"],
-        help="arms: what their surfaces have in common (default: much)",
-    )
-    benchmark.add_argument(
-        "--design",
-        choices=["smooth", "stepped", "few", "randomised", "null"],
-        help="simulated: a smooth effect (default), one in steps, few treated, treated at random, "
-        "or no effect; all but randomised are confounded",
-    )
-    benchmark.add_argument(
-        "--intervals",
-        action="store_true",
-        help="judge intervals of the effect instead, where the true effect is known: coverage, "
-        "width, interval score, rejection",
-    )
-    benchmark.add_argument(
-        "--jobs", type=positive, default=1, metavar="N", help="worker processes (default: 1)"
-    )
-    benchmark.add_argument(
-        "--out", type=Path, default=Path("results"), metavar="DIR", help="default: results"
-    )
+    for command in COMMANDS:
+        command.add_to(commands)
     options = parser.parse_args(arguments)
-    needed = ("causaldata", "econml", "matplotlib", "pooch", "stochtree")
-    missing = [name for name in needed if find_spec(name) is None]
-    if missing:
-        print(
-            f'hypercate benchmark needs {", ".join(missing)}: pip install "hypercate[benchmark]"',
-            file=sys.stderr,
-        )
+    try:
+        return options.run(options)
+    except BadData as error:
+        say(options.command, error)
         return 1
-    return run_benchmark(options, benchmark)
-
-
-def run_benchmark(options: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
-    """Run what is missing, then write and print the report; the exit code."""
-    from hypercate.benchmark import harness, interval_report, intervals, panel, report
-    from hypercate.benchmark.studies import STUDIES
-
-    datasets = DATASETS if options.dataset == "all" else [options.dataset]
-    protocol = intervals.INTERVALS if options.intervals else harness.EFFECTS
-    reporter: ModuleType = interval_report if options.intervals else report
-    table, page, picture = (
-        ("intervals.csv", "intervals.md", "{}-intervals.png")
-        if options.intervals
-        else ("results.csv", "report.md", "{}.png")
-    )
-    if options.intervals and options.dataset == "all":
-        datasets = [name for name in DATASETS if STUDIES[name].effect_known]
-    try:
-        learners = panel.select(options.learners, protocol.learners, protocol.groups)
-        settings = {name: study_settings(name, options, STUDIES[name]) for name in datasets}
-    except ValueError as error:
-        parser.error(str(error))
-    tasks = [
-        harness.Task(
-            dataset=name,
-            replication=replication,
-            learner=learner,
-            **dict.fromkeys(OPTIONS) | settings[name],
-        )
-        for name in datasets
-        for replication in options.replications
-        for learner in learners
-        if learner not in STUDIES[name].left_out
-    ]
-    if not tasks:
-        parser.error(f"{options.learners} has no meaning for {options.dataset}")
-    path = options.out / table
-    code = 0
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-        results = harness.run(tasks, path, options.jobs, protocol)
     except KeyboardInterrupt:
-        print(f"interrupted: {path} keeps what is done, the same command resumes", file=sys.stderr)
-        results, code = harness.collect(tasks, path, protocol), INTERRUPTED
-    except (ImportError, OSError, ValueError) as error:
-        print(f"hypercate benchmark: {error}", file=sys.stderr)
-        return 1
-    sections = []
-    for name in datasets:
-        rows = results[results["dataset"] == name]
-        if len(rows):
-            title = describe(STUDIES[name].title, settings[name])
-            heading = f"## {title}\n\n" if options.dataset == "all" else ""
-            sections.append(f"{heading}{reporter.to_markdown(rows)}\n")
-            reporter.draw(rows, title, options.out / picture.format(name))
-    if sections:
-        text = "\n".join(sections)
-        print(text, end="")
-        (options.out / page).write_text(text, encoding="utf-8")
-    return code
-
-
-def study_settings(name: str, options: argparse.Namespace, study: Study) -> dict[str, Any]:
-    """The study's options: as given, else its defaults.
-
-    Raises
-    ------
-    ValueError
-        If an option or replication is given that the study has not, or intervals are to be judged
-        where the true effect is unknown; with ``all`` an option goes to the studies that have it.
-    """
-    if options.intervals and not study.effect_known:
-        raise ValueError(
-            f"--intervals does not apply to {name}: the true effects are not known, so whether an "
-            "interval holds one cannot be seen"
-        )
-    given = {key: getattr(options, key) for key in OPTIONS if getattr(options, key) is not None}
-    foreign = [key for key in given if key not in study.options]
-    if foreign and options.dataset != "all":
-        raise ValueError(f"--{foreign[0]} does not apply to {name}")
-    last = study.last_replication
-    if last is not None and max(options.replications) > last:
-        raise ValueError(f"{name} has replications 1 to {last} only")
-    return {key: given.get(key, default) for key, default in study.options.items()}
-
-
-def describe(title: str, settings: Mapping[str, Any]) -> str:
-    """A heading such as ``IHDP (npci, treated 30)``."""
-    shown = [
-        str(value) if key in ("source", "design") else f"{key} {value}"
-        for key, value in settings.items()
-        if value is not None
-    ]
-    return f"{title} ({', '.join(shown)})" if shown else title
-
-
-def replications(text: str) -> list[int]:
-    """Numbers in a list such as ``1,3,9-12``, sorted."""
-    chosen: set[int] = set()
-    for part in text.split(","):
-        first, dash, last = part.partition("-")
-        try:
-            bounds = int(first), int(last if dash else first)
-        except ValueError:
-            raise argparse.ArgumentTypeError(
-                f"{part!r} is neither a number nor a range such as 1-25"
-            ) from None
-        if not 1 <= bounds[0] <= bounds[1]:
-            raise argparse.ArgumentTypeError(f"{part!r} must go up, from 1 or more")
-        chosen.update(range(bounds[0], bounds[1] + 1))
-    return sorted(chosen)
-
-
-def positive(text: str) -> int:
-    """An integer of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
-    return int(text)
+        say(options.command, "interrupted")
+        return INTERRUPTED

@@ -17,7 +17,6 @@ import json
 import math
 import os
 import re
-import secrets
 from collections.abc import Hashable
 from functools import cache
 from importlib.metadata import version
@@ -48,6 +47,7 @@ from hypercate.outcomes import Bernoulli, Count, Family, Normal, Positive, Restr
 from hypercate.second_stage import Effects, SecondStage
 from hypercate.several.fitted import FittedOutcomes
 from hypercate.updated.correction import Correction
+from hypercate.whole import replacing
 
 FORMAT = 1
 FAMILIES = (Normal, Bernoulli, Count, Positive, RestrictedTime, Survival)
@@ -105,17 +105,8 @@ def save(
     signed = data.replace(
         b'"sha256":"' + _UNSIGNED + b'"', b'"sha256":"' + _digest(data).encode() + b'"', 1
     )
-    path = Path(os.path.realpath(path))
-    part = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    try:
-        with open(part, "xb") as file:
-            file.write(signed)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
+    with replacing(path) as part:
+        part.write_bytes(signed)
 
 
 def load(path: str | os.PathLike) -> tuple[dict[str, Any], Fitted | FittedOutcomes]:

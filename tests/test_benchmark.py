@@ -23,6 +23,7 @@ pytest.importorskip("econml", reason="the benchmark needs its extra")
 from hypercate import cli
 from hypercate.benchmark import harness, panel, report
 from hypercate.benchmark.harness import Task
+from hypercate.commands import benchmark
 from hypercate.datasets import CausalSample, load_ihdp
 from hypercate.metrics import ate_error, sqrt_pehe
 
@@ -87,12 +88,12 @@ class TestReplications:
         ],
     )
     def test_lists_and_ranges_are_read_sorted_and_each_once(self, text, numbers):
-        assert cli.replications(text) == numbers
+        assert benchmark.replications(text) == numbers
 
     @pytest.mark.parametrize("text", ["", "1,", "a", "1-", "-1", "1-2-3", "1.5", "0", "0-3", "5-1"])
     def test_others_are_refused_by_their_part(self, text):
         with pytest.raises(argparse.ArgumentTypeError, match=r"neither a number|must go up"):
-            cli.replications(text)
+            benchmark.replications(text)
 
 
 class TestBadArguments:

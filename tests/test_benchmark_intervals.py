@@ -18,6 +18,7 @@ from hypercate.benchmark.harness import Task
 from hypercate.benchmark.interval_panel import Intervals
 from hypercate.benchmark.intervals import INTERVALS, LEVELS, REJECTED
 from hypercate.benchmark.studies import STUDIES
+from hypercate.commands import benchmark
 from hypercate.datasets import draw_arms_study, draw_interval_study
 from hypercate.metrics import coverage, interval_score, rejection_curve, sqrt_pehe
 
@@ -397,7 +398,7 @@ class TestCommand:
         arguments = ["benchmark", "all", "--intervals", "--learners", "wide", "--rows", "60"]
         known = {"ihdp", "acic", "twins", "arms", "low-rank", "simulated"}
         assert {name for name, study in STUDIES.items() if study.effect_known} == known
-        drawn = [name for name in cli.DATASETS if name not in ("acic", "twins")]
+        drawn = [name for name in benchmark.DATASETS if name not in ("acic", "twins")]
         monkeypatch.setattr(cli, "DATASETS", drawn)  # those need files
         line = [*arguments, "--replications", "1", "--out", str(tmp_path)]
         assert cli.main(line) == 0

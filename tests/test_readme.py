@@ -20,6 +20,7 @@ import torch
 from sklearn.exceptions import DataConversionWarning
 
 from hypercate import HyperCATE, cli, plots
+from hypercate.commands import benchmark
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -679,7 +680,7 @@ class TestOtherCommands:
         ]
         assert len(results) == 4
         for line in results:
-            assert max(cli.replications(option(line, "--replications"))) <= 25
+            assert max(benchmark.replications(option(line, "--replications"))) <= 25
             assert panel.select(option(line, "--learners", "panel"))[0] == panel.OURS
         folders = {}
         for line in benchmark_commands():

@@ -12,6 +12,7 @@ from hypercate import cli
 from hypercate.benchmark import harness, panel, peers, report
 from hypercate.benchmark.harness import Task, run_task
 from hypercate.benchmark.studies import FIGURES, STUDIES, Predictions
+from hypercate.commands import benchmark
 from hypercate.datasets import (
     draw_arms_study,
     draw_interval_study,
@@ -369,5 +370,7 @@ class TestCommandLine:
         assert "ganite_Twin_data.csv.gz" in capsys.readouterr().err
 
     def test_names_on_the_command_line_are_the_studies(self):
-        assert list(STUDIES) == cli.DATASETS
-        assert {key for study in STUDIES.values() for key in study.options} == set(cli.OPTIONS)
+        assert list(STUDIES) == benchmark.DATASETS
+        assert {key for study in STUDIES.values() for key in study.options} == set(
+            benchmark.OPTIONS
+        )

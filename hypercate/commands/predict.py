@@ -1,0 +1,125 @@
+"""``hypercate predict``: effects of the rows of files, a block of rows at a time."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hypercate.commands.messages import about, require, say, warnings_heard
+from hypercate.commands.options import completed, flags
+
+if TYPE_CHECKING:
+    from hypercate.commands.scoring import Scores
+
+BLOCK_ROWS = 100_000
+
+
+def add_to(commands: Any) -> None:
+    """Declare the command and its options."""
+    options = flags()
+    options.add_argument(
+        "--out", type=Path, metavar="FILE", help="of the effects: .parquet or .csv; required"
+    )
+    options.add_argument(
+        "--interval",
+        type=level,
+        metavar="LEVEL",
+        help="intervals of the effects as well, such as 0.95",
+    )
+    options.add_argument(
+        "--outcomes", action="store_true", help="the outcome under every arm as well"
+    )
+    options.add_argument(
+        "--id",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="a column to copy beside the effects; may be repeated",
+    )
+    options.add_argument("--device", default="auto", help="where it is computed (default: auto)")
+    parser = commands.add_parser(
+        "predict", parents=[options], help="effects of the rows of files", allow_abbrev=False
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a file that fit has written")
+    parser.add_argument(
+        "data", nargs="+", metavar="DATA", help="files of CSV or Parquet, folders, globs"
+    )
+    parser.set_defaults(run=run, parser=parser, flags=options)
+
+
+def level(text: str) -> float:
+    """A level of confidence: a number between 0 and 1."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 1, as 0.95 is")
+    return number
+
+
+def run(options: argparse.Namespace) -> int:
+    """Predict, block by block; the exit code."""
+    start = time.perf_counter()
+    require("files", "pyarrow", "yaml")
+    options = completed(options, "out")
+    from tqdm import tqdm
+
+    from hypercate import HyperCATE
+    from hypercate.commands.files import tables_named
+    from hypercate.commands.scoring import Scores
+    from hypercate.commands.writing import WRITERS, check_out, table_written
+    from hypercate.train.device import resolve_device
+
+    if options.out.suffix not in WRITERS:
+        options.parser.error(f"--out {options.out} must end in {' or '.join(WRITERS)}")
+    try:
+        device = resolve_device(options.device)
+    except ValueError as error:
+        options.parser.error(f"--{error}")
+    files = tables_named(options.data)
+    check_out(options.out, [options.model, *(file.path for file in files)])
+    with about(options.model):
+        est = HyperCATE.load(options.model, device=device)
+    scores = Scores.of(est, files, options.id, options.interval, options.outcomes)
+    known = [file.n_rows for file in files]
+    total = None if None in known else sum(filter(None, known))
+    rows = 0
+    with (
+        warnings_heard() as warned,
+        table_written(options.out, scores.schema) as write,
+        tqdm(total=total, desc="predict", unit=" rows", unit_scale=True, disable=None) as progress,
+    ):
+        for block in scores.blocks(BLOCK_ROWS):
+            write(block)
+            rows += len(block)
+            progress.update(len(block))
+    seconds = time.perf_counter() - start
+    for text in warned:
+        say("predict", f"warning: {text}")
+    say("predict", f"{rows:,} rows in {seconds:.1f} s, written to {options.out}")
+    if options.json:
+        print(json.dumps(summary(options, scores, rows, warned, seconds)))
+    return 0
+
+
+def summary(
+    options: argparse.Namespace, scores: Scores, rows: int, warned: list[str], seconds: float
+) -> dict[str, Any]:
+    """What was done, for machines."""
+    return {
+        "command": "predict",
+        "model": str(options.model),
+        "data": [str(file.path) for file in scores.files],
+        "rows": rows,
+        "arms": scores.est.arms_.tolist(),
+        "columns": scores.schema.names,
+        "out": str(options.out),
+        "warnings": warned,
+        "seconds": round(seconds, 3),
+        "version": version("hypercate"),
+    }

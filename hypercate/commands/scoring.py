@@ -1,0 +1,158 @@
+"""What a fitted model says of the rows of files, as tables of a block of rows each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from hypercate import HyperCATE
+from hypercate.commands.files import ParquetTable, TableFile
+from hypercate.commands.kinds import (
+    NOTHING,
+    check_alike,
+    check_as_fitted,
+    kind_of,
+    with_plain_text,
+)
+from hypercate.commands.messages import BadData, about
+from hypercate.encoding.columns import CategoryColumn
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Effects of every row of some files, in their order, beside columns that name the rows.
+
+    Attributes
+    ----------
+    est : HyperCATE
+    files : sequence of TableFile
+    is_text : dict of str to bool
+        Whether the model saw text or categories, or else numbers, in each of its columns.
+    ids : dict of str to DataType
+        Columns that are copied.
+    interval : float or None
+        Level of the intervals of the effects.
+    outcomes : bool
+        Whether the outcomes under all arms are wanted as well.
+    """
+
+    est: HyperCATE
+    files: Sequence[TableFile]
+    is_text: Mapping[str, bool]
+    ids: Mapping[str, pa.DataType]
+    interval: float | None
+    outcomes: bool
+
+    @classmethod
+    def of(
+        cls,
+        est: HyperCATE,
+        files: Sequence[TableFile],
+        ids: Sequence[str],
+        interval: float | None,
+        outcomes: bool,
+    ) -> Scores:
+        """Look at the columns of all files, before any row is read.
+
+        Raises
+        ------
+        BadData
+            If a file lacks a column, a column is of another kind than the model or a file before
+            it has, or the model has no names of columns.
+        """
+        features = est.fitted_.features
+        if features.feature_names_in_ is None:
+            raise BadData(
+                "the model was fitted to an array, and has no names by which to find columns in a "
+                "file: fit it to a frame"
+            )
+        is_text = {column.name: isinstance(column, CategoryColumn) for column in features.columns}
+        for file in files:
+            check_as_fitted(file, is_text, typed=isinstance(file, ParquetTable))
+            file.require(ids, ", as --id says")
+        kept = [_as_copied(file, ids) for file in files]
+        check_alike(files, kept)
+        types = {
+            name: next(
+                (s.field(name).type for s in kept if kind_of(s.field(name).type) != NOTHING),
+                pa.string(),
+            )
+            for name in ids
+        }
+        scores = cls(est, files, is_text, types, interval, outcomes)
+        names = scores.schema.names
+        if twice := [name for name in ids if names.count(name) > 1]:
+            raise BadData(
+                f"--id {twice[0]!r} is also the name of what is predicted, or given twice"
+            )
+        return scores
+
+    @property
+    def schema(self) -> pa.Schema:
+        """Columns of every block: those that are copied, then answers."""
+        return pa.schema([*self.ids.items(), *((name, pa.float64()) for name in self._names)])
+
+    def blocks(self, rows: int) -> Iterator[pa.Table]:
+        """Tables of so many rows each at most."""
+        read = {name: pa.string() if text else pa.float64() for name, text in self.is_text.items()}
+        read |= {name: of for name, of in self.ids.items() if name not in read}
+        for file in self.files:
+            first = 0
+            for block in file.blocks(list(read), read, rows):
+                with about(f"{file.path}, in rows {first} to {first + len(block) - 1}"):
+                    yield self._scored(block)
+                first += len(block)
+
+    def _scored(self, block: pa.Table) -> pa.Table:
+        copied = [
+            with_plain_text(block.select([name])).column(0).cast(of)
+            for name, of in self.ids.items()
+        ]
+        answers = self._answers(block)
+        columns = [*copied, *(pa.array(answer) for answer in answers.T)]
+        return pa.Table.from_arrays(columns, schema=self.schema)
+
+    def _answers(self, block: pa.Table) -> np.ndarray:
+        """Effects, the ends of their intervals and outcomes: (n, n_answers)."""
+        covariates = with_whole_numbers_as_text(block.select(list(self.is_text)), self.is_text)
+        X = covariates.to_pandas(strings_to_categorical=True, ignore_metadata=True)
+        parts = [self.est.predict(X)]
+        if self.interval is not None:
+            parts += self.est.effect_interval(X, alpha=1 - self.interval)
+        if self.outcomes:
+            parts.append(self.est.predict_outcomes(X))
+        return np.hstack([part.reshape(len(X), -1) for part in parts])
+
+    @property
+    def _names(self) -> list[str]:
+        """Names of the answers, such as effect_drug; of several outcomes, effect_drug_weight."""
+        fitted = self.est.fitted_
+        arms = list(map(str, self.est.arms_.tolist()))
+        treated = arms[1:] if fitted.doses is None else [str(fitted.doses.usual)]
+        ends = ["ci_lower", "ci_upper"] if self.interval is not None else []
+        names = [f"{what}_{arm}" for what in ("effect", *ends) for arm in treated]
+        names += [f"outcome_{arm}" for arm in arms] if self.outcomes else []
+        several = getattr(fitted, "names", None)
+        return names if several is None else [f"{a}_{b}" for a in names for b in several]
+
+
+def with_whole_numbers_as_text(table: pa.Table, is_text: Mapping[str, bool]) -> pa.Table:
+    """Whole numbers as text where the model saw text: a code is a level, however it is kept."""
+    for place, (name, text) in enumerate(is_text.items()):
+        if text and pa.types.is_integer(table.schema.field(name).type):
+            table = table.set_column(place, name, table.column(name).cast(pa.string()))
+    return table
+
+
+def _as_copied(file: TableFile, ids: Sequence[str]) -> pa.Schema:
+    """Types of columns to copy: of CSV as they are written, so that 007 stays 007."""
+    schema = pa.schema([file.schema.field(name) for name in ids])
+    if not isinstance(file, ParquetTable):
+        return pa.schema([(name, pa.string()) for name in ids])
+    plain = with_plain_text(schema.empty_table()).schema
+    return pa.schema(
+        [(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type) for f in plain]
+    )
