@@ -766,3 +766,16 @@ class TestPretraining:
             assert torch.equal(told.pairs, whole.pairs) == ("pairs" not in name)
             assert torch.equal(told.columns, whole.columns) == ("residuals" not in name)
         assert torch.equal(emitter_module.summarise(*study).pairs, whole.pairs)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sizes are as Linux counts them")
+class TestScoreParquet:
+    def test_each_size_has_its_figures_and_its_files_are_removed(self, tmp_path):
+        printed = run("score_parquet.py", "--rows", "50,300", "--columns", 5, "--out", tmp_path)
+        results = pd.read_csv(tmp_path / "score_parquet.csv")
+        assert results["rows"].tolist() == [50, 300]
+        assert results["file_mib"].is_monotonic_increasing
+        assert results["peak_mib"].between(50, 5000).all()
+        assert (results["seconds"] > 0).all()
+        assert [row[0] for row in table_rows(printed)[-2:]] == ["50", "300"]
+        assert {path.suffix for path in tmp_path.iterdir()} == {".csv", ".md"}

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -23,6 +25,7 @@ from hypercate.commands import predict
 from hypercate.commands.options import value_of
 from hypercate.commands.writing import table_written
 
+ROOT = Path(__file__).parents[1]
 COVARIATES = ["age", "dose", "smoker", "site", "grade"]
 ROLES = ["--outcome", "y", "--treatment", "arm", "--drop", "id"]
 QUICK = ["--effort", "instant", "--random-state", "0"]
@@ -83,7 +86,7 @@ def spoil(folder, frame):
     (folder / "twice.csv").write_text("age,age\n1,2\n")
     header = ",".join(COVARIATES)
     row = "50,1,True,north,1\n"
-    (folder / "late.csv").write_text(f"{header}\n{row * 300_000}old,1,True,north,1\n")
+    (folder / "late.csv").write_text(f"{header}\n{row * 80_000}old,1,True,north,1\n")
     (folder / "table.xlsx").touch()
     (folder / "damaged.hypercate").write_bytes((folder / "m.hypercate").read_bytes()[:-1])
     (folder / "nothing").mkdir()
@@ -120,9 +123,9 @@ def effects(table):
 
 class TestFit:
     def test_the_model_is_that_of_the_frame_whatever_the_format(self, here, est):
-        frame = trial()
+        frame, X = trial(), trial()[COVARIATES]
         same = HyperCATE(control="placebo", effort="instant", random_state=0)
-        same.fit(frame[COVARIATES], frame["y"], frame["arm"])
+        same.fit(X, frame["y"], frame["arm"])
         np.testing.assert_array_equal(
             est.predict(frame[COVARIATES]), same.predict(frame[COVARIATES])
         )
@@ -197,7 +200,7 @@ class TestPredict:
 
     @given(data=st.data(), n=st.integers(1, 12), ending=st.sampled_from(["csv", "parquet", "tsv"]))
     @settings(
-        max_examples=40,
+        max_examples=20,
         deadline=None,
         derandomize=True,
         suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -381,7 +384,7 @@ class TestRefused:
             ),
             (["fit", "holes.parquet", *ROLES, *QUICK], "row 3 (counted from 0)"),
             (["fit", "holes.parquet", *ROLES, *QUICK], "(y is column 'y')"),
-            ([*FIT, "--control", "water"], "trial.csv: control='water'"),
+            ([*FIT, "--control", "water"], "trial.csv: control 'water' is not an arm"),
             ([*FIT, "--out", "absent/m.hypercate"], "there is no folder absent"),
             ([*FIT, "--out", "nothing"], "nothing is a folder"),
             ([*FIT, "--out", "trial.csv"], "trial.csv is read by this command"),
@@ -461,9 +464,22 @@ class TestNothingHalfWritten:
         assert not list(tmp_path.iterdir())
         assert signal.getsignal(number) is handler
 
+    def test_an_interrupted_fit_writes_nothing(self, here, capsys):
+        before = sorted(here.iterdir())
+        handler = signal.signal(signal.SIGALRM, signal.default_int_handler)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.4)
+            code = main(["fit", "trial.csv", *ROLES, "--out", "slow.hypercate"])
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, handler)
+        assert code == 130
+        assert capsys.readouterr().err.endswith("hypercate fit: interrupted\n")
+        assert sorted(here.iterdir()) == before
+
     def test_ctrl_c_ends_a_prediction_without_a_trace(self, folder, tmp_path):
         """A real signal to a real run, also where tests run in the background, deaf to it."""
-        frame = pd.concat([trial()] * 2000)
+        frame = pd.concat([trial()] * 500)
         frame.to_parquet(tmp_path / "many.parquet", index=False)
         code = (
             "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
@@ -484,6 +500,43 @@ class TestNothingHalfWritten:
         assert message.strip().endswith("hypercate predict: interrupted")
         assert "Traceback" not in message
         assert [path.name for path in tmp_path.iterdir()] == ["many.parquet"]
+
+
+class TestPage:
+    """Its commands run, in its order, on the files that it makes."""
+
+    PAGE = (ROOT / "docs/command-line.md").read_text()
+
+    def blocks(self, language):
+        return re.findall(rf"^```{language}\n(.*?)^```$", self.PAGE, re.S | re.M)
+
+    def test_commands_run_and_print_what_is_shown(self, tmp_path, monkeypatch, capsys):
+        monkeypatch.chdir(tmp_path)
+        (python,), (yaml,), (shown,) = map(self.blocks, ("python", "yaml", "text"))
+        exec(compile(python, "command-line.md", "exec"), {})
+        Path("trial.yaml").write_text(yaml)
+        lines = [shlex.split(line) for block in self.blocks("bash") for line in block.splitlines()]
+        assert [line[:2] for line in lines] == [["hypercate", x] for x in ("fit", "predict", "fit")]
+        printed = []
+        for line in lines:
+            assert main(line[1:]) == 0
+            printed.append(capsys.readouterr().out)
+        for ours, theirs in zip(printed[0].split(), shown.split(), strict=True):
+            try:
+                assert float(ours) == pytest.approx(float(theirs), rel=0.1, abs=0.05)
+            except ValueError:
+                assert set(ours) == set(theirs)  # the rules are as wide as the numbers
+        assert printed[1] == ""
+        table = pd.read_parquet("effects.parquet")
+        assert list(table) == [
+            *("patient", "effect_drug", "ci_lower_drug", "ci_upper_drug"),
+            *("outcome_placebo", "outcome_drug"),
+        ]
+        assert table["patient"].tolist() == [
+            f"P{i:04}" for part in (0, 1) for i in range(part, 600, 2)
+        ]
+        (average,) = json.loads(printed[2])["ate"]
+        assert average["ci_lower"] < 1 < average["ci_upper"]
 
 
 class TestStart:

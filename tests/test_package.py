@@ -181,6 +181,14 @@ class TestInstalledElsewhere:
         assert "Traceback" not in finished.stderr
         assert not list(tmp_path.iterdir())
 
+    def test_a_fit_to_files_without_its_extra_says_what_to_install(self, environment, tmp_path):
+        scripts, _ = environment
+        line = ["fit", "trial.csv", "--outcome", "y", "--treatment", "arm", "--out", "m.hypercate"]
+        finished = run(scripts / "hypercate", *line, cwd=tmp_path)
+        assert finished.returncode == 1
+        assert 'pyarrow, yaml not installed: pip install "hypercate[files]"' in finished.stderr
+        assert len(finished.stderr.splitlines()) == 1
+
     def test_data_without_the_extra_say_what_to_install(self, environment, tmp_path):
         scripts, _ = environment
         code = "from hypercate.datasets import load_ihdp; load_ihdp(1)"

@@ -135,6 +135,7 @@ class TestFirstScreen:
         install = README[README.index("## Install") : README.index("## A first example")]
         named = re.findall(r"`(\w+)`(?= adds)", install)
         assert named == list(extras)
+        assert named.pop(0) == "files"
         assert named.pop() == "dowhy"  # which asks for an older SciPy than is pinned
         for smaller, larger in itertools.pairwise(named):
             assert f"hypercate[{smaller}]" in extras[larger]
@@ -750,7 +751,7 @@ class TestOtherCommands:
                 if program == "python":
                     options = {word for word in arguments if word.startswith("--")}
                     used.setdefault(script, set()).update(options)
-        assert len(used) == 14
+        assert len(used) == 15
         for script, options in used.items():
             help_text = subprocess.run(
                 [sys.executable, ROOT / script, "--help"],
@@ -796,6 +797,7 @@ class TestLinks:
             "docs/how-it-works.md",
             "docs/in-other-harnesses.md",
             "docs/decisions.md",
+            "docs/command-line.md",
         ],
     )
     def test_pages_are_found_from_the_readme(self, name):

@@ -98,8 +98,8 @@ class ParquetTable(TableFile):
             about(self.path),
             parquet.ParquetFile(self.path, buffer_size=BUFFER_BYTES, pre_buffer=False) as file,
         ):
-            for batch in file.iter_batches(rows, columns=list(names)):
-                yield pa.Table.from_batches([batch]).select(names)
+            for block in _in_blocks(file.iter_batches(rows, columns=list(names)), rows):
+                yield block.select(names)
 
     def _read_schema(self) -> pa.Schema:
         return parquet.read_schema(self.path)
@@ -127,14 +127,7 @@ class CsvTable(TableFile):
                 parse_options=self._parsing,
                 convert_options=_conversion(names, types),
             )
-            held = pa.Table.from_batches([], reader.schema)
-            for batch in reader:
-                held = pa.concat_tables([held, pa.Table.from_batches([batch])])
-                while len(held) >= rows:
-                    yield held.slice(0, rows)
-                    held = held.slice(rows)
-            if len(held):
-                yield held
+            yield from _in_blocks(reader, rows)
 
     def _written(self, name: str, of: pa.DataType) -> pa.DataType:
         """Numbers may be written as True and False."""
@@ -171,6 +164,20 @@ def _conversion(
     return csv.ConvertOptions(
         include_columns=list(names), column_types=types or {}, strings_can_be_null=True
     )
+
+
+def _in_blocks(batches: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.Table]:
+    """Batches of any sizes as tables of so many rows each; the last one has what is left."""
+    held: list[pa.RecordBatch] = []
+    n = 0
+    for batch in batches:
+        held, n = [*held, batch], n + len(batch)
+        while n >= rows:
+            table = pa.Table.from_batches(held)
+            yield table.slice(0, rows)
+            held, n = table.slice(rows).to_batches(), n - rows
+    if n:
+        yield pa.Table.from_batches(held)
 
 
 def tables_named(names: Sequence[str]) -> list[TableFile]:

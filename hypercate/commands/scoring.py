@@ -51,7 +51,7 @@ class Scores:
         cls,
         est: HyperCATE,
         files: Sequence[TableFile],
-        ids: Sequence[str],
+        ids: list[str],
         interval: float | None,
         outcomes: bool,
     ) -> Scores:
@@ -70,6 +70,8 @@ class Scores:
                 "file: fit it to a frame"
             )
         is_text = {column.name: isinstance(column, CategoryColumn) for column in features.columns}
+        if twice := [name for name in ids if ids.count(name) > 1]:
+            raise BadData(f"--id {twice[0]!r} is given twice")
         for file in files:
             check_as_fitted(file, is_text, typed=isinstance(file, ParquetTable))
             file.require(ids, ", as --id says")
@@ -83,11 +85,8 @@ class Scores:
             for name in ids
         }
         scores = cls(est, files, is_text, types, interval, outcomes)
-        names = scores.schema.names
-        if twice := [name for name in ids if names.count(name) > 1]:
-            raise BadData(
-                f"--id {twice[0]!r} is also the name of what is predicted, or given twice"
-            )
+        if taken := [name for name in ids if name in scores._names]:
+            raise BadData(f"--id {taken[0]!r} is the name of what is predicted: rename the column")
         return scores
 
     @property
