@@ -88,8 +88,8 @@ class ParquetTable(TableFile):
         return {name for name in known.get("index_columns", ()) if isinstance(name, str)}
 
     def table(self, names: Sequence[str], types: Mapping[str, pa.DataType]) -> pa.Table:
-        with about(self.path):
-            return parquet.ParquetFile(self.path).read(columns=list(names)).select(names)
+        with about(self.path), parquet.ParquetFile(self.path) as file:
+            return file.read(columns=list(names)).select(names)
 
     def blocks(
         self, names: Sequence[str], types: Mapping[str, pa.DataType], rows: int
@@ -121,13 +121,13 @@ class CsvTable(TableFile):
     ) -> Iterator[pa.Table]:
         with self._named_columns():
             types = {name: self._written(name, of) for name, of in types.items()}
-            reader = csv.open_csv(
+            with csv.open_csv(
                 self.path,
                 read_options=csv.ReadOptions(block_size=CSV_BYTES),
                 parse_options=self._parsing,
                 convert_options=_conversion(names, types),
-            )
-            yield from _in_blocks(reader, rows)
+            ) as reader:
+                yield from _in_blocks(reader, rows)
 
     def _written(self, name: str, of: pa.DataType) -> pa.DataType:
         """Numbers may be written as True and False."""
