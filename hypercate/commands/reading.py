@@ -97,8 +97,8 @@ def rows_of(
                 table = table.set_column(place, name, table.column(name).cast(pa.string()))
         tables.append(table)
     check_alike(files, [table.schema for table in tables])
-    others = f" and {len(files) - 1} more" if len(files) > 1 else ""
-    source = f"{first.path}{others}"
+    more = f" and {len(files) - 1} more" if len(files) > 1 else ""
+    source = f"{first.path}{more}"
     with about(source):
         whole = pa.concat_tables(tables, promote_options="permissive")
         arguments = {role: _pandas(whole.select(columns)) for role, columns in given.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -129,13 +130,19 @@ class Scores:
     def _names(self) -> list[str]:
         """Names of the answers, such as effect_drug; of several outcomes, effect_drug_weight."""
         fitted = self.est.fitted_
-        arms = list(map(str, self.est.arms_.tolist()))
-        treated = arms[1:] if fitted.doses is None else [str(fitted.doses.usual)]
+        arms = list(map(_label, self.est.arms_.tolist()))
+        doses = fitted.doses
+        treated = arms[1:] if doses is None else list(map(_label, doses.labels(None, None)))
         ends = ["ci_lower", "ci_upper"] if self.interval is not None else []
         names = [f"{what}_{arm}" for what in ("effect", *ends) for arm in treated]
         names += [f"outcome_{arm}" for arm in arms] if self.outcomes else []
         several = getattr(fitted, "names", None)
         return names if several is None else [f"{a}_{b}" for a in names for b in several]
+
+
+def _label(label: Any) -> str:
+    """An arm, a dose, or an arm and its dose, as part of a column's name."""
+    return "_".join(map(str, label)) if isinstance(label, tuple) else str(label)
 
 
 def with_whole_numbers_as_text(table: pa.Table, is_text: Mapping[str, bool]) -> pa.Table:
