@@ -527,3 +527,111 @@ class TestNhefs(Tutorial):
         table = printed[printed.index("holds") :]
         assert table.count("True") == 5
         assert "False" not in table
+
+
+class TestHillstrom(Tutorial):
+    script = "hillstrom"
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def printed(cls, folder):
+        if not Path(os.environ.get("HYPERCATE_DATA", ""), "hillstrom/hillstrom.csv").exists():
+            pytest.skip("HYPERCATE_DATA does not name a folder with hillstrom/hillstrom.csv")
+        return run("hillstrom.py", folder)
+
+    def test_pictures_are_written_and_nothing_else(self, printed, folder):
+        assert {path.name for path in folder.iterdir()} == {
+            f"hillstrom_{name}.png" for name in ("order", "profit", "tree")
+        }
+        for path in folder.iterdir():
+            assert_is_a_picture(path)
+        assert list(folder.parent.iterdir()) == [folder]
+
+    def test_averages_are_those_of_the_whole_experiment(self, printed):
+        """18.3 % visited after the men's e-mail, 15.1 % after the women's and 10.6 % after none."""
+        rows = table(printed, "pvalue", 6)
+        for arm, points in (("mens", 7.66), ("womens", 4.52)):
+            found, error = rows[arm][:2]
+            assert abs(100 * found - points) < 3 * 100 * error
+            assert error < 0.006
+
+    def test_effects_of_the_womens_e_mail_order_customers_that_were_not_seen(self, printed):
+        value, error = table(printed[printed.index("AUTOC") :], "pvalue", 6)["womens"][:2]
+        assert value > 2 * error > 0
+
+    def test_the_budget_is_spent_and_gains_more_than_the_same_money_by_lot(self, printed):
+        assert re.search(r"^none +16000$", printed, re.M)
+        gain, lower, upper = row(printed, "womens by effects, more than womens by lot")
+        assert 0 < lower < gain < upper < 3
+        gain, lower, upper = row(printed, "best by effects, more than mens by lot")
+        assert 0 < gain < 1.5
+        assert upper - lower < 1.2
+
+    def test_the_womens_e_mail_pays_for_some_and_not_for_all(self, printed):
+        share, best, of_all = re.search(
+            r"womens: best share (\d+)%, profit (\S+) cents .* of all (\S+)", printed
+        ).groups()
+        assert 20 < int(share) < 80
+        assert float(of_all) < 0 < float(best)
+        assert int(re.search(r"mens: best share (\d+)%", printed).group(1)) > 80
+
+    def test_the_rule_asks_two_questions_and_pays(self, printed):
+        leaves = re.findall(r": (none|mens|womens) \((\d+) rows\)$", printed, re.M)
+        assert 3 <= len(leaves) <= 4
+        assert sum(int(rows) for _, rows in leaves) == 32_000
+        earned = table(printed[printed.rindex("less costs") :], "pvalue", 6)
+        assert all(0.01 < values[0] < 0.04 for values in earned.values())
+        assert list(earned) == ["tree", "best for each", "mens for all"]
+
+
+class TestChoosingALearner(Tutorial):
+    script = "choosing_a_learner"
+    ALIKE = ("HyperCATE t", "HyperCATE x", "HyperCATE dr", "EconML X Lasso")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def judged(cls, printed):
+        """Score, loss more than the first's, and its standard error, by each judge."""
+        return table(printed, r"score +loss +s\.e\. +score", 6)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def errors(cls, printed):
+        return {name: row(printed, name)[-1] for name in [*cls.ALIKE, "EconML T boosting",
+                "EconML X boosting", "the same for everyone", "mean of four"]}  # fmt: skip
+
+    def test_the_picture_is_written_and_nothing_else(self, printed, folder):
+        assert [path.name for path in folder.iterdir()] == ["choosing_a_learner_judged.png"]
+        assert_is_a_picture(folder / "choosing_a_learner_judged.png")
+        assert list(folder.parent.iterdir()) == [folder]
+
+    def test_both_judges_reject_boosting_and_do_not_tell_the_four_apart(self, judged):
+        for first in (0, 3):
+            score, loss, error = np.array(list(judged.values()))[:, first : first + 3].T
+            found = dict(zip(judged, zip(score, loss, error, strict=True), strict=True))
+            for name in ("EconML T boosting", "EconML X boosting", "the same for everyone"):
+                assert found[name][1] > 2 * found[name][2] > 0
+            assert all(abs(found[name][1]) < 3 * found[name][2] for name in self.ALIKE[1:])
+            assert found["EconML T boosting"][0] < 0 < found["HyperCATE t"][0]
+
+    def test_boosted_effects_vary_too_much(self, printed):
+        slope, error = row(printed, "slope of HyperCATE t")
+        assert abs(slope - 1) < 2 * error
+        slope, error = row(printed, "slope of EconML T boosting")
+        assert 0.3 < slope < 0.7
+
+    def test_judges_were_right_where_they_were_sure(self, printed, errors):
+        alike = [errors[name] for name in self.ALIKE]
+        assert max(alike) - min(alike) < 0.06
+        assert errors["EconML X boosting"] > 1.5 * min(alike)
+        assert errors["EconML T boosting"] > 2 * max(alike)
+        assert errors["mean of four"] < np.mean(alike)
+        ranks = [row(printed, f"rank correlation of scores by {name}")[-1]
+                 for name in ("networks", "trees")]  # fmt: skip
+        assert min(ranks) > 0.6
+        figures = said("choosing_a_learner.py", r"the four differ by ([\d.]+), while")
+        assert figures == pytest.approx([max(alike) - min(alike)], abs=0.015)
+
+    def test_agreement_is_no_accuracy(self, printed, errors):
+        apart, half_width = row(printed, "typical distance between the four")
+        assert 2 * apart < errors["mean of four"] < half_width

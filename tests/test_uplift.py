@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import sklearn
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
@@ -96,6 +96,27 @@ class TestDefinitions:
                     expected = theirs.uplift_at_k(y, effect, arm, strategy=strategy, k=0.5)
                     found = uplift_at_k(y, effect, arm, strategy=strategy, k=0.5)
                     assert found == pytest.approx(expected)
+
+    @given(st.integers(0, 10_000))
+    def test_they_are_those_of_causalml(self, seed):
+        """But for its first points, which are 0 where the first of each arm have no outcome."""
+        theirs = pytest.importorskip("causalml.metrics")
+        y, effect, arm = experiment(seed, ties=False)
+        y, effect, arm = np.append([0, 0], y), np.append([20, 10], effect), np.append([1, 0], arm)
+        frame, n = pd.DataFrame({"y": y, "w": arm, "model": effect}), len(y)
+        for name, curve in (("get_qini", qini_curve), ("get_cumgain", uplift_curve)):
+            value = getattr(theirs, name)(frame)["model"]
+            np.testing.assert_allclose(curve(y, effect, arm).table["value"], value, atol=1e-9)
+        end = theirs.get_cumgain(frame)["model"].iloc[-1]
+        assume(abs(end) > 1e-9)  # by which both divide
+        for normalize, at_end in (("none", end), ("total", np.sign(end))):
+            options = {"normalize": normalize == "total"}
+            found = qini_score(y, effect, arm, normalize=normalize)
+            expected = theirs.qini_score(frame, **options)["model"]
+            assert found * n / (n + 1) == pytest.approx(expected)
+            found = auuc_score(y, effect, arm, normalize=normalize)
+            expected = theirs.auuc_score(frame, **options)["model"]
+            assert (found * n + at_end / 2) / (n + 1) == pytest.approx(expected)
 
     @given(experiments)
     def test_scores_are_areas_between_the_curves(self, data):

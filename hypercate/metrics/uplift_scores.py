@@ -96,7 +96,8 @@ def auuc_score(
         the curve's end. ``"total"``: that, divided by the size of the curve's end, so that a random
         order has 1/2: CausalML's ``auuc_score``, but for its sum over points in place of an
         area, which counts the curve's end whole and not half, so that it is
-        ``(n * ours + 1 / 2) / (n + 1)``, and for the first points, which it interpolates.
+        ``(n * ours + 1 / 2) / (n + 1)`` (-1 / 2 where the end is below 0), and for the first
+        points, which it interpolates.
         ``"perfect"``: the area above the random order's, over that of the best order of a binary
         outcome, so that a random order has 0: scikit-uplift's ``uplift_auc_score``.
 
