@@ -208,7 +208,7 @@ for name, table in judges.items():
 
 # %% [markdown]
 # The judges were right where they were sure, and where they were not, little was at stake: the four
-# differ by 0.04, while the boosted trees miss by two to three times as much. The least error is
+# differ by 0.04, while the boosted trees miss by 1.5 to 2.5 times as much. The least error is
 # Lasso's, for much of these surfaces is linear, and neither judge could say so.
 #
 # ## What you can do now
