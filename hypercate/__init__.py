@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hypercate.estimator import HyperCATE
     from hypercate.overlap import OverlapWarning, overlap_report
+    from hypercate.reporting import report
 else:  # so that the command line starts without torch
 
     def __getattr__(name: str) -> Any:
@@ -18,9 +19,14 @@ else:  # so that the command line starts without torch
 
 __version__ = version("hypercate")
 
-__all__ = ["HyperCATE", "OverlapWarning", "__version__", "overlap_report"]
+__all__ = ["HyperCATE", "OverlapWarning", "__version__", "overlap_report", "report"]
 
-_HOMES = {"HyperCATE": "estimator", "OverlapWarning": "overlap", "overlap_report": "overlap"}
+_HOMES = {
+    "HyperCATE": "estimator",
+    "OverlapWarning": "overlap",
+    "overlap_report": "overlap",
+    "report": "reporting",
+}
 """Modules that names come from once they are asked for."""
 
 

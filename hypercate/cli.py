@@ -1,4 +1,4 @@
-"""The command line: fit a model to files, predict effects from it, run the benchmark."""
+"""The command line: fit a model to files, predict effects from it, report on it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from hypercate.commands import benchmark, fit, predict
+from hypercate.commands import benchmark, fit, predict, report
 from hypercate.commands.messages import INTERRUPTED, BadData, say
 
-COMMANDS = (fit, predict, benchmark)
+COMMANDS = (fit, predict, report, benchmark)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

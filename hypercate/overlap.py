@@ -293,6 +293,33 @@ def support_notes(
     )
 
 
+def arms_table(
+    propensity: np.ndarray, arm: np.ndarray, weight: np.ndarray, labels: pd.Index
+) -> pd.DataFrame:
+    """Rows and support of every arm, as `OverlapReport.arms` has them.
+
+    Parameters
+    ----------
+    propensity, arm, weight
+        As in `outside_support`.
+    labels : Index, shape (n_arms,)
+    """
+    received = arm[:, None] == np.arange(len(labels))
+    inverse = weight[:, None] * received / propensity
+    outside = outside_support(propensity, arm, weight)
+    return pd.DataFrame(
+        {
+            "rows": ((weight > 0)[:, None] & received).sum(axis=0),
+            "effective_rows": inverse.sum(axis=0) ** 2 / (inverse**2).sum(axis=0),
+            "limit": _limit(arm, weight),
+            "outside": outside,
+            "smallest": propensity[weight > 0].min(axis=0),
+            "poor": outside > POOR_SHARE,
+        },
+        index=labels,
+    )
+
+
 def _report(
     X: Any,
     x: np.ndarray,
@@ -306,29 +333,16 @@ def _report(
     names = pd.Index(labels, name="arm")
     received = arm[:, None] == np.arange(len(labels))
     plain = weight[:, None] * received
-    weighted = plain / propensity
-    limit = _limit(arm, weight)
-    outside = outside_support(propensity, arm, weight)
-    arms = pd.DataFrame(
-        {
-            "rows": ((weight > 0)[:, None] & received).sum(axis=0),
-            "effective_rows": weighted.sum(axis=0) ** 2 / (weighted**2).sum(axis=0),
-            "limit": limit,
-            "outside": outside,
-            "smallest": propensity[weight > 0].min(axis=0),
-            "poor": outside > POOR_SHARE,
-            "parted_by": _parted_by(features, x, arm, weight, outside),
-        },
-        index=names,
-    )
+    arms = arms_table(propensity, arm, weight, names)
+    arms["parted_by"] = _parted_by(features, x, arm, weight, arms["outside"].to_numpy())
     return OverlapReport(
         propensity=pd.DataFrame(propensity, index=index, columns=names),
         received=pd.Series(labels[arm], index=index, name="received"),
         common_support=pd.Series(
-            (propensity >= limit).all(axis=1), index=index, name="common_support"
+            (propensity >= arms["limit"].to_numpy()).all(axis=1), index=index, name="common_support"
         ),
         arms=arms,
-        balance=_balance(x.astype(np.float64), plain, weighted, names, features),
+        balance=_balance(x.astype(np.float64), plain, plain / propensity, names, features),
     )
 
 

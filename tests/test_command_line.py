@@ -315,6 +315,33 @@ class TestPredict:
         assert summary["out"] == "effects.csv"
 
 
+class TestReport:
+    def test_it_is_of_rows_at_even_distances_of_all_files(self, here, est, monkeypatch, capsys):
+        pytest.importorskip("matplotlib", reason="a report has pictures")
+        monkeypatch.setattr("hypercate.reporting.MOST_ROWS", 100)
+        line = ["report", "m.hypercate", "trial.csv", "trial.parquet", "--interval", "0.9"]
+        assert main([*line, "--out", "report.json", "--json"]) == 0
+        summary = json.loads(capsys.readouterr().out)
+        assert summary["rows"] == 60  # every eighth of 480
+        found = json.loads(Path("report.json").read_text())
+        (table,) = [part["tables"] for part in found["sections"] if part["name"] == "effects"]
+        some = pd.concat([trial(), trial()])[COVARIATES].iloc[::8]
+        means = [row["mean"] for row in table["Effects of rows"]]
+        np.testing.assert_allclose(means, est.predict(some).mean(axis=0), rtol=1e-5)
+        (table,) = [part["tables"] for part in found["sections"] if part["name"] == "averages"]
+        (row, *_) = table["Average effects"]
+        lower = est.ate_inference().summary_frame(0.1)["ci_lower"].iloc[0]
+        assert row["ci_lower"] == pytest.approx(lower)
+
+    def test_without_files_it_is_of_the_model_alone(self, here, capsys):
+        assert main(["report", "m.hypercate", "--title", "A & B", "--out", "report.html"]) == 0
+        page = Path("report.html").read_text()
+        assert "A &amp; B" in page
+        assert 'id="averages"' in page
+        assert 'id="effects"' not in page
+
+
+PAGE_COMMANDS = ("fit", "predict", "report", "fit")
 FIT = ["fit", "trial.csv", *ROLES, *QUICK]
 SCORE = ["predict", "m.hypercate"]
 TO = ["--out", "new.parquet"]
@@ -342,6 +369,8 @@ class TestRefused:
             ([*SCORE, "trial.csv", "--out", "new.xlsx"], "must end in .parquet or .csv"),
             ([*SCORE, "trial.csv", "--interval", "95", *TO], "'95' is not between 0 and 1"),
             ([*SCORE, "trial.csv", "--device", "abacus", *TO], "device='abacus'"),
+            (["report", "m.hypercate"], "required: --out"),
+            (["report", "m.hypercate", "--out", "a.pdf"], "must end in .html or .json"),
         ],
     )
     def test_wrong_usage_is_told_with_exit_code_2(self, arguments, message, here, capsys):
@@ -516,7 +545,7 @@ class TestPage:
         exec(compile(python, "command-line.md", "exec"), {})
         Path("trial.yaml").write_text(yaml)
         lines = [shlex.split(line) for block in self.blocks("bash") for line in block.splitlines()]
-        assert [line[:2] for line in lines] == [["hypercate", x] for x in ("fit", "predict", "fit")]
+        assert [line[:2] for line in lines] == [["hypercate", x] for x in PAGE_COMMANDS]
         printed = []
         for line in lines:
             assert main(line[1:]) == 0
@@ -526,7 +555,7 @@ class TestPage:
                 assert float(ours) == pytest.approx(float(theirs), rel=0.1, abs=0.05)
             except ValueError:
                 assert set(ours) == set(theirs)  # the rules are as wide as the numbers
-        assert printed[1] == ""
+        assert printed[1] == printed[2] == ""
         table = pd.read_parquet("effects.parquet")
         assert list(table) == [
             *("patient", "effect_drug", "ci_lower_drug", "ci_upper_drug"),
@@ -535,7 +564,7 @@ class TestPage:
         assert table["patient"].tolist() == [
             f"P{i:04}" for part in (0, 1) for i in range(part, 600, 2)
         ]
-        (average,) = json.loads(printed[2])["ate"]
+        (average,) = json.loads(printed[3])["ate"]
         assert average["ci_lower"] < 1 < average["ci_upper"]
 
 

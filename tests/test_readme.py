@@ -344,6 +344,20 @@ class TestSensitivity:
         assert 0.2 < names["bounds"].robustness_value()[0] < 1
 
 
+class TestReport:
+    def test_the_page_writes_what_it_says(self, tmp_path, monkeypatch, capsys):
+        pytest.importorskip("matplotlib", reason="a report has pictures")
+        monkeypatch.chdir(tmp_path)
+        (code,), (shown,) = (blocks(kind, PAGES["docs/report.md"]) for kind in ("python", "text"))
+        exec(compile(code, "report.md", "exec"), {})
+        assert {path.name for path in tmp_path.iterdir()} == {"report.html", "report.json"}
+        printed = capsys.readouterr().out
+        numbers = re.compile(r"-?\d+\.?\d*")
+        assert numbers.sub("#", printed) == numbers.sub("#", shown)
+        found = [[float(number) for number in numbers.findall(text)] for text in (printed, shown)]
+        np.testing.assert_allclose(*found, atol=0.02)
+
+
 class TestDecisions:
     """The example of the page on decisions, whose best policy is known."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from hypercate import HyperCATE
@@ -97,14 +98,32 @@ class Scores:
 
     def blocks(self, rows: int) -> Iterator[pa.Table]:
         """Tables of so many rows each at most."""
-        read = {name: pa.string() if text else pa.float64() for name, text in self.is_text.items()}
-        read |= {name: of for name, of in self.ids.items() if name not in read}
+        read = self._read | {name: of for name, of in self.ids.items() if name not in self._read}
         for file in self.files:
             first = 0
             for block in file.blocks(list(read), read, rows):
                 with about(f"{file.path}, in rows {first} to {first + len(block) - 1}"):
                     yield self._scored(block)
                 first += len(block)
+
+    def some_rows(self, most: int, block_rows: int) -> pd.DataFrame:
+        """Covariates of so many rows at most, at even distances among all of them."""
+        kept: list[pd.DataFrame] = []
+        every, first = 1, 0
+        for file in self.files:
+            for block in file.blocks(list(self._read), self._read, block_rows):
+                own = np.arange(-first % every, len(block), every)
+                kept.append(self.covariates(block.take(own)))
+                first += len(block)
+                while sum(map(len, kept)) > most:
+                    kept = [pd.concat(kept).iloc[::2]]
+                    every *= 2
+        return pd.concat(kept, ignore_index=True)
+
+    def covariates(self, block: pa.Table) -> pd.DataFrame:
+        """Rows as the model takes them."""
+        table = with_whole_numbers_as_text(block.select(list(self.is_text)), self.is_text)
+        return table.to_pandas(strings_to_categorical=True, ignore_metadata=True)
 
     def _scored(self, block: pa.Table) -> pa.Table:
         copied = [
@@ -117,14 +136,18 @@ class Scores:
 
     def _answers(self, block: pa.Table) -> np.ndarray:
         """Effects, the ends of their intervals and outcomes: (n, n_answers)."""
-        covariates = with_whole_numbers_as_text(block.select(list(self.is_text)), self.is_text)
-        X = covariates.to_pandas(strings_to_categorical=True, ignore_metadata=True)
+        X = self.covariates(block)
         parts = [self.est.predict(X)]
         if self.interval is not None:
             parts += self.est.effect_interval(X, alpha=1 - self.interval)
         if self.outcomes:
             parts.append(self.est.predict_outcomes(X))
         return np.hstack([part.reshape(len(X), -1) for part in parts])
+
+    @property
+    def _read(self) -> dict[str, pa.DataType]:
+        """Types in which the covariates are read."""
+        return {name: pa.string() if text else pa.float64() for name, text in self.is_text.items()}
 
     @property
     def _names(self) -> list[str]:

@@ -71,7 +71,7 @@ def for_paper(frame: pd.DataFrame, alpha: float) -> pd.DataFrame:
     ends = frame[["point_estimate", "ci_lower", "ci_upper"]].to_numpy(dtype=float)
     table[f"estimate ({100 * (1 - alpha):g} % CI)"] = [_interval(*row) for row in ends]
     if "pvalue" in frame:
-        table["p"] = [_pvalue(value) for value in frame["pvalue"]]
+        table["p"] = [short_pvalue(value) for value in frame["pvalue"]]
     return pd.DataFrame(table)
 
 
@@ -110,7 +110,7 @@ def _interval(estimate: float, lower: float, upper: float) -> str:
     return f"{estimate:.3g} ({lower:.3g} to {upper:.3g})"
 
 
-def _pvalue(value: float) -> str:
+def short_pvalue(value: float) -> str:
     if np.isnan(value):
         return "not available"
     return f"< {_LEAST_P}" if value < _LEAST_P else f"{value:.3f}"

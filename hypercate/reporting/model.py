@@ -1,0 +1,80 @@
+"""What a report says of the model itself: its choices, its limits, its card."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+import pandas as pd
+
+from hypercate.encoding.columns import CategoryColumn
+from hypercate.fitted import Fitted
+from hypercate.plots import plot_history
+from hypercate.reporting.section import drawn_by
+
+LIMITS = [
+    "Effects are causal only if the covariates contain everything that drives both the treatment "
+    "and the outcome. No data can confirm this, and no interval allows for it.",
+    "Where an arm has hardly any rows like x, its outcome at x is extrapolated, and intervals of "
+    "the effect at x are hardly wider there than elsewhere.",
+    "Intervals of the effect at x account for sampling, not for the bias of the models.",
+    "Differences between effects that rows do not speak for are reported as smaller than they are.",
+    "Groups that were found by looking at outcomes, or at these effects, have to be judged on "
+    "other rows.",
+]
+
+
+def choices(est: Any) -> dict[str, Any]:
+    """What each model weighed on rows held out from it, and what it took."""
+    mean = est.weights_.mean()
+    text = [
+        "Each model weighs, on rows held out from it, its trained networks, networks that a "
+        "pre-trained generator emits, a constant effect, and boosted trees that see only effects. "
+        f"On average: trained {mean['trained']:.0%}, emitted {mean['emitted']:.0%}, constant "
+        f"{mean['constant']:.0%}, boosted {mean['boosted']:.0%}."
+    ]
+    trained = len(est.history_) > 0
+    return {
+        "text": text,
+        "tables": {"Weights": est.weights_} | ({"Sharing": est.sharing_} if trained else {}),
+        "pictures": {"Loss in training": drawn_by(plot_history, est)} if trained else {},
+    }
+
+
+def card(est: Any) -> dict[str, Any]:
+    """What the model is, by which parameters and of which covariates."""
+    fitted: Fitted = est.fitted_
+    seen = fitted.seen
+    facts = {
+        "estimator": f"HyperCATE of hypercate {version('hypercate')}",
+        "rows learned from": "not known" if seen is None else f"{seen.rows.sum():,.0f}",
+        "models": fitted.networks.n_models,
+        "of which predict": fitted.networks.n_members,
+        "parameters trained in a model": est.n_parameters_["trained"],
+        "weights generated in a model": est.n_parameters_["generated"],
+        "seed": fitted.seed,
+        "pre-trained generator": "none" if fitted.pretrained is None else fitted.pretrained.sha256,
+    }
+    columns = pd.DataFrame(
+        {
+            "kind": [
+                f"{len(column.levels)} levels" if isinstance(column, CategoryColumn) else "number"
+                for column in fitted.features.columns
+            ]
+        },
+        index=pd.Index([column.name for column in fitted.features.columns], name="covariate"),
+    )
+    given = {name: repr(value) for name, value in est.get_params().items()}
+    return {
+        "tables": {
+            "The model": _listed(facts, "fact"),
+            "Its parameters": _listed(given, "parameter"),
+            "Its covariates": columns,
+        }
+    }
+
+
+def _listed(values: dict[str, Any], name: str) -> pd.DataFrame:
+    return pd.DataFrame(
+        {"value": list(map(str, values.values()))}, index=pd.Index(list(values), name=name)
+    )
