@@ -9,14 +9,15 @@ import numpy as np
 import torch
 
 from hypercate.effect_networks import EffectUnits
+from hypercate.finishing import Finish
 from hypercate.generator.evaluate import outcomes_at_own_rows, potential_outcomes
 from hypercate.generator.outcome_net import OutcomeNet, WeighedNets
 from hypercate.learners import TLearner
 from hypercate.nuisance.views import JointView, View
-from hypercate.second_stage import SecondStage, moved
+from hypercate.second_stage import SecondStage
 from hypercate.updated.correction import Correction
 
-Finish = Callable[[torch.Tensor, slice], torch.Tensor]
+Finished = Callable[[torch.Tensor, slice], torch.Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,7 +142,7 @@ class Networks:
             ),
         )
 
-    def _finish(self, model: np.ndarray, x: np.ndarray) -> Finish:
+    def _finish(self, model: np.ndarray, x: np.ndarray) -> Finished:
         """From outputs (m, n_arms, rows) of networks of some models to potential outcomes.
 
         Parameters
@@ -162,43 +163,24 @@ class Networks:
 
         return corrected
 
-    def _finish_fitted(self, model: np.ndarray, x: np.ndarray) -> Finish:
+    def _finish_fitted(self, model: np.ndarray, x: np.ndarray) -> Finished:
         """The same as the fit left it."""
-        learner = self.learner
-        location, scale = (
-            torch.as_tensor(part[model], device="cpu")[:, None, None]
-            for part in (self.location, self.scale)
-        )
+        finish = self.finish(model)
         if self.blend is not None:
             shares = torch.as_tensor(self.blend, dtype=torch.float64, device="cpu")
-
-            def blended(output: torch.Tensor, rows: slice) -> torch.Tensor:
-                own = shares[:, rows] if shares.shape[1] > 1 else shares
-                mixed = (output.double().transpose(1, 2)[:, :, None] * own).sum(3)
-                return learner.potential_outcome(mixed.transpose(1, 2), location, scale)
-
-            return blended
+            return lambda output, rows: finish.blended(
+                output, shares[:, rows] if shares.shape[1] > 1 else shares
+            )
         if not self.stages:
-            return lambda output, _: learner.potential_outcome(output, location, scale)
-        stages = [self.stages[m] for m in model]
-        share = np.array([stage.share for stage in stages])
-        kept = np.array([stage.kept for stage in stages])[:, None]
-        kept = np.where(share > 0, kept, 1.0)[..., None]
+            return lambda output, _: finish(output)
         which = np.unique(model)
         shift = np.stack([self.stages[m].shift(x if x.ndim == 2 else x[m]).T for m in which])
         place = np.searchsorted(which, model)
-        n_arms = share.shape[1]
-        bounds = learner.family.bounds(location.numpy(), scale.numpy())
+        return lambda output, rows: finish(output, shift[..., rows][place])
 
-        def finish(output: torch.Tensor, rows: slice) -> torch.Tensor:
-            outcomes = learner.potential_outcome(output[:, :n_arms], location, scale).numpy()
-            effects = outcomes
-            if self.effects is not None:
-                effects = self.effects.effects(output[:, n_arms:].numpy(), model)
-            finished = moved(outcomes, effects, share, kept, shift[..., rows][place])
-            return torch.from_numpy(finished.clip(*bounds))
-
-        return finish
+    def finish(self, model: np.ndarray) -> Finish:
+        """What becomes of the outputs of networks of some models (m,)."""
+        return Finish.of(self.learner, model, self.location, self.scale, self.stages, self.effects)
 
     def _evaluate(
         self,

@@ -14,6 +14,7 @@ from hypercate.evidence import Evidence
 from hypercate.fitted import Fitted
 from hypercate.inference.jackknife import Calibration
 from hypercate.outcomes import CENSORED
+from hypercate.serving import Compiled
 from hypercate.train.device import resolve_device
 
 
@@ -118,6 +119,27 @@ class Outcomes:
         self._require_arms("predict_outcomes", "dose_response(X, doses)")
         x = self._encode(X)
         return self.fitted_.outcomes(x, resolve_device(self.device))
+
+    def compiled(self) -> Compiled:
+        """The model made ready for single rows, such as a service is asked for.
+
+        Effects and outcomes are those of `predict` and `predict_outcomes`, many times as fast. It
+        is of the model as it now is, and does not learn with it.
+
+        Returns
+        -------
+        Compiled
+            With `predict` and `predict_outcomes`, of models of every kind: any learner, arms,
+            described arms and doses, every kind of outcome and several of them, arms that were
+            added and rows that were learned from since.
+
+        Examples
+        --------
+        >>> model = HyperCATE().fit(X, y, treatment).compiled()  # doctest: +SKIP
+        >>> model.predict({"age": 61, "site": "north"})  # doctest: +SKIP
+        """
+        check_is_fitted(self, "fitted_")
+        return Compiled.of(self.fitted_)
 
     def _require_arms(self, method: str, instead: str) -> None:
         """Refuse a question of arms to a model of doses."""

@@ -205,6 +205,15 @@ class CategoryColumn:
         return len(self.levels) + self.pooled + self.missing
 
     @property
+    def other_code(self) -> int:
+        """Code of a value without a level of its own."""
+        return len(self.levels) if self.pooled else self.n_codes
+
+    @property
+    def missing_code(self) -> int:
+        return len(self.levels) + self.pooled if self.missing else self.n_codes
+
+    @property
     def coded(self) -> bool:
         """Whether the only output is the code."""
         return len(self.levels) > MAX_LEVELS
@@ -246,10 +255,8 @@ class CategoryColumn:
                 )
             values = pd.Categorical([None] * len(values))
         code_of = {level: code for code, level in enumerate(self.levels)}
-        other = len(self.levels) if self.pooled else self.n_codes
-        missing = len(self.levels) + self.pooled if self.missing else self.n_codes
-        known = [code_of.get(_level(category), other) for category in values.categories]
-        return np.array([*known, missing], dtype=np.int64)[values.codes]
+        known = [code_of.get(_level(category), self.other_code) for category in values.categories]
+        return np.array([*known, self.missing_code], dtype=np.int64)[values.codes]
 
     def expand(self, source: np.ndarray, rows: np.ndarray) -> None:
         """Write codes, shape (n,), as raw outputs into rows, shape (n_outputs, n)."""

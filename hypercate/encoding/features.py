@@ -15,6 +15,7 @@ from sklearn.utils import check_array
 from hypercate.encoding.checks import MAX_LISTED, as_array, listed, warn
 from hypercate.encoding.columns import CategoryColumn, NumberColumn, fit_column, read_column
 from hypercate.encoding.frames import as_pandas
+from hypercate.encoding.records import RecordEncoder, are_records, frame_of_records, records
 from hypercate.encoding.scaling import standardise
 
 ROWS_AT_A_TIME = 4096
@@ -131,6 +132,10 @@ class FeatureEncoder:
         UserWarning
             If only one of fit and transform was given column names.
         """
+        if are_records(X) and self._records is not None:
+            encoded = self._records.encode(records(X))
+            if encoded is not None:
+                return encoded
         frame, labels = read_frame(X)
         order = self._match(frame, labels)
         if self._numeric and all(_is_number(dtype) for dtype in frame.dtypes):
@@ -162,6 +167,11 @@ class FeatureEncoder:
     @cached_property
     def _numeric(self) -> bool:
         return all(isinstance(column, NumberColumn) for column in self.columns)
+
+    @cached_property
+    def _records(self) -> RecordEncoder | None:
+        """What encodes rows that are dicts; None where columns have no names that are strings."""
+        return None if self.feature_names_in_ is None else RecordEncoder.of(self.columns)
 
     @cached_property
     def _places(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -226,7 +236,7 @@ def _blocks(n: int) -> Iterator[slice]:
 
 def read_frame(X: Any) -> tuple[pd.DataFrame, list[Hashable] | None]:
     """X as a pandas DataFrame, not copied where it is one or a numeric array, and its labels."""
-    X = as_pandas(X, "X")
+    X = frame_of_records(records(X)) if are_records(X) else as_pandas(X, "X")
     if not isinstance(X, pd.DataFrame):
         if not issparse(X):
             _check_dimensions(X)

@@ -71,6 +71,8 @@ def index_of(values: Any) -> pd.Index | None:
     """Labels of the rows of a pandas frame or series, None of anything else."""
     if isinstance(values, pd.DataFrame | pd.Series):
         return values.index
+    if isinstance(values, np.ndarray | list | dict):
+        return None
     read = nw.from_native(values, allow_series=True, pass_through=True)
     if isinstance(read, nw.DataFrame | nw.Series):
         index = nw.maybe_get_index(read)

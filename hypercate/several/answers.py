@@ -20,7 +20,10 @@ from hypercate.inference.tables import ForPapers
 from hypercate.several.fitted import FittedOutcomes
 from hypercate.several.reading import columns_of
 
-_OF_ALL = {"arms_", "n_features_in_", "feature_names_in_", "encoded_names_", "outcomes_", "of"}
+_OF_ALL = {
+    *("arms_", "n_features_in_", "feature_names_in_", "encoded_names_", "outcomes_", "of"),
+    "compiled",
+}
 
 
 class SeveralOutcomes:
