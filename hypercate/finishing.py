@@ -60,14 +60,15 @@ class Finish:
             share = np.array([stages[m].share for m in model])
             kept = np.array([stages[m].kept for m in model])[:, None]
             kept = np.where(share > 0, kept, 1.0)[..., None]
-        own = [part[model][:, None, None] for part in (location, scale)]
+        location, scale = (part[model][:, None, None] for part in (location, scale))
         return cls(
             learner,
             model,
-            *(torch.as_tensor(part, device="cpu") for part in own),
+            torch.as_tensor(location, device="cpu"),
+            torch.as_tensor(scale, device="cpu"),
             share,
             kept,
-            learner.family.bounds(*own),
+            learner.family.bounds(location, scale),
             effects,
         )
 

@@ -194,7 +194,7 @@ class RecordEncoder:
             codes = [category.code(row[category.name]) for row in rows]
             if None in codes:
                 return None
-            encoded[:, category.place] = category.table[codes]
+            encoded[:, category.place] = category.table[np.array(codes, dtype=np.int64)]
         names = self.numbers.names
         values = [[row[name] for name in names] for row in rows]
         if not {type(value) for own in values for value in own} <= _NUMBERS:

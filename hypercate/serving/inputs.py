@@ -70,16 +70,9 @@ class Inputs:
                     boosted.append((m, place, len(texts), *unit))
                     texts.append(text)
                     place += 1
-        model, place_of, trees, location, scale = (
-            zip(*boosted, strict=True) if boosted else [()] * 5
-        )
-        return cls(
-            n_last,
-            levels,
-            *(np.array(own, dtype=np.int64) for own in (model, place_of, trees)),
-            np.array(location, dtype=np.float64),
-            np.array(scale, dtype=np.float64),
-        )
+        where = np.array([own[:3] for own in boosted], dtype=np.int64).reshape(-1, 3)
+        unit = np.array([own[3:] for own in boosted], dtype=np.float64).reshape(-1, 2)
+        return cls(n_last, levels, where[:, 0], where[:, 1], where[:, 2], unit[:, 0], unit[:, 1])
 
     def at(self, x: np.ndarray, sums: np.ndarray, n_models: int) -> np.ndarray | None:
         """Views (m, n, n_last) at encoded rows where trees have some sums (n, g); None of none."""
