@@ -411,6 +411,23 @@ class TestExplaining:
         assert "|--- site is north" in printed.getvalue()
 
 
+class TestServing:
+    def test_the_page_runs_and_its_service_answers(self, tmp_path, monkeypatch):
+        client_of = pytest.importorskip("fastapi.testclient", reason="an example needs it")
+        pytest.importorskip("onnxruntime", reason="an example needs it")
+        monkeypatch.chdir(tmp_path)
+        names = {}
+        for block in blocks("python", PAGES["docs/serving.md"]):
+            exec(compile(block, "serving.md", "exec"), names)
+        client, row = client_of.TestClient(names["app"]), {"age": 61, "site": "north"}
+        expected = pytest.approx(names["est"].predict(row).tolist(), abs=1e-5)
+        assert client.post("/effect", json=row).json()["effect"] == expected
+        assert names["effects"][:, 0].tolist() == expected
+        refused = client.post("/effect", json={"age": 61})
+        assert refused.status_code == 422
+        assert "now missing:\n- site" in refused.json()["detail"]
+
+
 class TestComingFrom:
     """Calls of the page on coming from other packages."""
 
