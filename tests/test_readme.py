@@ -137,6 +137,8 @@ class TestFirstScreen:
         assert named == list(extras)
         assert named.pop(0) == "files"
         assert named.pop() == "dowhy"  # which asks for an older SciPy than is pinned
+        assert "hypercate[serve]" in extras["dev"]
+        named.remove("serve")  # which runs beside the estimator alone
         for smaller, larger in itertools.pairwise(named):
             assert f"hypercate[{smaller}]" in extras[larger]
         (line,) = commands(blocks("bash", install)[0])
@@ -829,6 +831,7 @@ class TestLinks:
             "docs/in-other-harnesses.md",
             "docs/decisions.md",
             "docs/command-line.md",
+            "docs/serving.md",
         ],
     )
     def test_pages_are_found_from_the_readme(self, name):
