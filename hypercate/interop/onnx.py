@@ -71,7 +71,7 @@ def export(est: Any, path: str | os.PathLike | None = None) -> onnx.ModelProto:
     x = parts.encode(g, compiled.features.columns)
     for name, one in compiled.each.items():
         outcomes = _outcomes(g, one, x)
-        width = 2 if compiled.of_doses else len(compiled.arms_)
+        width = len(compiled.arms_) if one.blend is None else one.blend.shape[2]
         control, others = np.array([0]), np.arange(1, width)
         effects = g("Sub", g.columns(outcomes, others), g.columns(outcomes, control))
         suffix = f"/{name}" if name else ""
@@ -111,7 +111,7 @@ def _check(compiled: Compiled) -> None:
 
 
 def _outcomes(g: Graph, one: CompiledOutcome, x: str) -> str:
-    """Mean over the models' potential outcomes, float64 (n, n_arms or 2)."""
+    """Mean over the models' potential outcomes, float64 (n, n_arms or n_doses)."""
     n_models = len(one.finish.model)
     sums = parts.descend(g, one.forest, x) if one.forest.n_models else None
     own = parts.view(g, one.inputs, x, sums, n_models)

@@ -143,7 +143,7 @@ def shift(g: Graph, shifts: Shifts, sums: str) -> str:
 def finished(
     g: Graph, finish: Finish, output: str, added: str | None, blend: np.ndarray | None
 ) -> str:
-    """`Finish`: potential outcomes (m, n_arms, n), or of the doses of a blend (2, n_splines)."""
+    """`Finish`: potential outcomes (m, n_arms, n), or of doses by a blend (n_doses, n_splines)."""
     output = g.cast(output, np.float64)
     if blend is not None:
         return _in_units(g, finish, g("MatMul", blend, output))

@@ -20,7 +20,7 @@ _BLOCK_ELEMENTS = 2**18  # of the widest array of a block of rows
 
 @dataclass(frozen=True, eq=False)
 class CompiledOutcome:
-    """Potential outcomes of the arms, or of the two doses that an effect compares.
+    """Potential outcomes of the arms, or of the doses that effects compare.
 
     Attributes
     ----------
@@ -31,8 +31,8 @@ class CompiledOutcome:
     inputs : Inputs
     shifts : Shifts or None
     finish : Finish
-    blend : Tensor, shape (1, 1, 2, n_splines), or None
-        How much each network counts in the outcomes of the two doses.
+    blend : Tensor, shape (1, 1, n_doses, n_splines), or None
+        How much each network counts in the outcomes of these doses.
     correction : Correction or None
         What the model learned from further rows.
     added : AddedArms or None
@@ -80,7 +80,7 @@ class CompiledOutcome:
         )
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Outcomes at encoded rows (n, n_first): float64, shape (n, n_arms or 2)."""
+        """Outcomes at encoded rows (n, n_first): float64, shape (n, n_arms or n_doses)."""
         n_rows = max(1, _BLOCK_ELEMENTS // self.width)
         blocks = [self._mean(x[start : start + n_rows]) for start in range(0, len(x), n_rows)]
         outcomes = blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
