@@ -64,7 +64,7 @@ class TestExport:
     def test_answers_what_predict_does(self, kind):
         check(kind, fitted(kind)[1])
 
-    @settings(max_examples=40, deadline=None, derandomize=True)
+    @settings(max_examples=25, deadline=None, derandomize=True)
     @given(
         st.lists(
             st.fixed_dictionaries(

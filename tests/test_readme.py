@@ -784,7 +784,7 @@ class TestOtherCommands:
                 if program == "python":
                     options = {word for word in arguments if word.startswith("--")}
                     used.setdefault(script, set()).update(options)
-        assert len(used) == 15
+        assert len(used) == 16
         for script, options in used.items():
             help_text = subprocess.run(
                 [sys.executable, ROOT / script, "--help"],
