@@ -28,9 +28,9 @@ class Graph:
         self.outputs: list[ValueInfoProto] = []
 
     def __call__(
-        self, kind: str, *inputs: str | np.ndarray, domain: str = "", **attributes: Any
+        self, kind: str, *inputs: str | np.ndarray | np.generic, domain: str = "", **attributes: Any
     ) -> str:
-        """Write a node of given operator and inputs, arrays being constants; its output's name."""
+        """Write a node of some operator, whose inputs that are arrays are constants; its name."""
         name = f"{_OWN}{kind}_{len(self.nodes)}"
         given = [self._constant(value) if not isinstance(value, str) else value for value in inputs]
         self.nodes.append(
@@ -66,7 +66,7 @@ class Graph:
         info = helper.make_tensor_value_info(name, TensorProto.DOUBLE, ["n", width])
         self.outputs.append(info)
 
-    def _constant(self, array: np.ndarray) -> str:
+    def _constant(self, array: np.ndarray | np.generic) -> str:
         name = f"{_OWN}constant_{len(self.constants)}"
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name

@@ -71,8 +71,8 @@ class Inputs:
                     texts.append(text)
                     place += 1
         where = np.array([own[:3] for own in boosted], dtype=np.int64).reshape(-1, 3)
-        unit = np.array([own[3:] for own in boosted], dtype=np.float64).reshape(-1, 2)
-        return cls(n_last, levels, where[:, 0], where[:, 1], where[:, 2], unit[:, 0], unit[:, 1])
+        units = np.array([own[3:] for own in boosted], dtype=np.float64).reshape(-1, 2)
+        return cls(n_last, levels, where[:, 0], where[:, 1], where[:, 2], units[:, 0], units[:, 1])
 
     def at(self, x: np.ndarray, sums: np.ndarray, n_models: int) -> np.ndarray | None:
         """Views (m, n, n_last) at encoded rows where trees have some sums (n, g); None of none."""
