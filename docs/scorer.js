@@ -1,7 +1,7 @@
-// First pages with the word in their title, then headings that are the word, then functions.
+// First titles of pages, then other headings, then functions; all else as in Sphinx.
 var Scorer = {
   score: ([docname, title, anchor, description, score, file, kind]) =>
-    kind === "title" ? 2 * score : kind === "text" && score >= 15 ? 2 * score + 1 : score,
+    kind === "title" ? 2 * score + (anchor ? 0 : 5) : score,
   objNameMatch: 11,
   objPartialMatch: 6,
   objPrio: { 0: 15, 1: 5, 2: -5 },
