@@ -32,6 +32,7 @@ autodoc_default_options = {
     "exclude-members": "get_metadata_routing, set_fit_request, set_partial_fit_request, "
     "set_predict_request, set_score_request",  # scikit-learn's, about its own metadata routing
 }
+autodoc_typehints = "none"  # docstrings say more
 autosummary_generate = False
 default_role = "py:obj"
 numpydoc_show_class_members = False
