@@ -295,7 +295,7 @@ class HyperCATE(Answers, BaseEstimator):
         `of` gives the model of one of them. Attributes that say something of an outcome, such as
         ``outcome_``, are then dicts by outcome, and tables have a first index level for it.
     n_features_in_ : int
-    feature_names_in_ : ndarray of str, shape (n_features_in_,)
+    feature_names_in_ : ndarray of str, shape ``(n_features_in_,)``
         Only if X was a frame with string column names.
     encoded_names_ : list of str
         Names of the encoded covariates.

@@ -133,9 +133,9 @@ class TestIntervals:
         np.testing.assert_allclose(draws.mean(axis=0), effect, atol=0.3 * (upper - lower).max())
 
     def test_cover_about_what_they_say(self):
-        """Of the mean coverage in ten studies the standard error is about .03."""
+        """Of the mean coverage in six studies the standard error is about .04."""
         held = []
-        for seed in range(11, 21):
+        for seed in range(11, 17):
             X, y, dose = study(n=500, seed=seed)
             est = HyperCATE(**ABLE, random_state=seed).fit(X, y, dose)
             new = study(n=300, seed=100 + seed)[0]

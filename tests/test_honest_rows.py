@@ -206,8 +206,9 @@ WAYS = [
 
 
 class TestUnseenOutcomes:
-    @pytest.mark.parametrize("grouped", [False, True], ids=["rows", "groups"])
-    @pytest.mark.parametrize("outcome", ["continuous", "binary"])
+    @pytest.mark.parametrize(
+        ("outcome", "grouped"), [("continuous", True), ("binary", False)], ids=["groups", "binary"]
+    )
     @pytest.mark.parametrize("way", WAYS, ids=repr)
     def test_outcomes_of_the_rows_that_judge_a_model_do_not_reach_it(self, way, outcome, grouped):
         """Nor does anything of its training depend on how others fare, to whom they are known."""

@@ -263,14 +263,14 @@ class TestUnbiased:
     def test_the_variance_of_the_mean_is_met_over_many_samples(self, n_parts, n_members):
         weight, partition = leaving_parts_out(n_parts, max(n_parts, n_members))
         rng, found = np.random.default_rng(1), []
-        for _ in range(3000 if n_parts > 2 else 6000):
+        for _ in range(1500 if n_parts > 2 else 3000):
             outcomes = np.zeros((len(weight), 1, 2))
             outcomes[:, 0, 1] = weight @ rng.normal(size=weight.shape[1])
             deviations = deviations_of(outcomes, partition)
             calibration = calibrate(deviations, outcomes, outcomes, partition, n_parts, n_members)
             found.append(np.square(stderr(spread(deviations, calibration))))
         expected = np.square(weight[:n_members].mean(axis=0)).sum()
-        assert np.mean(found) == pytest.approx(expected, rel=0.05)
+        assert np.mean(found) == pytest.approx(expected, rel=0.07)
 
     @many
     @pytest.mark.parametrize("share", [0.3, 0.7])

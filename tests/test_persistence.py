@@ -632,13 +632,14 @@ class TestOtherContent:
         ids=repr,
     )
     def test_a_value_of_a_wrong_kind_is_refused(self, wrong, small, tmp_path):
-        """In the place of every field in turn; where it is of the right kind it is read."""
+        """In the place of each field of every class; where it is of the right kind it is read."""
         data, _ = small
         content = json.loads(parts(data)[0]["__metadata__"]["hypercate"])
         kept = dict(leaves(read(tmp_path / "model", data).fitted_))
         refused = 0
+        one_of_each = {node["class"]: place for place, node in enumerate(class_nodes(content))}
         for place, node in enumerate(class_nodes(content)):
-            for name in node["fields"]:
+            for name in node["fields"] if one_of_each[node["class"]] == place else ():
 
                 def change(content, place=place, name=name):
                     list(class_nodes(content))[place]["fields"][name] = wrong

@@ -114,7 +114,8 @@ class Outcomes:
         Returns
         -------
         ndarray, shape (n, n_arms)
-            In the units of y, or probabilities of ``classes_[1]``; columns in the order of arms_.
+            In the units of y, or probabilities of ``classes_[1]``; columns in the order of
+            ``arms_``.
         """
         self._require_arms("predict_outcomes", "dose_response(X, doses)")
         x = self._encode(X)

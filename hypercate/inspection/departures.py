@@ -12,7 +12,7 @@ from hypercate.inspection.trained import TrainedMembers, fitted_of_arms
 def layer_departures(est: Any) -> pd.DataFrame:
     """How far each arm's weights depart from the mean of all arms' weights, layer by layer.
 
-    With theta_k the weights and biases of a layer of arm k, and m their mean over the arms,
+    With theta_k the weights and biases of a layer of arm k, and m their mean over the arms::
 
         departure_k = |theta_k - m| / |m|
 

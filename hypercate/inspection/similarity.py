@@ -72,7 +72,7 @@ def arm_similarity(est: Any, X: Any) -> ArmSimilarity:
 
     With e_k the embedding of arm k, rescaled to a constant norm as the generator reads it (Ortiz,
     Guttag & Dalca, 2024, "Magnitude invariant parametrizations improve hypernetwork learning"), and
-    c_k the outcomes of arm k less their mean over the rows,
+    c_k the outcomes of arm k less their mean over the rows::
 
         embedding_jk = <e_j, e_k> / (|e_j| |e_k|)
         function_jk = sqrt(mean (c_j - c_k)^2) / sqrt(mean of c^2 over rows and arms)

@@ -56,7 +56,7 @@ class PolicyTree(ShownAsText, BaseEstimator):
     tree_ : Rule
         The root.
     n_features_in_ : int
-    feature_names_in_ : ndarray of str, shape (n_features_in_,)
+    feature_names_in_ : ndarray of str, shape ``(n_features_in_,)``
         Only if X was a frame with string column names.
 
     Notes
