@@ -137,7 +137,7 @@ class TestFirstScreen:
         assert named == list(extras)
         assert named.pop(0) == "files"
         assert named.pop() == "dowhy"  # which asks for an older SciPy than is pinned
-        assert "hypercate[serve]" in extras["dev"]
+        assert "hypercate[serve]" in extras["docs"]
         named.remove("serve")  # which runs beside the estimator alone
         for smaller, larger in itertools.pairwise(named):
             assert f"hypercate[{smaller}]" in extras[larger]

@@ -24,7 +24,12 @@ from hypercate import HyperCATE
 ROOT = Path(__file__).parents[1]
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 TOPICS = ("metrics", "policy", "inspection", "sensitivity", "plots", "datasets")
-IN_OTHERS = {"econml.as_econml", "econml.HyperCATEEconML", "dowhy.HyperCATEEstimator"}
+IN_OTHERS = {
+    "econml.as_econml",
+    "econml.HyperCATEEconML",
+    "dowhy.HyperCATEEstimator",
+    "onnx.export",
+}
 PUBLIC = {
     *(f"hypercate.{name}" for name in hypercate.__all__ if name != "__version__"),
     *(
@@ -33,6 +38,7 @@ PUBLIC = {
         for name in import_module(f"hypercate.{topic}").__all__
     ),
     *(f"hypercate.interop.{name}" for name in IN_OTHERS),
+    "hypercate.serving.Compiled",
 }
 METHODS = {
     f"hypercate.HyperCATE.{name}"
