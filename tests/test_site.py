@@ -287,6 +287,12 @@ class TestExamples:
         north = (names["X"]["site"] == "north").to_numpy()
         assert names["risk_difference"][north].mean() == pytest.approx(0.3, abs=0.12)
         assert names["risk_ratio"][north].mean() == pytest.approx(2, abs=0.5)
+        several, X = names["several"], names["X"]
+        assert several.arms_.tolist() == ["placebo", "drug", "surgery"]
+        assert several.predict(X).shape == (600, 2)
+        assert several.predict_outcomes(X).shape == (600, 3)
+        assert several.effect(X, T0="drug", T1="surgery").shape == (600,)
+        np.testing.assert_allclose(several.ate(), [0.3 * north.mean(), 0.4], atol=0.13)
         assert names["ratio"].point_estimate[0] == pytest.approx(np.exp(-0.25), abs=0.1)
         mean = np.array([90, 30])
         drug, placebo = mean * (1 - np.exp(-36 / mean))  # of a time of this mean, up to 36
