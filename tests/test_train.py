@@ -1171,7 +1171,7 @@ class TestTrainingForGood:
 
     def test_every_model_finds_a_large_constant_effect(self):
         """Also those whose start happens to be far from it."""
-        for seed in range(4):
+        for seed in range(2):
             rng = np.random.default_rng(seed)
             X, arm = rng.normal(size=(300, 4)), rng.integers(2, size=300)
             y = X[:, 0] + 3 * arm + rng.normal(size=300)
@@ -1429,7 +1429,7 @@ class TestManners:
             pytest.param(lambda: torch.device("meta"), id="default_device"),
         ],
     )
-    @pytest.mark.parametrize("shape", EVERY_SHAPE)
+    @pytest.mark.parametrize("shape", EVERY_SHAPE[::3])
     def test_modes_of_the_process_change_nothing(self, mode, shape):
         degrees = (0.0, 1.0, np.inf)
         found = searched(shape=shape, degrees=degrees, max_epochs=3, patience=1)
