@@ -326,7 +326,7 @@ class HyperCATE(Answers, BaseEstimator):
 
     References
     ----------
-    Chauhan, Zhou, Molaei, Ghosheh & Clifton (2024), "Dynamic inter-treatment information sharing
+    Chauhan, Zhou, Ghosheh, Molaei & Clifton (2024), "Dynamic inter-treatment information sharing
     for individualized treatment effects estimation", AISTATS.
 
     Examples
