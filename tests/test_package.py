@@ -1,19 +1,25 @@
-"""The built wheel: only the package, and a whole one, next to nothing but its own dependencies."""
+"""What is released: a whole package, next to nothing but its own dependencies, and what it says of
+itself."""
 
 import importlib.metadata
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import tomllib
 import venv
 import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -74,13 +80,23 @@ def source(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def wheel(source, tmp_path_factory):
-    out = tmp_path_factory.mktemp("wheel")
-    built = run(
-        *(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", out), cwd=source
-    )
+def released(source, tmp_path_factory):
+    """The folder with the sdist, and the wheel that is built from what the sdist holds."""
+    out = tmp_path_factory.mktemp("released")
+    built = run(sys.executable, "-m", "build", "--no-isolation", "--outdir", out, cwd=source)
     assert built.returncode == 0, built.stdout + built.stderr
-    (path,) = out.iterdir()
+    return out
+
+
+@pytest.fixture(scope="module")
+def wheel(released):
+    (path,) = released.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def sdist(released):
+    (path,) = released.glob("*.tar.gz")
     return path
 
 
@@ -113,6 +129,24 @@ def fitted(environment, tmp_path_factory):
     return json.loads(finished.stdout)
 
 
+@pytest.fixture(scope="module")
+def matrix():
+    """The commands for each combination of the matrix, by its name."""
+    printed = run(sys.executable, ROOT / "tools/matrix.py", "--dry-run")
+    assert printed.returncode == 0, printed.stderr
+    blocks = re.split(r"^# (.*)\n", printed.stdout, flags=re.M)[1:]
+    return {
+        name: [shlex.split(line) for line in lines.splitlines()]
+        for name, lines in zip(blocks[::2], blocks[1::2], strict=True)
+    }
+
+
+def pins(commands):
+    """The versions that are asked for exactly."""
+    (install,) = (line for line in commands if "install" in line)
+    return {word for word in install if "==" in word}
+
+
 class TestWheel:
     def test_it_holds_the_package_and_nothing_else(self, wheel):
         with zipfile.ZipFile(wheel) as archive:
@@ -121,10 +155,6 @@ class TestWheel:
         expected = {path.relative_to(ROOT).as_posix() for path in package}
         data = {"pretraining/weights.safetensors", "datasets/realcause.txt", "py.typed"}
         assert packed == expected | {f"hypercate/{name}" for name in data}
-
-    def test_the_source_it_is_built_from_has_more(self, source):
-        folders = {path.name for path in source.iterdir() if path.is_dir()}
-        assert {"hypercate", "tests", "tutorials", "datasets"} <= folders
 
     def test_its_metadata_say_what_it_needs_and_under_which_licence(self, wheel):
         with zipfile.ZipFile(wheel) as archive:
@@ -151,6 +181,91 @@ class TestWheel:
             "threadpoolctl",
             "tqdm",
         }
+
+
+class TestSourceDistribution:
+    def test_it_holds_every_file_of_the_folders(self, source, sdist):
+        with tarfile.open(sdist) as archive:
+            inside = (Path(item.name) for item in archive if item.isfile())
+            packed = {Path(*path.parts[1:]).as_posix() for path in inside}
+        folders = ["benchmarks", "datasets", "docs", "hypercate", "tests", "tools", "tutorials"]
+        for folder in folders:
+            files = [path for path in (source / folder).rglob("*") if path.is_file()]
+            expected = {path.relative_to(source).as_posix() for path in files}
+            assert len(expected) >= 1
+            assert {name for name in packed if name.startswith(f"{folder}/")} == expected
+        assert {
+            *("CHANGELOG.md", "CITATION.cff", "CODE_OF_CONDUCT.md", "CONTRIBUTING.md", "LICENSE"),
+            *("README.md", "SECURITY.md", "constraints.txt", "pyproject.toml"),
+        } <= packed
+
+
+class TestWhatItSaysOfItself:
+    def test_the_citation_is_of_this_version(self):
+        citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+        for name in ("version", "license", "keywords"):
+            assert citation[name] == PROJECT[name]
+        assert citation["title"] == PROJECT["name"]
+        assert citation["abstract"] == f"{PROJECT['description']}."
+        assert citation["authors"] == PROJECT["authors"]
+
+    def test_the_citation_names_the_paper_that_the_estimator_names(self):
+        (paper,) = yaml.safe_load((ROOT / "CITATION.cff").read_text())["references"]
+        named = " ".join((ROOT / "hypercate/estimator.py").read_text().split()).lower()
+        *others, last = (author["family-names"] for author in paper["authors"])
+        assert f"{', '.join(others)} & {last} ({paper['year']})".lower() in named
+        assert paper["title"].lower() in named
+
+    def test_classifiers_name_the_pythons_that_are_allowed_and_the_first_of_them(self):
+        named = re.findall(r"Python :: 3\.(\d+)", "\n".join(PROJECT["classifiers"]))
+        minors = sorted(map(int, named))
+        allowed = SpecifierSet(PROJECT["requires-python"])
+        assert minors == list(range(minors[0], minors[-1] + 1))
+        assert all(f"3.{minor}" in allowed for minor in minors)
+        assert f"3.{minors[0] - 1}" not in allowed
+
+    def test_the_change_log_has_a_heading_of_this_version(self):
+        headings = re.findall(r"^## \[(.*?)\]", (ROOT / "CHANGELOG.md").read_text(), re.M)
+        assert PROJECT["version"] in headings
+
+    def test_forms_of_issues_are_ones_that_can_be_filled_in(self):
+        forms = list((ROOT / ".github/ISSUE_TEMPLATE").glob("*.yml"))
+        assert len(forms) == 2
+        for path in forms:
+            form = yaml.safe_load(path.read_text())
+            assert form["name"]
+            assert form["description"]
+            asked = [item for item in form["body"] if item["type"] != "markdown"]
+            names = [item["id"] for item in asked]
+            assert len(set(names)) == len(names) > 0
+            assert all(item["attributes"]["label"] for item in asked)
+            assert any(item.get("validations", {}).get("required") for item in asked)
+
+
+class TestMatrix:
+    def test_every_python_is_tried_with_the_newest_and_the_oldest(self, matrix):
+        lowest = {line.replace(">=", "==") for line in PROJECT["dependencies"]}
+        for python in re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["classifiers"])):
+            assert pins(matrix[f"{python}-newest"]) == set()
+            assert pins(matrix[f"{python}-oldest"]) == lowest
+            assert any("pandas<3" in line for line in matrix[f"{python}-pandas-2"])
+            assert matrix[f"{python}-oldest"][0][0] == f"python{python}"
+
+    @pytest.mark.parametrize("name", ["numpy", "pandas", "scikit-learn", "torch"])
+    def test_one_alone_is_the_oldest(self, name, matrix):
+        (pin,) = pins(matrix[f"3.11-oldest-{name}"])
+        assert pin.replace("==", ">=") in PROJECT["dependencies"]
+        assert Requirement(pin).name == name
+
+    def test_files_of_tests_that_it_runs_are_there(self, matrix):
+        tests = [word.partition("::")[0] for word in matrix["3.12-newest"][-1] if "tests/" in word]
+        assert tests
+        assert all((ROOT / name).is_file() for name in tests)
+
+    def test_a_combination_that_is_not_there_is_refused(self):
+        finished = run(sys.executable, ROOT / "tools/matrix.py", "--only", "2.7-newest")
+        assert finished.returncode == 2
+        assert "3.11-oldest" in finished.stderr
 
 
 class TestInstalledElsewhere:
