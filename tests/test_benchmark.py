@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 pytest.importorskip("econml", reason="the benchmark needs its extra")
 
-from hypercate import cli
+from hypercate import HyperCATE, cli
 from hypercate.benchmark import harness, panel, report
 from hypercate.benchmark.harness import Task
 from hypercate.commands import benchmark
@@ -182,10 +182,25 @@ class TestSelect:
         assert {name.partition(" ")[0] for name in names[2:-2]} == kinds
 
 
+VARIANTS = {
+    name for group in ("generation", "architectures", "options") for name in panel.GROUPS[group]
+} - {"HyperCATE instant", *panel.GROUPS["panel"]}
+
+
 class TestPanel:
+    @pytest.mark.parametrize("name", sorted(VARIANTS))
+    def test_each_variant_of_ours_fits(self, name, monkeypatch):
+        monkeypatch.setattr(panel, "HyperCATE", lambda **p: HyperCATE(**{"max_epochs": 3, **p}))
+        effect = panel.LEARNERS[name](small_sample(), 0)(small_sample(n=40, seed=1).X)
+        assert effect.shape == (40,)
+        assert np.isfinite(effect).all()
+
     @pytest.mark.parametrize(
         ("name", "n_arms"),
-        [*((name, 2) for name in panel.LEARNERS), *((name, 3) for name in panel.GROUPS["panel"])],
+        [
+            *((name, 2) for name in panel.LEARNERS if name not in VARIANTS),
+            *((name, 3) for name in panel.GROUPS["panel"]),
+        ],
     )
     def test_each_finds_an_easy_effect_on_new_rows_from_120(self, name, n_arms):
         train, test = small_sample(n_arms), small_sample(n_arms, n=40, seed=1)

@@ -399,7 +399,7 @@ class TestCommand:
         known = {"ihdp", "acic", "twins", "arms", "low-rank", "simulated"}
         assert {name for name, study in STUDIES.items() if study.effect_known} == known
         drawn = [name for name in benchmark.DATASETS if name not in ("acic", "twins")]
-        monkeypatch.setattr(cli, "DATASETS", drawn)  # those need files
+        monkeypatch.setattr(benchmark, "DATASETS", drawn)  # those need files
         line = [*arguments, "--replications", "1", "--out", str(tmp_path)]
         assert cli.main(line) == 0
         headings = [row for row in capsys.readouterr().out.splitlines() if row.startswith("## ")]

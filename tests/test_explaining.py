@@ -354,7 +354,7 @@ class TestTree:
     def test_it_is_drawn_with_every_rule(self, mixed):
         est, X, *_ = mixed
         tree = EffectTree(max_depth=2).fit(est, X)
-        texts = [text.get_text() for text in plot_effect_tree(tree).texts]
+        texts = [" ".join(text.get_text().split()) for text in plot_effect_tree(tree).texts]
         lines = [line.split("|--- ")[1] for line in str(tree).splitlines()[1:]]
         for line in lines:
             rule, _, said = line.partition(": ")

@@ -24,7 +24,7 @@ LIMITS = [
 ]
 
 
-def choices(est: Any) -> dict[str, Any]:
+def choices_of(est: Any) -> dict[str, Any]:
     """What each model weighed on rows held out from it, and what it took."""
     mean = est.weights_.mean()
     text = [

@@ -20,7 +20,7 @@ from hypercate.plots import (
     plot_effects,
     plot_group_effects,
 )
-from hypercate.reporting.model import LIMITS, card, choices
+from hypercate.reporting.model import LIMITS, card, choices_of
 from hypercate.reporting.section import Section, drawn_by
 from hypercate.sensitivity import plot_sensitivity, sensitivity
 
@@ -66,7 +66,7 @@ def sections_of(est: Any, X: Any, alpha: float) -> tuple[Section, ...]:
         parts.append(of_training_rows("confounding", title, confounding))
     return (
         *parts,
-        Section("choices", "What the models weighed and chose", **choices(est)),
+        Section("choices", "What the models weighed and chose", **choices_of(est)),
         Section("limits", "Limits", LIMITS),
         Section("card", "Model card", **card(est)),
     )
