@@ -24,6 +24,7 @@ include_patterns = [
     "tutorials/README.md",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
+    "SECURITY.md",
 ]
 exclude_patterns = [".*", "build", "results", "shared", "tests"]
 
