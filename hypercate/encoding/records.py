@@ -10,6 +10,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 import pandas as pd
+from scipy.sparse import issparse
 
 from hypercate.encoding.checks import listed
 from hypercate.encoding.columns import CategoryColumn, NumberColumn
@@ -20,7 +21,8 @@ _NUMBERS = {float, int, bool, type(None)}
 
 def are_records(X: Any) -> TypeGuard[dict | list[dict]]:
     """Whether X is a dict, one row, or a list that starts with one."""
-    return isinstance(X, dict) or (isinstance(X, list) and bool(X) and isinstance(X[0], dict))
+    first = X[0] if isinstance(X, list) and X else X
+    return isinstance(first, dict) and not issparse(first)  # some sparse matrices are dicts
 
 
 def records(X: dict | list[dict]) -> list[dict]:
