@@ -25,6 +25,7 @@ from hypercate.plots.style import (
     effect_label,
     legend,
     legend_beside,
+    named_ticks,
     new_axes,
     percent,
     zero_line,
@@ -97,8 +98,7 @@ def plot_effect_dependence(
             ax.plot(moved, mean, "o", color=colour, ms=7, label=label, zorder=3)
     if not result.numeric:
         names = ["missing" if value is None else str(value) for value in result.index]
-        crowded = sum(map(len, names)) > 60
-        ax.set_xticks(at, names, rotation=90 if crowded else 0)
+        named_ticks(ax, at, names)
     zero_line(ax, "h")
     name = result.index.name
     named = alone and len(result.arms) > 1

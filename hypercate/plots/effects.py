@@ -21,6 +21,7 @@ from hypercate.plots.style import (
     effect_label,
     legend,
     legend_beside,
+    named_ticks,
     new_axes,
     percent,
     refuse_several_outcomes,
@@ -188,8 +189,7 @@ def plot_effect_by(
     missing = int(np.sum(~known))
     ax.set_xlabel(name + (f" ({missing} missing, not shown)" if missing else ""))
     if labels:
-        crowded = sum(map(len, labels)) > 60
-        ax.set_xticks(range(len(labels)), labels, rotation=90 if crowded else 0)
+        named_ticks(ax, range(len(labels)), labels)
     ax.set_ylabel(effect_label(next(iter(tables)) if alone else None, scale))
     zero_line(ax, "h", scale)
     if alone:

@@ -64,6 +64,12 @@ def legend_beside(ax: Axes, title: str) -> None:
     legend(ax, loc="upper left", bbox_to_anchor=(1, 1), title=title, title_fontsize="small")
 
 
+def named_ticks(ax: Axes, at: Any, names: list[str]) -> None:
+    """Names below the axes, upright where they would run into one another."""
+    crowded = sum(map(len, names)) > 60
+    ax.set_xticks(at, names, rotation=90 if crowded else 0)
+
+
 def style_of(place: int, filled: bool) -> dict[str, Any]:
     """Colour of the arm in this place, with dashes where colours are used up."""
     colour = COLOURS[place % len(COLOURS)]
