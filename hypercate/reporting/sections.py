@@ -50,14 +50,17 @@ def sections_of(est: Any, X: Any, alpha: float) -> tuple[Section, ...]:
     averages = (
         partial(_dose_averages, est, X, alpha) if of_doses else partial(_averages, est, alpha)
     )
-    parts = [
-        of_training_rows("summary", "In short", partial(_summary, est, alpha)),
-        of_training_rows("data", "Data and overlap", partial(_data, est)),
-        of_training_rows("averages", "Averages", averages),
-    ]
+    differ = []
     if not of_doses:
         heterogeneity = partial(_heterogeneity, est)
-        parts.append(of_training_rows("heterogeneity", "Do effects differ?", heterogeneity))
+        differ = [of_training_rows("heterogeneity", "Do effects differ?", heterogeneity)]
+    summary = partial(_summary, est, alpha, [line for part in differ for line in part.text[1:]])
+    parts = [
+        of_training_rows("summary", "In short", summary),
+        of_training_rows("data", "Data and overlap", partial(_data, est)),
+        of_training_rows("averages", "Averages", averages),
+        *differ,
+    ]
     if X is not None:
         parts.append(Section("effects", "Effects, and who benefits", **_effects(est, X, alpha)))
     if not of_doses:
@@ -72,7 +75,8 @@ def sections_of(est: Any, X: Any, alpha: float) -> tuple[Section, ...]:
     )
 
 
-def _summary(est: Any, alpha: float) -> dict[str, Any]:
+def _summary(est: Any, alpha: float, differ: list[str]) -> dict[str, Any]:
+    """In short: the averages, whether effects differ, as said elsewhere, and the overlap."""
     fitted = est.fitted_
     evidence, labels = fitted.evidence, fitted.conditions.received
     text = [f"{len(evidence.y):,} rows, {len(labels)} {_arms(est)}, outcome: {est.outcome_}."]
@@ -84,13 +88,12 @@ def _summary(est: Any, alpha: float) -> dict[str, Any]:
             f"{row['ci_upper']:.3g})."
             for arm, row in table.iterrows()
         ]
-        text += _heterogeneity(est)["text"][1:]
     notes = support_notes(evidence.propensity, evidence.arm, evidence.weight, labels)
     enough = (
         f"The {_arms(est)} overlap: of none are more than 30 % of the other rows of a kind that "
         "hardly ever receives it."
     )
-    return {"text": [*text, *(notes or [enough])]}
+    return {"text": [*text, *differ, *(notes or [enough])]}
 
 
 def _data(est: Any) -> dict[str, Any]:
