@@ -215,17 +215,17 @@ class TestUncertainty(Tutorial):
         assert infinite < 0.05
         assert width_apart < 1.5 * width
 
-    def test_hidden_confounders_mislead_and_the_readme_says_by_how_much(self, printed):
+    def test_hidden_confounders_mislead_and_the_limits_say_by_how_much(self, printed):
         estimate, lower, upper = row(printed, "ATE without them")
         (true,) = row(printed, "true ATE: ")
         assert true < lower - 0.3
         assert len(re.findall(r"^[01] +400 .* False\s*$", printed, re.M)) == 2
-        readme = " ".join((TUTORIALS.parent / "README.md").read_text().split())
-        said = re.search(r"puts the ATE at (\S+) \(95 % interval (\S+) to (\S+)\)", readme)
+        limits = " ".join((TUTORIALS.parent / "docs/limits.md").read_text().split())
+        said = re.search(r"puts the ATE at (\S+) \(95 % interval (\S+) to (\S+)\)", limits)
         assert [float(number) for number in said.groups()] == pytest.approx(
             [estimate, lower, upper], abs=0.1
         )
-        assert f"true one is {true:.2f}" in readme
+        assert f"true one is {true:.2f}" in limits
 
 
 def table(printed, heading, n_columns):
