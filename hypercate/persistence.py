@@ -42,6 +42,7 @@ from hypercate.networks import Networks
 from hypercate.nuisance.boosted import BoostedView, Trees
 from hypercate.nuisance.levels import LevelMeans
 from hypercate.nuisance.propensity import Propensity, Views
+from hypercate.nuisance.tree_text import TreeText, is_sound
 from hypercate.nuisance.views import JointView, View
 from hypercate.outcomes import Bernoulli, Count, Family, Normal, Positive, RestrictedTime, Survival
 from hypercate.second_stage import Effects, SecondStage
@@ -275,6 +276,10 @@ def _is(value: Any, declared: Any) -> bool:
     origin, arguments = get_origin(declared) or declared, get_args(declared)
     if origin is Any:
         return True
+    if origin is TreeText:
+        if isinstance(value, str) and not is_sound(value):
+            raise ValueError("its trees are not as LightGBM writes them, or lead nowhere")
+        return isinstance(value, str)
     if isinstance(value, bool) and origin in (int, float):
         return False
     if origin in (Union, type(int | None)):

@@ -21,6 +21,7 @@ from hypercate.learners.effects import OTHER, received_of
 from hypercate.learners.r import RLearner
 from hypercate.nuisance import lightgbm
 from hypercate.nuisance.boosted import MOST_ROWS
+from hypercate.nuisance.tree_text import NO_TREES, TreeText
 from hypercate.outcomes import Normal
 from hypercate.study import Study
 from hypercate.threads import mapped
@@ -42,14 +43,14 @@ class Effects:
     ----------
     level : ndarray of float64, shape (n_arms,)
         The same for all rows.
-    models : tuple of str, length n_arms
+    models : tuple of TreeText, length n_arms
         LightGBM's text of what is added to it; empty for nothing.
     factor : float
         By which both are multiplied.
     """
 
     level: np.ndarray
-    models: tuple[str, ...]
+    models: tuple[TreeText, ...]
     factor: float
 
     def predict(self, x: np.ndarray) -> np.ndarray:
@@ -263,14 +264,14 @@ class _Problem:
         mean = (of_arm * self.mean[rows]).sum(axis=1)
         root, left = np.sqrt(weight), (self.study.y[rows] - mean) / self.scale
         level = np.linalg.lstsq(root[:, None] * apart, root * left, rcond=None)[0]
-        return Effects(level, ("",) * len(arms), self.scale)
+        return Effects(level, (NO_TREES,) * len(arms), self.scale)
 
     def _boosted(self, rows: np.ndarray, weight: np.ndarray, depth: int) -> Effects:
         """Arm by arm, among its rows and those of the arm that has most."""
         condition = self.study.condition[rows]
         counts = np.bincount(condition, minlength=self.study.n_conditions)
         reference = int(counts.argmax())
-        models = [""] * len(counts)
+        models = [NO_TREES] * len(counts)
         for k in np.delete(np.arange(len(counts)), reference).tolist():
             received = received_of(condition, k, reference)
             of = received != OTHER

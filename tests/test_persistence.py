@@ -695,6 +695,14 @@ class TestOtherContent:
             header["__metadata__"]["hypercate"] = content
             assert read(tmp_path / "model", signed(header, tensors)) is None
 
+    def test_trees_that_lead_nowhere_are_refused(self, small, tmp_path):
+        header, tensors = parts(small[0])
+        child = re.search(rb"left_child=(\d)", tensors)
+        tensors = tensors[: child.start(1)] + b"9" + tensors[child.end(1) :]
+        (tmp_path / "model").write_bytes(signed(header, tensors))
+        with pytest.raises(ValueError, match="trees are not as LightGBM writes them"):
+            HyperCATE.load(tmp_path / "model")
+
     @pytest.mark.parametrize("dtype", ["BF16", "F8_E4M3", "C64", "I64", "U8"])
     def test_tensors_of_another_type_are_refused(self, dtype, small, tmp_path):
         header, tensors = parts(small[0])

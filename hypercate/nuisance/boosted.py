@@ -15,6 +15,7 @@ from hypercate.encoding.scaling import moments
 from hypercate.folds import Folds
 from hypercate.nuisance import lightgbm
 from hypercate.nuisance.cross_fit import cross_fit
+from hypercate.nuisance.tree_text import TreeText
 from hypercate.study import Study
 
 MOST_ROWS = 20_000  # of an arm, to grow trees on
@@ -38,7 +39,7 @@ class Trees:
         Of the outcomes that they were grown on, by which their targets were standardised.
     """
 
-    models: tuple[str, ...]
+    models: tuple[TreeText, ...]
     gains: np.ndarray
     location: float
     scale: float
@@ -120,7 +121,7 @@ def boosted_views(
     return views, np.stack(inputs)
 
 
-def _grow(study: Study, y: np.ndarray, rows: np.ndarray, seed: int) -> tuple[str, np.ndarray]:
+def _grow(study: Study, y: np.ndarray, rows: np.ndarray, seed: int) -> tuple[TreeText, np.ndarray]:
     return lightgbm.grow(
         study.x[rows],
         y[rows],

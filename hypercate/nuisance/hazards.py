@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hypercate.nuisance import lightgbm
+from hypercate.nuisance.tree_text import NO_TREES, TreeText
 
 N_PERIODS = 12
 N_TREES = 40
@@ -33,12 +34,12 @@ class Hazard:
     ----------
     middle : ndarray of float64, shape (n_periods,)
         Of each period.
-    model : str
+    model : TreeText
         LightGBM's text; empty where no such event was seen.
     """
 
     middle: np.ndarray
-    model: str
+    model: TreeText
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Rates (n, n_periods) at covariates and arm."""
@@ -92,7 +93,7 @@ def fit_hazard(
     row, period = np.nonzero(followed)
     ended = (event & (time <= ends[-1]))[row] & (time[row] <= ends[period + 1])
     if not ended.any():
-        return Hazard(middle, "")
+        return Hazard(middle, NO_TREES)
     exposure = np.maximum(followed[row, period], LEAST_EXPOSURE * ends[-1])
     model, _ = lightgbm.grow(
         np.column_stack([x[row], middle[period]]).astype(np.float32),

@@ -8,6 +8,8 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 
+from hypercate.nuisance.tree_text import TreeText
+
 _PARAMETERS: dict[str, Any] = {
     "verbosity": -1,
     "num_threads": 1,
@@ -37,14 +39,14 @@ def grow(
     n_rounds: int,
     n_codes: np.ndarray,
     **parameters: Any,
-) -> tuple[str, np.ndarray]:
+) -> tuple[TreeText, np.ndarray]:
     """Grow boosted trees on one thread; see LightGBM for the parameters.
 
     Inputs of which `n_codes` is not 0 are codes of categories, split as such.
 
     Returns
     -------
-    model : str
+    model : TreeText
         LightGBM's text, without what only describes the rows that it was grown on.
     gains : ndarray of float64, shape (n_inputs,)
         Share of the trees' gain that each input has, 0 everywhere for trees without a split.
@@ -58,12 +60,12 @@ def grow(
     return _bare(trees.model_to_string()), gain / total if total > 0 else gain
 
 
-def predict(model: str, x: np.ndarray) -> np.ndarray:
+def predict(model: TreeText, x: np.ndarray) -> np.ndarray:
     """Predictions of trees, on one thread: shape (n,), or (n, n_classes)."""
     return np.asarray(_booster(model).predict(x, num_threads=1))
 
 
-def _bare(model: str) -> str:
+def _bare(model: str) -> TreeText:
     """A model's text without sizes, weights and ranges of rows, which predictions do not need."""
     kept = []
     for line in model[: model.index("end of trees")].split("\n")[:-1]:
@@ -71,10 +73,10 @@ def _bare(model: str) -> str:
             line = _RANGES + " ".join(["none"] * len(line.split()))
         if not line.startswith(_OF_ROWS):
             kept.append(line)
-    return "\n".join([*kept, "end of trees", ""])
+    return TreeText("\n".join([*kept, "end of trees", ""]))
 
 
 @lru_cache(maxsize=512)
-def _booster(model: str) -> lgb.Booster:
+def _booster(model: TreeText) -> lgb.Booster:
     """Trees read from their text, kept for the next call."""
     return lgb.Booster(model_str=model)

@@ -26,6 +26,7 @@ from threadpoolctl import threadpool_limits
 
 from hypercate.folds import Folds
 from hypercate.nuisance import lightgbm
+from hypercate.nuisance.tree_text import TreeText
 from hypercate.progress import LOG
 from hypercate.threads import Shared, mapped
 
@@ -50,14 +51,14 @@ class Views:
     coefficients : ndarray of float64, shape (n_conditions, n_numbers + n_levels)
     intercepts : ndarray of float64, shape (n_conditions,)
         Of the multinomial logistic regression.
-    trees : str
+    trees : TreeText
         LightGBM's text.
     """
 
     n_codes: np.ndarray
     coefficients: np.ndarray
     intercepts: np.ndarray
-    trees: str
+    trees: TreeText
 
     def log_odds(self, x: np.ndarray, share: np.ndarray) -> np.ndarray:
         """Log of the probabilities over the arms' shares: (n_candidates, n, n_conditions)."""

@@ -12,9 +12,9 @@ from itertools import pairwise
 
 import numpy as np
 
-_CATEGORICAL = 1  # bit of a node's decision type
+from hypercate.nuisance.tree_text import CATEGORICAL, WORD, TreeText, fields_of
+
 _MISSING_TYPE = 12  # bits that are set where missing values have a side of their own
-_WORD = 32  # levels in a number of a set of levels
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,12 +53,12 @@ class Forest:
     on_right: np.ndarray
 
     @classmethod
-    def of(cls, models: Sequence[str], n_codes: int) -> Forest:
+    def of(cls, models: Sequence[TreeText], n_codes: int) -> Forest:
         """From LightGBM's texts.
 
         Parameters
         ----------
-        models : sequence of str
+        models : sequence of TreeText
         n_codes : int
             Codes that an input can have, where it is one of levels.
 
@@ -67,7 +67,7 @@ class Forest:
         ValueError
             If trees treat missing values apart, which those of this package never do.
         """
-        trees = [_trees(model) for model in models]
+        trees = [fields_of(model) for model in models]
         n_trees = max(map(len, trees), default=0)
         nothing = {"num_leaves": "1", "num_cat": "0", "leaf_value": "0"}
         flat = [tree for own in trees for tree in [*own, *[nothing] * (n_trees - len(own))]]
@@ -80,7 +80,7 @@ class Forest:
         roots = _starts(n_splits + n_leaves)
         splits, leaves = _places(roots, n_splits), _places(roots + n_splits, n_leaves)
         kinds = numbers("decision_type", np.int64)
-        of_levels = kinds & _CATEGORICAL > 0
+        of_levels = kinds & CATEGORICAL > 0
         if (kinds[~of_levels] & _MISSING_TYPE).any():
             raise ValueError("trees that treat missing values apart cannot be compiled")
         n_nodes = len(splits) + len(leaves)
@@ -124,14 +124,6 @@ class Forest:
         return values.reshape(len(x), self.n_models, -1).sum(axis=2)
 
 
-def _trees(model: str) -> list[dict[str, str]]:
-    """The fields of each tree in a model's text."""
-    return [
-        dict(line.split("=", 1) for line in tree.split("\n") if "=" in line)
-        for tree in model.split("\nTree=")[1:]
-    ]
-
-
 def _starts(sizes: np.ndarray) -> np.ndarray:
     """Where groups of some sizes start that follow one another."""
     return np.cumsum(sizes) - sizes
@@ -147,11 +139,11 @@ def _on_right(trees: list[dict[str, str]], n_codes: int) -> np.ndarray:
     sets = []
     for tree in trees:
         words = np.array(tree["cat_threshold"].split(), dtype=np.uint32)
-        bits = words[:, None] >> np.arange(_WORD, dtype=np.uint32) & 1
+        bits = words[:, None] >> np.arange(WORD, dtype=np.uint32) & 1
         on_left = np.zeros(max(bits.size, n_codes), dtype=bool)
         for low, high in pairwise(map(int, tree["cat_boundaries"].split())):
             on_left[:] = False
-            on_left[: (high - low) * _WORD] = bits[low:high].ravel()
+            on_left[: (high - low) * WORD] = bits[low:high].ravel()
             sets.append(~on_left[:n_codes])
     return np.array(sets, dtype=bool).reshape(-1, n_codes)
 

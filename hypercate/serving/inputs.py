@@ -8,6 +8,7 @@ import numpy as np
 
 from hypercate.nuisance.boosted import BoostedView
 from hypercate.nuisance.levels import LevelMeans
+from hypercate.nuisance.tree_text import TreeText
 from hypercate.nuisance.views import JointView, View
 from hypercate.second_stage import SecondStage, mean_by_share
 
@@ -55,7 +56,7 @@ class Inputs:
     scale: np.ndarray
 
     @classmethod
-    def of(cls, views: list[View | JointView], n_last: int, texts: list[str]) -> Inputs:
+    def of(cls, views: list[View | JointView], n_last: int, texts: list[TreeText]) -> Inputs:
         """From the models' views, whose trees are put at the end of some texts."""
         each = [view.each if isinstance(view, JointView) else (view,) for view in views]
         of_levels = [
@@ -98,7 +99,7 @@ def _levels(of_models: list[list[LevelMeans]]) -> tuple[tuple[Levels, ...], int]
     return tuple(levels), start
 
 
-def _standardised(boosted: BoostedView | None) -> list[tuple[str, tuple[float, float]]]:
+def _standardised(boosted: BoostedView | None) -> list[tuple[TreeText, tuple[float, float]]]:
     """Texts of the trees of a view, each with its location and scale."""
     if boosted is None:
         return []
@@ -126,7 +127,7 @@ class Shifts:
     coef: np.ndarray
 
     @classmethod
-    def of(cls, stages: list[SecondStage], texts: list[str]) -> Shifts | None:
+    def of(cls, stages: list[SecondStage], texts: list[TreeText]) -> Shifts | None:
         """From the models' stages, whose trees are put at the end of some texts."""
         if not any(stage.parts for stage in stages):
             return None

@@ -10,6 +10,7 @@ import torch
 from hypercate.added.arms import AddedArms
 from hypercate.finishing import Finish
 from hypercate.fitted import Fitted
+from hypercate.nuisance.tree_text import TreeText
 from hypercate.serving.forest import Forest
 from hypercate.serving.inputs import Inputs, Shifts
 from hypercate.serving.nets import Nets, nets_of
@@ -60,7 +61,7 @@ class CompiledOutcome:
             splines = fitted.doses.of_pair(None, None, 1, None)
             blend = torch.as_tensor(splines, dtype=torch.float64, device="cpu")[:, None]
         model = networks.model[: networks.n_members]
-        texts: list[str] = []
+        texts: list[TreeText] = []
         inputs = Inputs.of(
             [networks.views[m] for m in model], networks.net.n_inputs - n_first, texts
         )
