@@ -22,7 +22,7 @@ from pyarrow import parquet
 from speed import LEAST_COLUMNS, draw, markdown
 
 from hypercate import HyperCATE
-from hypercate.commands.benchmark import positive
+from hypercate.commands.options import positive
 
 PIECE = 250_000
 COLUMNS = ["rows", "columns", "file_mib", "peak_mib", "seconds", "rows_per_second"]

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from hypercate.estimator import HyperCATE
     from hypercate.overlap import OverlapWarning, overlap_report
     from hypercate.reporting import report
+    from hypercate.sampling import Sample, sample_rows
 else:  # so that the command line starts without torch
 
     def __getattr__(name: str) -> Any:
@@ -19,13 +20,23 @@ else:  # so that the command line starts without torch
 
 __version__ = version("hypercate")
 
-__all__ = ["HyperCATE", "OverlapWarning", "__version__", "overlap_report", "report"]
+__all__ = [
+    "HyperCATE",
+    "OverlapWarning",
+    "Sample",
+    "__version__",
+    "overlap_report",
+    "report",
+    "sample_rows",
+]
 
 _HOMES = {
     "HyperCATE": "estimator",
     "OverlapWarning": "overlap",
     "overlap_report": "overlap",
     "report": "reporting",
+    "Sample": "sampling",
+    "sample_rows": "sampling",
 }
 """Modules that names come from once they are asked for."""
 

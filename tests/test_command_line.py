@@ -21,7 +21,7 @@ from pyarrow import parquet
 
 from hypercate import HyperCATE
 from hypercate.cli import main
-from hypercate.commands import predict
+from hypercate.commands import files, reading
 from hypercate.commands.options import value_of
 from hypercate.commands.writing import table_written
 
@@ -194,6 +194,60 @@ class TestFit:
         assert HyperCATE.load("times.hypercate").outcome_ == "survival"
 
 
+class TestSample:
+    """``--max-rows``: fits of samples, read a block at a time."""
+
+    @pytest.mark.parametrize("data", ["trial.csv", "trial.parquet"])
+    def test_of_so_many_rows_all_are_fitted(self, data, here, est, monkeypatch):
+        monkeypatch.setattr(reading, "BLOCK_ROWS", 50)
+        line = ["fit", data, *ROLES, "--category", "grade", "--control", "placebo", *QUICK]
+        assert main([*line, "--max-rows", "240", "--out", "sampled.hypercate"]) == 0
+        X = trial(seed=1)[COVARIATES]
+        found = HyperCATE.load("sampled.hypercate").predict(X)
+        np.testing.assert_array_equal(found, est.predict(X))
+
+    def test_a_sample_stands_for_all_rows(self, here, monkeypatch, capsys):
+        monkeypatch.setattr(reading, "BLOCK_ROWS", 50)
+        trial(600, seed=5).to_parquet("b.parquet")
+        line = ["fit", "trial.parquet", "b.parquet", *ROLES, "--max-rows", "300", *QUICK, "--json"]
+        assert main([*line, "--out", "sampled.hypercate"]) == 0
+        summary = json.loads(capsys.readouterr().out)
+        assert (summary["rows_read"], summary["rows"], summary["rows_by_arm"]) == (
+            840,
+            300,
+            [100] * 3,
+        )
+        arms = pd.concat([trial(), trial(600, seed=5)])["arm"].value_counts(normalize=True)
+        evidence = HyperCATE.load("sampled.hypercate").fitted_.evidence
+        share = np.bincount(evidence.arm, evidence.weight) / 300
+        np.testing.assert_allclose(share, arms.sort_index())
+        assert main([*line, "--out", "again.hypercate"]) == 0
+        assert Path("again.hypercate").read_bytes() == Path("sampled.hypercate").read_bytes()
+
+    def test_weights_and_clusters_go_with_it(self, here, capsys):
+        frame = trial(600, seed=5).assign(
+            w=lambda f: f.index % 3 + 1.0, clinic=lambda f: f.index // 20
+        )
+        frame.to_parquet("w.parquet")
+        line = [
+            "fit",
+            "w.parquet",
+            *ROLES,
+            "--weight",
+            "w",
+            "--groups",
+            "clinic",
+            "--max-rows",
+            "300",
+        ]
+        assert main([*line, *QUICK, "--json", "--out", "sampled.hypercate"]) == 0
+        assert json.loads(capsys.readouterr().out)["rows"] <= 300
+        evidence = HyperCATE.load("sampled.hypercate").fitted_.evidence
+        assert (np.bincount(evidence.cluster) == 20).all()
+        share = np.bincount(evidence.arm, evidence.weight) / evidence.weight.sum()
+        np.testing.assert_allclose(share, frame.groupby("arm")["w"].sum() / frame["w"].sum())
+
+
 class TestPredict:
     texts = st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), max_size=6)
     levels = st.sampled_from(["north", "south, by the sea", 'the "west"']) | texts
@@ -245,7 +299,7 @@ class TestPredict:
 
     @pytest.mark.parametrize("ending", ["csv", "parquet"])
     def test_blocks_keep_the_order_and_say_the_same(self, ending, here, est, monkeypatch):
-        monkeypatch.setattr(predict, "BLOCK_ROWS", 17)
+        monkeypatch.setattr(files, "BLOCK_ROWS", 17)
         table = predicted(f"trial.{ending}", "--id", "id", out="blocks.parquet")
         assert table["id"].tolist() == trial()["id"].tolist()
         assert parquet.ParquetFile("blocks.parquet").num_row_groups == -(-240 // 17)

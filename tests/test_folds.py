@@ -372,6 +372,7 @@ MAY_DRAW = {
     ("inspection/importance.py", "_permuted"): "the orders in which a column is permuted",
     ("inspection/shapley.py", "_numpy_as_before"): "nothing: what shap seeds is put back",
     ("updated/correction.py", "none"): "directions of waves",
+    ("sampling.py", "__init__"): "which rows are read at all, before a fit",
     (
         "plots/effects.py",
         "_draw_rows",

@@ -30,7 +30,7 @@ from hypercate.several.answers import OutcomesInference
 ODD = "drug <b>&"  # which a page must not read as marks
 PUBLIC = ("hypercate", *(f"hypercate.{part}" for part in
           ("inspection", "metrics", "plots", "policy", "sensitivity")))  # fmt: skip
-NO_RESULT = {"HyperCATE", "OverlapWarning", "UpliftScorer", "Report"}
+NO_RESULT = {"HyperCATE", "OverlapWarning", "UpliftScorer", "Report", "Sample"}
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from hypercate.commands.messages import INTERRUPTED, require
+from hypercate.commands.options import positive
 
 if TYPE_CHECKING:
     from hypercate.benchmark.studies import Study
@@ -210,10 +211,3 @@ def replications(text: str) -> list[int]:
             raise argparse.ArgumentTypeError(f"{part!r} must go up, from 1 or more")
         chosen.update(range(bounds[0], bounds[1] + 1))
     return sorted(chosen)
-
-
-def positive(text: str) -> int:
-    """An integer of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
-    return int(text)

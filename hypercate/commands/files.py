@@ -21,6 +21,7 @@ from hypercate.encoding.checks import listed
 PARQUET = (".parquet", ".pq")
 CSV = (".csv", ".tsv")
 COMPRESSED = (".gz", ".bz2")
+BLOCK_ROWS = 100_000
 BUFFER_BYTES = 2**20  # read of each column at a time
 CSV_BYTES = 2**22  # parsed at a time
 

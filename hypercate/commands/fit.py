@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hypercate.commands.messages import about, require, say, warnings_heard
-from hypercate.commands.options import assignment, completed, flags, value_of
+from hypercate.commands.options import assignment, completed, flags, positive, value_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -87,6 +87,12 @@ def add_to(commands: Any) -> None:
     model.add_argument("--n-jobs", type=int, metavar="N", help="threads; -1 for all processors")
     model.add_argument("--device", metavar="NAME", help="such as cpu or cuda")
     model.add_argument(
+        "--max-rows",
+        type=positive,
+        metavar="N",
+        help="fit a sample of so many rows that stands for all, read a block at a time",
+    )
+    model.add_argument(
         "--set",
         action="append",
         default=[],
@@ -110,15 +116,21 @@ def run(options: argparse.Namespace) -> int:
     options = completed(options, "outcome", "treatment", "out")
     est = estimator(options)
     from hypercate.commands.files import tables_named
-    from hypercate.commands.reading import label_as_held, rows_of
+    from hypercate.commands.reading import Sampling, label_as_held, rows_of
     from hypercate.commands.writing import check_out, undone_by_signals
 
     files = tables_named(options.data)
     check_out(options.out, [file.path for file in files])
     roles = {argument: getattr(options, name) for name, argument in ROLES.items()}
-    rows = rows_of(files, roles, options.drop, options.category)
+    sampling = None
+    if options.max_rows is not None:
+        sampling = Sampling(
+            options.max_rows, options.random_state, est.treatment_kind != "dose", est.verbose
+        )
+    rows = rows_of(files, roles, options.drop, options.category, sampling)
     n, n_columns = rows.covariates.shape
-    say("fit", f"{n:,} rows and {n_columns} covariates in {rows.source}")
+    sampled = "" if n == rows.n_read else f", of which a sample of {n:,} is fitted"
+    say("fit", f"{rows.n_read:,} rows and {n_columns} covariates in {rows.source}{sampled}")
     if options.control is not None:
         est.set_params(control=label_as_held(options.control, rows.arguments["treatment"]))
     with about(rows.source, rows.with_columns), warnings_heard() as warned:
@@ -131,13 +143,15 @@ def run(options: argparse.Namespace) -> int:
         say("fit", f"warning: {text}")
     say("fit", f"written to {options.out} in {seconds:.1f} s")
     counts = rows_by_arm(est)
+    of_all = "" if n == rows.n_read else f" of {rows.n_read:,}"
     if not options.json:
-        print(f"{n:,} rows, {n_columns} covariates\n\n{counts.to_string()}\n\n{average}")
+        print(f"{n:,} rows{of_all}, {n_columns} covariates\n\n{counts.to_string()}\n\n{average}")
         return 0
     summary = {
         "command": "fit",
         "data": [str(file.path) for file in files],
         "rows": n,
+        "rows_read": rows.n_read,
         "columns": rows.covariates.columns.tolist(),
         "arms": counts.index.tolist(),
         "rows_by_arm": counts.tolist(),

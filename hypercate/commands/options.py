@@ -44,6 +44,13 @@ def value_of(text: Any) -> Any:
         return text
 
 
+def positive(text: str) -> int:
+    """An integer of at least 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
+    return int(text)
+
+
 def assignment(text: str) -> tuple[str, Any]:
     """Name and value of a text such as ``n_members=3``."""
     name, equals, value = text.partition("=")

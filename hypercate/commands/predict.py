@@ -15,8 +15,6 @@ from hypercate.commands.options import completed, flags
 if TYPE_CHECKING:
     from hypercate.commands.scoring import Scores
 
-BLOCK_ROWS = 100_000
-
 
 def add_to(commands: Any) -> None:
     """Declare the command and its options."""
@@ -70,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from hypercate import HyperCATE
-    from hypercate.commands.files import tables_named
+    from hypercate.commands.files import BLOCK_ROWS, tables_named
     from hypercate.commands.scoring import Scores
     from hypercate.commands.writing import WRITERS, check_out, table_written
     from hypercate.train.device import resolve_device

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 
-from hypercate.commands.files import TableFile
+from hypercate.commands.files import BLOCK_ROWS, TableFile
 from hypercate.commands.kinds import check_alike, with_plain_text
 from hypercate.commands.messages import BadData, about
 from hypercate.commands.options import value_of
+from hypercate.sampling import sample_rows
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,14 @@ class Rows:
         The other arguments of a fit.
     source : str
         The files, in words.
+    n_read : int
+        Rows of the files, of which these may be a sample.
     """
 
     covariates: pd.DataFrame
     arguments: Mapping[str, Any]
     source: str
+    n_read: int
 
     def with_columns(self, said: str) -> str:
         """What is said of arguments of a fit, with the columns that they are."""
@@ -48,8 +52,9 @@ def rows_of(
     roles: Mapping[str, str | Sequence[str] | None],
     dropped: Sequence[str],
     coded: Sequence[str],
+    sampling: Sampling | None = None,
 ) -> Rows:
-    """Read all rows of some files.
+    """Read the rows of some files, or a sample that stands for them.
 
     Parameters
     ----------
@@ -58,6 +63,8 @@ def rows_of(
         Column of each argument of a fit but the covariates, or None; of ``y`` a sequence.
     dropped, coded : sequence of str
         Columns that are no covariates, and columns whose numbers are codes.
+    sampling : Sampling, optional
+        Without it all rows are read.
 
     Raises
     ------
@@ -87,23 +94,99 @@ def rows_of(
                 f"{file.path} has a column {others[0]!r}, which {first.path} has not: leave it "
                 "out with --drop, or add it there"
             )
-    as_text = dict.fromkeys(coded, pa.string())
-    tables = []
-    for file in files:
-        table = with_plain_text(file.table(names, as_text))
-        for name in coded:
-            with about(f"{file.path}, column {name!r}"):
-                place = table.schema.get_field_index(name)
-                table = table.set_column(place, name, table.column(name).cast(pa.string()))
-        tables.append(table)
-    check_alike(files, [table.schema for table in tables])
     more = f" and {len(files) - 1} more" if len(files) > 1 else ""
     source = f"{first.path}{more}"
+    if sampling is not None:
+        return _sample_of(files, names, given, covariates, coded, sampling, source)
+    tables = [_plain(file, file.table(names, _as_text(coded)), coded) for file in files]
+    check_alike(files, [table.schema for table in tables])
     with about(source):
         whole = pa.concat_tables(tables, promote_options="permissive")
         arguments = {role: _pandas(whole.select(columns)) for role, columns in given.items()}
-        X = whole.select(covariates).to_pandas(strings_to_categorical=True, ignore_metadata=True)
-    return Rows(X, arguments, source)
+        X = _frame(whole.select(covariates))
+    return Rows(X, arguments, source, len(X))
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How many rows are sampled, and how.
+
+    Attributes
+    ----------
+    max_rows : int
+    seed : int or None
+    by_arm : bool
+        Whether each arm has as many places as any other.
+    verbose : bool
+        Whether a bar is shown.
+    """
+
+    max_rows: int
+    seed: int | None
+    by_arm: bool
+    verbose: bool
+
+
+def _sample_of(
+    files: Sequence[TableFile],
+    names: Sequence[str],
+    given: Mapping[str, list[str]],
+    covariates: list[str],
+    coded: Sequence[str],
+    sampling: Sampling,
+    source: str,
+) -> Rows:
+    """A sample of rows that are read a block at a time."""
+
+    def blocks() -> Iterator[pd.DataFrame]:
+        for file in files:
+            for block in file.blocks(names, _as_text(coded), BLOCK_ROWS):
+                yield _frame(_plain(file, block, coded))
+
+    def column(role: str) -> str | None:
+        return given[role][0] if role in given else None
+
+    known = [file.n_rows for file in files]
+    total = None if None in known else sum(filter(None, known))
+    check_alike(files, [_plain(file, file.schema.empty_table(), coded).schema for file in files])
+    with about(source):
+        sample = sample_rows(
+            blocks(),
+            column("treatment") if sampling.by_arm else None,
+            max_rows=sampling.max_rows,
+            weight=column("sample_weight"),
+            groups=column("groups"),
+            random_state=sampling.seed,
+            total=total,
+            verbose=sampling.verbose,
+        )
+    rows = sample.rows.reset_index(drop=True)
+    arguments = {
+        role: rows[columns] if len(columns) > 1 else rows[columns[0]]
+        for role, columns in given.items()
+    }
+    n_read = int(sample.counts["rows"].sum())
+    if len(rows) < n_read:
+        arguments["sample_weight"] = sample.weight.reset_index(drop=True)
+    return Rows(rows[covariates], arguments, source, n_read)
+
+
+def _as_text(coded: Sequence[str]) -> dict[str, pa.DataType]:
+    return dict.fromkeys(coded, pa.string())
+
+
+def _plain(file: TableFile, table: pa.Table, coded: Sequence[str]) -> pa.Table:
+    """A table with text of one type, and codes as text."""
+    table = with_plain_text(table)
+    for name in coded:
+        with about(f"{file.path}, column {name!r}"):
+            place = table.schema.get_field_index(name)
+            table = table.set_column(place, name, table.column(name).cast(pa.string()))
+    return table
+
+
+def _frame(table: pa.Table) -> pd.DataFrame:
+    return table.to_pandas(strings_to_categorical=True, ignore_metadata=True)
 
 
 def label_as_held(text: str, labels: pd.Series) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 
 from hypercate.commands.messages import about, require, say, warnings_heard
 from hypercate.commands.options import completed, flags
-from hypercate.commands.predict import BLOCK_ROWS, level
+from hypercate.commands.predict import level
 
 
 def add_to(commands: Any) -> None:
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     require("plots", "matplotlib")
     options = completed(options, "out")
     from hypercate import HyperCATE
-    from hypercate.commands.files import tables_named
+    from hypercate.commands.files import BLOCK_ROWS, tables_named
     from hypercate.commands.scoring import Scores
     from hypercate.commands.writing import check_out
     from hypercate.reporting import MOST_ROWS, SUFFIXES, report
