@@ -22,6 +22,13 @@ Nothing is simulated but the data. The studies are:
 - ``populations``: 500 rows of five normal columns, treated with log odds of 1.5 x1, of effect
   1 + x1. At 95 %, averages over the controls, by overlap, and over rows of which both arms have a
   tenth of the probability at least, and the coefficients of the effect's linear projection on x1.
+- ``decisions``: 500 rows of five normal columns, treated with log odds of x1, of effect 0.3 + x2,
+  and as many fresh rows with outcomes. At 95 %: averages in five groups by x2, together
+  (`simultaneous_frame`); averages in two groups of the fresh rows; in the leaves of an
+  `EffectTree`, over the fresh rows and over the training rows; on the fresh rows, the value of a
+  `PolicyTree`, of the better arm of each row, and the AUTOC of the predicted effects.
+- ``binary``: 500 rows with a binary outcome. At 95 %, the ATE, and the risk and odds ratios of the
+  average outcomes; at 90 %, effects at new rows.
 - ``sites``: 1000 rows at 50 sites, which shift the outcome by twice what they add to the log odds
   of the treatment. The ATE at 95 %, and by how much its estimate is off.
 - ``null-randomised`` (500 rows, 5 columns), ``null-confounded`` (500, 20), ``null-wide`` (300, 50,
@@ -59,8 +66,10 @@ from hypercate.ensemble import Ensemble
 from hypercate.fitted import Choice, Generator
 from hypercate.generator.hypernetwork import HyperNet
 from hypercate.generator.outcome_net import OutcomeNet
+from hypercate.inspection import EffectTree
 from hypercate.learners import TLearner
-from hypercate.metrics import coverage
+from hypercate.metrics import aipw_scores, coverage, policy_value, rate_inference, rate_score
+from hypercate.policy import PolicyTree
 from hypercate.second_stage import networks_alone
 
 N_CLUSTERS = 40
@@ -68,6 +77,7 @@ INTRA_CLASS = 0.3
 N_SITES = 50
 LEVELS = (0.5, 0.8, 0.9, 0.95)
 TEST_ROWS = 1000
+MANY = 50_000  # rows whose effects are known, in place of a population
 PERSONS_SEED = 7000
 
 Row = dict[str, float]
@@ -172,6 +182,89 @@ def populations(replication: int) -> Row:
         "trimmed ATE (95 %)": holds(est.ate_interval(trim=0.1), 1.0),
         "projection, constant (95 %)": float(lower[0] <= 1 <= upper[0]),
         "projection, slope (95 %)": float(lower[1] <= 1 <= upper[1]),
+    }
+
+
+def decisions(replication: int) -> Row:
+    """Groups that are looked at together, trees, and what policies are worth."""
+    rng = np.random.default_rng([replication, 3])
+    x = rng.normal(size=(1000 + MANY, 5))
+    effect = 0.3 + x[:, 1]
+    treated = (rng.random(1000) < special.expit(x[:1000, 0])).astype(int)
+    mu0 = x[:, 0] + np.sin(2 * x[:, 1])
+    y = (mu0 + effect * np.append(treated, np.zeros(MANY)))[:1000] + rng.normal(size=1000)
+    train, fresh, many = slice(500), slice(500, 1000), slice(1000, None)
+    est = fit(replication, x[train], y[train], treated[train])
+
+    def group(rows: slice, cuts: list[float]) -> np.ndarray:
+        return np.digitize(x[rows, 1], cuts)
+
+    fifths, halves = [-1.0, -0.3, 0.3, 1.0], [0.0]
+    together = est.gate_inference(group(train, fifths)).simultaneous_frame()
+    apart = est.gate_interval(group(fresh, halves), x[fresh], y[fresh], treated[fresh])
+    tree = EffectTree(max_depth=2).fit(est, x[fresh])
+    own_tree = EffectTree(max_depth=2).fit(est, x[train])
+    leaves = tree.averages(x[fresh], y[fresh], treated[fresh]).summary_frame()
+    own_leaves = own_tree.inference_.summary_frame()
+    scores = aipw_scores(
+        y[fresh],
+        treated[fresh],
+        propensity=est.propensity(x[fresh]),
+        outcomes=est.predict_outcomes(x[fresh]),
+    )
+    policy = PolicyTree().fit(x[train], est.scores_frame())
+    value = policy.value_inference(x[fresh], scores)
+    predicted = est.predict(x[many])
+    best = policy_value((est.predict(x[fresh]) > 0).astype(int), scores)
+    autoc = rate_inference(est.predict(x[fresh]), scores)
+
+    def worth(treats: np.ndarray) -> float:
+        return (mu0[many] + effect[many] * treats).mean()
+
+    return {
+        "5 groups together (95 %)": float(
+            holds(_ends(together), _means(effect[many], group(many, fifths))) == 1
+        ),
+        "groups of fresh rows (95 %)": holds(apart, _means(effect[many], group(many, halves))),
+        "leaves, fresh rows (95 %)": holds(
+            _ends(leaves), _means(effect[many], tree.apply(x[many]), leaves.index)
+        ),
+        "leaves, training rows (95 %)": holds(
+            _ends(own_leaves), _means(effect[many], own_tree.apply(x[many]), own_leaves.index)
+        ),
+        "value of a policy tree (95 %)": holds(value.interval(), worth(policy.predict(x[many]))),
+        "value of the better arm (95 %)": holds(best.interval(), worth(predicted > 0)),
+        "AUTOC (95 %)": holds(autoc.interval(), rate_score(predicted, effect[many])),
+    }
+
+
+def _means(values: np.ndarray, of: np.ndarray, groups: Any = None) -> np.ndarray:
+    """Mean in each group, in sorted order or that of some groups."""
+    means = pd.Series(values).groupby(of).mean()
+    return (means if groups is None else means.loc[groups]).to_numpy()
+
+
+def _ends(table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    return table["ci_lower"].to_numpy(), table["ci_upper"].to_numpy()
+
+
+def binary(replication: int) -> Row:
+    """Averages and effects of a binary outcome, on several scales."""
+    rng = np.random.default_rng([replication, 4])
+    x = rng.normal(size=(500 + MANY, 5))
+    treated = rng.random(500) < special.expit(x[:500, 0])
+    mu = special.expit(np.stack([x[:, 0] - 1, x[:, 0] + 0.5 * x[:, 1]]))
+    y = (rng.random(500) < np.where(treated, mu[1, :500], mu[0, :500])).astype(int)
+    est = fit(replication, x[:500], y, treated)
+    control, average = mu[:, 500:].mean(axis=1)
+    new = x[500 : 500 + TEST_ROWS]
+    effect = (mu[1] - mu[0])[500 : 500 + TEST_ROWS]
+    odds = average / (1 - average) / (control / (1 - control))
+    return {
+        "ATE (95 %)": holds(est.ate_interval(), average - control),
+        "risk ratio (95 %)": holds(est.ate_interval(scale="ratio"), average / control),
+        "odds ratio (95 %)": holds(est.ate_interval(scale="odds"), odds),
+        "effect (90 %)": holds(est.effect_interval(new, alpha=0.1), effect),
     }
 
 
@@ -290,6 +383,8 @@ STUDIES: dict[str, Callable[[int], Row]] = {
     "time": partial(times, outcome="time"),
     "survival": partial(times, outcome="survival"),
     "populations": populations,
+    "decisions": decisions,
+    "binary": binary,
     "sites": sites,
     "noise-raw": partial(noise, inputs="raw"),
     "noise-boosted": partial(noise, inputs="boosted"),

@@ -25,7 +25,16 @@ def script():
 class TestStudies:
     @pytest.mark.parametrize(
         "study",
-        ["null-randomised", "persons", "clustered", "count", "time", "sites", "noise-boosted"],
+        [
+            "null-randomised",
+            "persons",
+            "clustered",
+            "count",
+            "time",
+            "decisions",
+            "binary",
+            "noise-boosted",
+        ],
     )
     def test_each_gives_a_row_of_finite_figures(self, script, study):
         row = script.replicate(study, 1)
