@@ -22,7 +22,6 @@ import argparse
 import time
 from collections.abc import Callable
 from copy import deepcopy
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +44,7 @@ Found = tuple[np.ndarray, tuple[np.ndarray, np.ndarray] | None, float]
 
 
 class Study:
-    """A fitted model, the rows of a new arm, and fresh rows with their effects."""
+    """Rows of arms that are fitted, those of a new one, and fresh rows with their effects."""
 
     def __init__(self, sharing: str, replication: int) -> None:
         split = draw_arms_study(N_OLD + 1, OLD_ROWS, sharing, replication)
@@ -53,7 +52,6 @@ class Study:
         effect = split.test.mu[:, 1:] - split.test.mu[:, [0]]
         self.effect, self.unit = effect[:, -1], effect[:, :-1].std()
         self.old = np.flatnonzero(self.train.treatment < NEW)
-        self.fitted = self.fit(self.old)
 
     def new(self, rows: int) -> np.ndarray:
         """The first rows of the new arm."""
@@ -66,44 +64,41 @@ class Study:
             train.X.iloc[rows], train.y[rows], train.treatment[rows]
         )
 
-    def found(self, est: HyperCATE) -> Found:
+    def found(self, est: HyperCATE, before: HyperCATE) -> Found:
         """What a model says of the new arm, and otherwise of the old ones than before."""
-        moved = est.predict(self.X)[:, : N_OLD - 1] - self.fitted.predict(self.X)
+        moved = est.predict(self.X)[:, : N_OLD - 1] - before.predict(self.X)
         interval = est.effect_interval(self.X, T1=NEW, alpha=0.1)
         return est.effect(self.X, T1=NEW), interval, float(np.sqrt(np.mean(moved**2)) / self.unit)
 
 
-@lru_cache(maxsize=1)
-def study_of(sharing: str, replication: int) -> Study:
-    """The study, whose model all learners and numbers of rows have in common."""
-    with harness.one_thread():
-        return Study(sharing, replication)
-
-
-def _add_arm(study: Study, rows: int) -> Callable[[], Found]:
-    est, train, new = deepcopy(study.fitted), study.train, study.new(rows)
+def _add_arm(study: Study, rows: int) -> tuple[float, Found]:
+    before, train, new = study.fit(study.old), study.train, study.new(rows)
+    est = deepcopy(before)
+    start = time.perf_counter()
     est.add_arm(train.X.iloc[new], train.y[new], train.treatment[new])
-    return lambda: study.found(est)
+    return time.perf_counter() - start, study.found(est, before)
 
 
-def _new_fit(study: Study, rows: int) -> Callable[[], Found]:
+def _new_fit(study: Study, rows: int) -> tuple[float, Found]:
+    start = time.perf_counter()
     est = study.fit(np.concatenate([study.old, study.new(rows)]))
-    return lambda: study.found(est)
+    return time.perf_counter() - start, study.found(est, study.fit(study.old))
 
 
-def _t_learner(outcome: peers.Make) -> Callable[[Study, int], Callable[[], Found]]:
-    def learn(study: Study, rows: int) -> Callable[[], Found]:
+def _t_learner(outcome: peers.Make) -> Callable[[Study, int], tuple[float, Found]]:
+    def learn(study: Study, rows: int) -> tuple[float, Found]:
         train = study.train
         both = np.concatenate([np.flatnonzero(train.treatment == 0), study.new(rows)])
         code = (train.treatment[both] == NEW).astype(int)
         sample = CausalSample(train.X.iloc[both], code, train.y[both], None, randomized=None)
+        start = time.perf_counter()
         peer = peers.fit_peer(lambda seed: peers.t_learner(outcome, seed), sample, study.seed)
-        return lambda: (peer.effect(study.X).ravel(), None, 0.0)
+        return time.perf_counter() - start, (peer.effect(study.X).ravel(), None, 0.0)
 
     return learn
 
 
-LEARNERS: dict[str, Callable[[Study, int], Callable[[], Found]]] = {
+LEARNERS: dict[str, Callable[[Study, int], tuple[float, Found]]] = {
     "add_arm": _add_arm,
     BASELINE: _new_fit,
     "T boosting": _t_learner(peers.boosting),
@@ -114,12 +109,9 @@ LEARNERS: dict[str, Callable[[Study, int], Callable[[], Found]]] = {
 
 def measure(sharing: str, rows: int, replication: int, learner: str) -> dict[str, object]:
     """Error, coverage and time of a learner of the new arm."""
-    study = study_of(sharing, replication)
+    study = Study(sharing, replication)
     with harness.one_thread():
-        start = time.perf_counter()
-        ask = LEARNERS[learner](study, rows)
-        seconds = time.perf_counter() - start
-        effect, interval, moved = ask()
+        seconds, (effect, interval, moved) = LEARNERS[learner](study, rows)
     return dict(zip(KEY, (sharing, rows, replication, learner), strict=True)) | {
         "error": np.sqrt(np.mean((effect - study.effect) ** 2)),
         "coverage": np.nan if interval is None else coverage(study.effect, *interval),

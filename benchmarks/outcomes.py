@@ -27,7 +27,7 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +57,7 @@ PAIRS = {  # what is shared, and the outcome
     **{f"{name}-unshared": ("nothing", name) for name in ("biomarker", "event")},
 }
 JOINT = "HyperCATE joint"
+_FITTED: dict[tuple[str, int, int], tuple[HyperCATE, float]] = {}
 LEAST = 1e-3  # of a mean outcome, in units of the mean over the rows, so that it has a logarithm
 
 
@@ -88,9 +89,15 @@ def joint(kind: str, train: CausalSample, seed: int) -> panel.Outcomes:
     return panel.Outcomes(estimator.predict_outcomes, estimator.predict)
 
 
-@cache
 def fit_both(sharing: str, rows: int, replication: int) -> tuple[HyperCATE, float]:
-    """A fit of both outcomes, once, and its seconds."""
+    """A fit of both outcomes, once in a process, and its seconds."""
+    key = sharing, rows, replication
+    if key not in _FITTED:
+        _FITTED[key] = _fit_both(*key)
+    return _FITTED[key]
+
+
+def _fit_both(sharing: str, rows: int, replication: int) -> tuple[HyperCATE, float]:
     pair = draw_pair_study(rows, sharing, replication)
     train = pair["event"].train
     y = pd.DataFrame({name: split.train.y for name, split in pair.items()})

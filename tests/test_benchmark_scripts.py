@@ -67,6 +67,19 @@ def table_rows(text):
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
+class TestWorkers:
+    @pytest.mark.parametrize(
+        ("name", "arguments"),
+        [
+            ("outcomes.py", ["--kinds", "biomarker", "--rows", 60, "--learners", "HyperCATE"]),
+            ("add_arm.py", ["--sharing", "much", "--rows", 8, "--learners", "T Lasso"]),
+        ],
+    )
+    def test_a_script_runs_in_several_processes(self, name, arguments, tmp_path):
+        run(name, *arguments, "--replications", "1-2", "--jobs", 2, "--out", tmp_path)
+        assert len(pd.read_csv(tmp_path / "results.csv")) == 2
+
+
 class TestTheSampleOfTheSpeedScript:
     def test_treatment_is_confounded_as_documented_and_the_truth_is_known(self, speed):
         X, y, t, effect = speed.draw(200_000, 5, 0)
