@@ -331,8 +331,11 @@ class HyperCATE(Answers, BaseEstimator):
 
     Examples
     --------
-    >>> est = HyperCATE(random_state=0).fit(X, y, treatment)  # doctest: +SKIP
-    >>> est.effect(X, T0="control", T1="drug")  # doctest: +SKIP
+    >>> est = HyperCATE(effort="fast", random_state=0).fit(X, y, treatment)
+    >>> est.effect(X, T0="control", T1="drug").shape
+    (300,)
+    >>> est.arms_.tolist(), est.outcome_
+    (['control', 'drug'], 'continuous')
     """
 
     __metadata_request__fit: ClassVar = {
@@ -567,6 +570,12 @@ class HyperCATE(Answers, BaseEstimator):
             If a parameter or the data cannot be used; the message names the column, arm or row.
         FloatingPointError
             If training diverges.
+
+        Examples
+        --------
+        >>> est = HyperCATE(effort="instant", random_state=0)
+        >>> est.fit(X, y, treatment, groups=np.arange(300) // 2).arms_.tolist()
+        ['control', 'drug']
         """
         self._check_parameters()
         require_treatment(treatment, "fit")
@@ -693,8 +702,11 @@ class HyperCATE(Answers, BaseEstimator):
 
         Examples
         --------
-        >>> est.add_arm(X_new, y_new, ["new drug"] * len(X_new))  # doctest: +SKIP
-        >>> est.effect_inference(X, T1="new drug").summary_frame()  # doctest: +SKIP
+        >>> X_new, y_new = X.head(30), y.head(30) + 1
+        >>> est.add_arm(X_new, y_new, ["new drug"] * len(X_new)).arms_.tolist()
+        ['control', 'drug', 'new drug']
+        >>> est.effect_inference(X, T1="new drug").summary_frame().shape
+        (300, 6)
         """
         check_is_fitted(self, "fitted_")
         require_treatment(treatment, "add_arm")
@@ -751,8 +763,9 @@ class HyperCATE(Answers, BaseEstimator):
 
         Examples
         --------
-        >>> est = HyperCATE.load("model.hypercate")  # doctest: +SKIP
-        >>> est.partial_fit(X_new, y_new, treatment_new)  # doctest: +SKIP
+        >>> est = HyperCATE(effort="instant", random_state=0).fit(X[:250], y[:250], treatment[:250])
+        >>> est.partial_fit(X[250:], y[250:], treatment[250:]).ate_inference().n_rows
+        300
         """
         if not hasattr(self, "fitted_"):
             return self.fit(X, y, treatment, sample_weight=sample_weight, groups=groups)
@@ -789,7 +802,10 @@ class HyperCATE(Answers, BaseEstimator):
 
         Examples
         --------
-        >>> est.save("model.hypercate", evidence=False)  # doctest: +SKIP
+        >>> est.save("model.hypercate")
+        >>> est.save("without-rows.hypercate", evidence=False)
+        >>> HyperCATE.load("without-rows.hypercate").predict(X).shape
+        (300,)
         """
         check_is_fitted(self, "fitted_")
         parameters = self.get_params(deep=False)
@@ -829,7 +845,10 @@ class HyperCATE(Answers, BaseEstimator):
 
         Examples
         --------
-        >>> est = HyperCATE.load("model.hypercate")  # doctest: +SKIP
+        >>> est.save("model.hypercate")
+        >>> est = HyperCATE.load("model.hypercate")
+        >>> est.arms_.tolist()
+        ['control', 'drug']
         """
         parameters, fitted = persistence.load(path)
         unknown = sorted(parameters.keys() - set(cls._get_param_names()))

@@ -49,7 +49,16 @@ _FORMATTERS = {
 
 
 class OverlapWarning(UserWarning):
-    """An arm is hardly ever given to many of the rows that effects are asked for."""
+    """An arm is hardly ever given to many of the rows that effects are asked for.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> from hypercate import OverlapWarning
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", OverlapWarning)
+    ...     est = HyperCATE(effort="instant", random_state=0).fit(X, y, X["age"] > 50)
+    """
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -91,6 +100,16 @@ class OverlapReport:
     Austin (2009), "Balance diagnostics for comparing the distribution of baseline covariates
     between treatment groups in propensity-score matched samples", Statistics in Medicine
     28:3083-3107; differences above 0.1 are commonly held to be imbalance.
+
+    Examples
+    --------
+    >>> from hypercate import overlap_report
+    >>> report = overlap_report(X, treatment)
+    >>> print(str(report).splitlines()[0])
+    Overlap of 2 arms in 300 rows, of which ...% are in common support
+    >>> inside = X[report.common_support]
+    >>> report.propensity.columns.tolist(), report.arms["poor"].tolist()
+    (['control', 'drug'], [False, False])
     """
 
     propensity: pd.DataFrame
@@ -163,6 +182,13 @@ def overlap_report(
     ------
     TypeError, ValueError
         If the data cannot be used; the message names the column, arm or row.
+
+    Examples
+    --------
+    >>> from hypercate import overlap_report
+    >>> report = overlap_report(X, treatment)
+    >>> int(report.arms["rows"].sum()), report.balance.columns.tolist()
+    (300, ['before', 'after'])
     """
     if not isinstance(random_state, Integral):
         raise TypeError(f"random_state={random_state!r} must be an integer")

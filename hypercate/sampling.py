@@ -41,6 +41,14 @@ class Sample:
         With the columns ``rows``, how many there were, ``sampled``, how many are in the sample, and
         ``weight``, the sum of the weights of all. Where rows were not sampled by arm there is one
         row, ``all``.
+
+    Examples
+    --------
+    >>> from hypercate import sample_rows
+    >>> blocks = [X.assign(arm=treatment, y=y)] * 10
+    >>> sample = sample_rows(blocks, "arm", max_rows=100, random_state=0)
+    >>> len(sample.rows), round(sample.weight.sum())
+    (100, 3000)
     """
 
     rows: pd.DataFrame

@@ -1,6 +1,5 @@
 """Policies: the best arm, budgets, profit, and trees that are the best there are."""
 
-import doctest
 import importlib
 import itertools
 import pickle
@@ -18,7 +17,6 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, cross_val_predict
 from small import mixed_frame, tiny
 
-from hypercate import metrics, policy
 from hypercate.metrics import aipw_scores, policy_value, rate_score
 from hypercate.policy import PolicyTree, best_arm, profit_curve, spend
 
@@ -383,14 +381,6 @@ class TestTree:
         frame = pd.DataFrame(X, [f"p{i}" for i in range(60)])
         with pytest.raises(ValueError, match="scores has an index"):
             PolicyTree().fit(frame, pd.DataFrame(scores, frame.index[::-1]))
-
-    @pytest.mark.parametrize("name", ["choose", "budget", "profit", "tree"])
-    def test_examples_are_right(self, name):
-        module = importlib.import_module(f"hypercate.policy.{name}")
-        names = {**vars(metrics), **vars(policy), "np": np, "pd": pd}
-        found = doctest.testmod(module, extraglobs=names)
-        assert found.attempted
-        assert not found.failed
 
 
 @pytest.fixture(scope="module")

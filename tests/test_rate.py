@@ -1,18 +1,11 @@
 """Metrics on doubly robust scores: ranks, calibration, the value of policies."""
 
-import doctest
-
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import hypercate.metrics.calibration
-import hypercate.metrics.ranks
-import hypercate.metrics.scores
-import hypercate.metrics.value
-from hypercate import metrics
 from hypercate.metrics import (
     aipw_scores,
     calibration_error,
@@ -221,13 +214,6 @@ class TestScores:
         pd.testing.assert_frame_equal(found, other)
         with pytest.raises(ValueError, match="propensity has an index"):
             aipw_scores(y, arm, propensity=table[::-1])
-
-    @pytest.mark.parametrize("name", ["calibration", "ranks", "scores", "value"])
-    def test_examples_are_right(self, name):
-        module = getattr(hypercate.metrics, name)
-        found = doctest.testmod(module, extraglobs=vars(metrics))
-        assert found.attempted
-        assert not found.failed
 
 
 class TestCalibration:

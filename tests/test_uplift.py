@@ -1,6 +1,5 @@
 """Qini and uplift: against scikit-uplift, brute force, and by what any order must satisfy."""
 
-import doctest
 import warnings
 from functools import partial
 
@@ -16,9 +15,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from small import tiny
 
-import hypercate.metrics.uplift
-import hypercate.metrics.uplift_scores
-from hypercate import metrics
 from hypercate.metrics import (
     auuc_score,
     make_uplift_scorer,
@@ -142,12 +138,6 @@ class TestDefinitions:
         expected = y[arm == 1].mean() - y[arm == 0].mean()
         for share in (0.1, 0.35, 1.0):
             assert uplift_at_k(y, same, arm, k=share) == pytest.approx(expected)
-
-    @pytest.mark.parametrize("module", [hypercate.metrics.uplift, hypercate.metrics.uplift_scores])
-    def test_examples_are_right(self, module):
-        found = doctest.testmod(module, extraglobs=vars(metrics))
-        assert found.attempted >= 3
-        assert not found.failed
 
 
 class TestProperties:

@@ -4,10 +4,11 @@ from hypercate.answers.doses import DoseResponses
 from hypercate.answers.groups import GroupAverages
 from hypercate.answers.persons import Persons
 from hypercate.answers.populations import Populations
+from hypercate.answers.r_score import RScores
 from hypercate.answers.scores import Scores
 from hypercate.several.answers import SeveralOutcomes, by_outcome
 
 
 @by_outcome
-class Answers(SeveralOutcomes, Persons, GroupAverages, Populations, DoseResponses, Scores):
+class Answers(SeveralOutcomes, Persons, GroupAverages, Populations, DoseResponses, RScores, Scores):
     """Questions to a fitted `hypercate.HyperCATE`; what they read is set by its ``fit``."""

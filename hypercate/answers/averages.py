@@ -58,6 +58,11 @@ class Averages(Effects):
             In the units of y, or risk differences. Of new rows, the mean effect by all models,
             corrected by the mean error that out-of-fold predictions have over the training rows:
             valid if the new rows come from the training population.
+
+        Examples
+        --------
+        >>> 0.5 < est.ate() < 1.5
+        True
         """
         found = self.ate_inference(X, T0=T0, scale=scale, trim=trim)
         return unboxed(found.point_estimate)
@@ -82,6 +87,12 @@ class Averages(Effects):
         Returns
         -------
         lower, upper : float for two arms, ndarray of shape (n_arms - 1,) for more
+
+        Examples
+        --------
+        >>> lower, upper = est.ate_interval(alpha=0.1)
+        >>> lower < est.ate() < upper
+        True
         """
         return ends(self.ate_inference(X, T0=T0, scale=scale, trim=trim), alpha)
 
@@ -105,6 +116,11 @@ class Averages(Effects):
         AverageInference
             By cross-fitted AIPW; see `hypercate.inference.averages` and `ratios`. The standard
             error is NaN for one row, and for training rows among which an arm has fewer than two.
+
+        Examples
+        --------
+        >>> est.ate_inference().summary_frame().index.tolist()
+        ['drug']
         """
         control, evidence, on = self._control_received(T0), self._evidence(), self._scale(scale)
         labels = self._received
@@ -148,6 +164,11 @@ class Averages(Effects):
         Returns
         -------
         float for two arms, ndarray of shape (n_arms - 1,) for more
+
+        Examples
+        --------
+        >>> 0.5 < est.att() < 1.5
+        True
         """
         return unboxed(self.att_inference(X, treatment, T0=T0).point_estimate)
 
@@ -165,6 +186,12 @@ class Averages(Effects):
         Returns
         -------
         lower, upper : float for two arms, ndarray of shape (n_arms - 1,) for more
+
+        Examples
+        --------
+        >>> lower, upper = est.att_interval()
+        >>> lower < est.att() < upper
+        True
         """
         return ends(self.att_inference(X, treatment, T0=T0), alpha)
 
@@ -186,6 +213,11 @@ class Averages(Effects):
         ------
         ValueError
             If no row received another arm than T0.
+
+        Examples
+        --------
+        >>> est.att_inference().summary_frame().index.tolist()
+        ['drug']
         """
         control, evidence = self._control_received(T0), self._evidence()
         labels = self._received
@@ -216,6 +248,11 @@ class Averages(Effects):
         -------
         DataFrame
             See `hypercate.inference.heterogeneity.heterogeneity_test`.
+
+        Examples
+        --------
+        >>> est.heterogeneity_test().columns.tolist()
+        ['coefficient', 'stderr', 'tstat', 'pvalue']
         """
         control = self._control_received(T0)
         return heterogeneity.heterogeneity_test(self._evidence(), control, self._received)

@@ -46,10 +46,13 @@ class DoseResponses(Outcomes):
 
         Examples
         --------
-        >>> est = HyperCATE(treatment_kind="dose").fit(X, y, dose)  # doctest: +SKIP
-        >>> est.dose_response(X, np.linspace(0, 10, 21)).mean(axis=0)  # doctest: +SKIP
-        >>> est.fit(X, y, frame[["drug", "mg"]])  # doctest: +SKIP
-        >>> est.dose_response(X, [5, 10], arm="drug A")  # doctest: +SKIP
+        >>> mg = np.linspace(0, 10, 300)
+        >>> est = HyperCATE(treatment_kind="dose", effort="fast", max_epochs=5, random_state=0)
+        >>> est.fit(X, y + mg, mg).dose_response(X, [0, 5, 10]).shape
+        (300, 3)
+        >>> given = pd.DataFrame({"drug": treatment, "mg": np.where(treatment == "drug", mg, 0)})
+        >>> est.fit(X, y, given).dose_response(X, [5, 8], arm="drug").shape
+        (300, 2)
         """
         of_curve, splines = self._doses("dose_response").curve(arm)
         x, at = self._encode(X), of_curve.within(read_doses(doses, "doses"), "doses")
@@ -87,6 +90,13 @@ class DoseResponses(Outcomes):
         ------
         ValueError
             If treatments are arms.
+
+        Examples
+        --------
+        >>> mg = np.linspace(0, 10, 300)
+        >>> est = HyperCATE(treatment_kind="dose", effort="fast", max_epochs=5, random_state=0)
+        >>> est.fit(X, y + mg, mg).average_dose_response().columns.tolist()
+        ['least', 'greatest', 'point_estimate', 'stderr', 'ci_lower', 'ci_upper']
         """
         of_fit, evidence = self._doses("average_dose_response"), self._evidence()
         conditions = self.fitted_.conditions

@@ -1,4 +1,4 @@
-"""Effects at the rows' covariates (CATE): predicted, drawn, with intervals, and scored."""
+"""Effects at the rows' covariates (CATE): predicted, drawn, and with intervals."""
 
 from __future__ import annotations
 
@@ -9,18 +9,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 from sklearn.utils.validation import check_is_fitted
 
-from hypercate.answers.arguments import draw_seed, is_every_other_arm, require_treatment
+from hypercate.answers.arguments import draw_seed, is_every_other_arm
 from hypercate.answers.outcomes import Outcomes
-from hypercate.encoding import check_rows, check_sample_weight, index_of
+from hypercate.encoding import index_of
 from hypercate.inference.effects import EffectInference, against, contrast
 from hypercate.inference.jackknife import Calibration, mix, root_sum_of_squares
 from hypercate.inference.scales import DIFFERENCE, LEAST_PROBABILITY, Scale, scale_of
 from hypercate.networks import Networks
-from hypercate.outcomes.reading import read_outcome
-from hypercate.scoring import r_score
 from hypercate.train.device import resolve_device
 
 
@@ -38,6 +35,11 @@ class Effects(Outcomes):
         -------
         ndarray, shape (n,) for two arms, (n, n_arms - 1) for more
             In the units of y, or risk differences for a binary outcome.
+
+        Examples
+        --------
+        >>> est.predict(X).shape
+        (300,)
         """
         return self.effect(X)
 
@@ -66,6 +68,12 @@ class Effects(Outcomes):
         ------
         ValueError
             If T0 or T1 is not one of the arms, or the outcome cannot be compared on the scale.
+
+        Examples
+        --------
+        >>> effect = est.effect(X, T0="control", T1="drug")
+        >>> bool(effect[X["site"] == "north"].mean() > 1)
+        True
         """
         on, x = self._scale(scale), self._encode(X)
         networks, contrast, _ = self._compared(T0, T1, len(x), index_of(X))
@@ -101,6 +109,11 @@ class Effects(Outcomes):
         ------
         TypeError, ValueError
             If n_samples is not an integer of at least 1.
+
+        Examples
+        --------
+        >>> est.sample_effects(X, n_samples=50).shape
+        (50, 300)
         """
         if isinstance(n_samples, bool) or not isinstance(n_samples, Integral):
             raise TypeError(f"n_samples={n_samples!r} must be an integer")
@@ -139,6 +152,12 @@ class Effects(Outcomes):
         -------
         lower, upper : ndarray
             Of the shape of `effect`.
+
+        Examples
+        --------
+        >>> lower, upper = est.effect_interval(X, alpha=0.1)
+        >>> bool((lower < upper).all())
+        True
         """
         return self.effect_inference(X, T0=T0, T1=T1, scale=scale).interval(alpha)
 
@@ -158,6 +177,11 @@ class Effects(Outcomes):
         Returns
         -------
         EffectInference
+
+        Examples
+        --------
+        >>> est.effect_inference(X).summary_frame().columns.tolist()
+        ['point_estimate', 'stderr', 'zstat', 'pvalue', 'ci_lower', 'ci_upper']
         """
         on, doses = self._scale(scale), self.fitted_.doses
         effects, deviations = self._deviations(self._encode(X), index_of(X), T0, T1, on)
@@ -197,6 +221,11 @@ class Effects(Outcomes):
         ------
         ValueError
             If share is not a number from 0 up to, but without, 1.
+
+        Examples
+        --------
+        >>> int(est.reject(X, share=0.2).sum())
+        60
         """
         if isinstance(share, bool) or not isinstance(share, Real) or not 0 <= share < 1:
             raise ValueError(f"share={share!r} must be a number of at least 0 and below 1")
@@ -205,46 +234,6 @@ class Effects(Outcomes):
         rejected = np.zeros(len(stderr), dtype=bool)
         rejected[certain_first[len(stderr) - int(share * len(stderr)) :]] = True
         return rejected
-
-    def score(self, X: Any, y: Any, treatment: Any = None, *, sample_weight: Any = None) -> float:
-        """R-score: how much of the effects' variation is explained; higher is better.
-
-        Never needs the true effect; see `hypercate.scoring.r_score`.
-
-        Parameters
-        ----------
-        X : DataFrame or array-like, shape (n, n_features)
-        y : array-like, shape (n,)
-        treatment : array-like, shape (n,)
-            Required.
-        sample_weight : array-like, shape (n,), optional
-
-        Returns
-        -------
-        float, at most 1; 0 is as good as constant effects
-        """
-        require_treatment(treatment, "score")
-        self._require_arms("score", "the error of dose_response at rows that were left out")
-        self._require_uncensored("score", "heterogeneity_test(), which rests on rows left out")
-        x = self._encode(X)
-        fitted = self.fitted_
-        outcomes = fitted.outcomes(x, resolve_device(self.device))
-        effects = against(outcomes[:, : fitted.conditions.n_received])
-        n, index = len(effects), index_of(X)
-        check_rows(n, index, y=y, treatment=treatment)
-        weight = check_sample_weight(sample_weight, n, index)
-        target = fitted.family.encode(read_outcome(y))
-        used = weight > 0
-        return r_score(
-            effects.reshape(n, -1)[used],
-            x[used],
-            fitted.features.n_codes,
-            target[used],
-            fitted.conditions.positions_received(treatment, "score(X, y, treatment)")[used],
-            weight[used],
-            fitted.seed,
-            torch.get_num_threads(),
-        )
 
     def _contrast(
         self, outcomes: np.ndarray, T0: Any, T1: Any, index: pd.Index | None = None

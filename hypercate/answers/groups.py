@@ -42,6 +42,12 @@ class GroupAverages(Averages):
         -------
         Series
             On the groups; with several other arms on groups and arms.
+
+        Examples
+        --------
+        >>> effect = est.gate(X["site"])
+        >>> effect.index.tolist(), bool(effect["north"] > effect["south"])
+        (['north', 'south'], True)
         """
         inference = self.gate_inference(groups, X, y, treatment, T0=T0)
         return pd.Series(inference.point_estimate, inference.index, name="effect")
@@ -67,6 +73,12 @@ class GroupAverages(Averages):
         Returns
         -------
         lower, upper : Series
+
+        Examples
+        --------
+        >>> lower, upper = est.gate_interval(X["site"])
+        >>> bool(lower["north"] > upper["south"])
+        True
         """
         inference = self.gate_inference(groups, X, y, treatment, T0=T0)
         lower, upper = inference.interval(alpha)
@@ -94,6 +106,12 @@ class GroupAverages(Averages):
         ValueError
             If a label is missing, a group has fewer than two rows of an arm, groups is a Series
             or frame with the labels of the rows in another order, or X are training rows.
+
+        Examples
+        --------
+        >>> old = X["age"].gt(50).rename("old")
+        >>> est.gate_inference(pd.concat([X["site"], old], axis=1)).summary_frame().index.tolist()
+        ['north, False', 'north, True', 'south, False', 'south, True']
         """
         control = self._control_received(T0)
         if X is None:

@@ -116,6 +116,11 @@ class Outcomes:
         ndarray, shape (n, n_arms)
             In the units of y, or probabilities of ``classes_[1]``; columns in the order of
             ``arms_``.
+
+        Examples
+        --------
+        >>> est.predict_outcomes(X).shape
+        (300, 2)
         """
         self._require_arms("predict_outcomes", "dose_response(X, doses)")
         x = self._encode(X)
@@ -136,8 +141,9 @@ class Outcomes:
 
         Examples
         --------
-        >>> model = HyperCATE().fit(X, y, treatment).compiled()  # doctest: +SKIP
-        >>> model.predict({"age": 61, "site": "north"})  # doctest: +SKIP
+        >>> model = est.compiled()
+        >>> model.predict({"age": 61, "site": "north"}).shape
+        (1,)
         """
         check_is_fitted(self, "fitted_")
         return Compiled.of(self.fitted_)

@@ -40,6 +40,12 @@ class Persons(Outcomes):
             In the units of y; the ends of what y can be where nothing is known. For a binary
             outcome, the range of classes, as 0 and 1 for the two of ``classes_``, that cannot be
             excluded.
+
+        Examples
+        --------
+        >>> lower, upper = est.predict_outcome_interval(X, arm="drug", alpha=0.2)
+        >>> bool((lower < upper).all())
+        True
         """
         outcomes, propensity = self._outcomes_and_propensity(X)
         rows = np.arange(len(propensity))
@@ -92,6 +98,13 @@ class Persons(Outcomes):
         ------
         ValueError
             If alpha or dependence is none of these, or as in `effect`.
+
+        Examples
+        --------
+        >>> lower, upper = est.individual_effect_interval(X, alpha=0.2)
+        >>> of_the_mean = est.effect_interval(X, alpha=0.2)
+        >>> bool((upper - lower).mean() > (of_the_mean[1] - of_the_mean[0]).mean())
+        True
         """
         check_choice("dependence", dependence, _EFFECT_INTERVALS)
         outcomes, propensity = self._outcomes_and_propensity(X)

@@ -43,7 +43,12 @@ class Scores(Outcomes):
 
         Examples
         --------
-        >>> PolicyTree().fit(X, est.scores_frame(X))  # doctest: +SKIP
+        >>> from hypercate.policy import PolicyTree
+        >>> scores = est.scores_frame(X)
+        >>> scores.shape, scores.columns.tolist()
+        ((300, 2), ['control', 'drug'])
+        >>> PolicyTree(max_depth=1).fit(X, scores).arms_.tolist()
+        ['control', 'drug']
         """
         evidence = self._evidence()
         index: Any = pd.RangeIndex(len(evidence.used))
@@ -72,6 +77,11 @@ class Scores(Outcomes):
         DataFrame, shape (n, n_arms)
             On the index of X, a column for each arm that rows of the fit received, control first.
             Where probabilities were known by design and differ by row, they are estimated.
+
+        Examples
+        --------
+        >>> est.propensity(X).columns.tolist()
+        ['control', 'drug']
         """
         x = self._encode(X)
         index = index_of(X)

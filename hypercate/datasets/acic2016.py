@@ -55,6 +55,13 @@ def load_acic2016(simulation: int = 1, n_train: int | None = None, split: int = 
         If an argument is not an integer.
     ValueError
         If an argument is out of range or a file fails its checksum.
+
+    Examples
+    --------
+    >>> from hypercate.datasets import load_acic2016
+    >>> split = load_acic2016(simulation=1, n_train=500)
+    >>> split.train.X.shape, split.test.X.shape
+    ((500, 58), (1000, 58))
     """
     simulation = check_count("simulation", simulation, last=SIMULATIONS)
     split = check_count("split", split)

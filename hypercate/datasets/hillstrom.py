@@ -55,6 +55,13 @@ def load_hillstrom(replication: int = 1, outcome: str = "spend") -> CausalSplit:
         If `replication` is not an integer.
     ValueError
         If an argument is out of range or the file fails its checksum.
+
+    Examples
+    --------
+    >>> from hypercate.datasets import load_hillstrom
+    >>> split = load_hillstrom(outcome="visit")
+    >>> split.train.X.shape, split.test.X.shape
+    ((32000, 8), (32000, 8))
     """
     replication = check_count("replication", replication)
     if outcome not in OUTCOMES:

@@ -63,6 +63,13 @@ def load_ihdp(replication: int = 1, source: str = "npci") -> CausalSplit:
         If ``replication`` is not an integer.
     ValueError
         If ``replication`` is out of range, ``source`` is unknown, or a file fails its checksum.
+
+    Examples
+    --------
+    >>> from hypercate.datasets import load_ihdp
+    >>> split = load_ihdp(replication=1, source="npci")
+    >>> split.train.X.shape, split.test.effect.shape
+    ((672, 25), (75,))
     """
     if source == "npci":
         return _draw_npci(check_count("replication", replication))

@@ -49,6 +49,13 @@ def load_jobs(replication: int = 1) -> CausalSplit:
         If ``replication`` is not an integer.
     ValueError
         If ``replication`` is out of range or a file fails its checksum.
+
+    Examples
+    --------
+    >>> from hypercate.datasets import load_jobs
+    >>> split = load_jobs(replication=1)
+    >>> split.train.X.shape, int(split.train.randomized.sum())
+    ((2570, 17), 578)
     """
     replication = check_count("replication", replication, last=REPLICATIONS)
     train, test = (

@@ -42,6 +42,13 @@ def load_lalonde() -> CausalSplit:
     ------
     ImportError
         If causaldata, which ships the tables, is not installed.
+
+    Examples
+    --------
+    >>> from hypercate.datasets import load_lalonde
+    >>> split = load_lalonde()
+    >>> split.train.X.shape, split.test.X.shape
+    ((16177, 8), (445, 8))
     """
     try:
         from causaldata import cps_mixtape, nsw_mixtape

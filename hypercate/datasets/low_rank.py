@@ -55,6 +55,13 @@ def draw_low_rank_study(
         If a number is not an integer.
     ValueError
         If a number is out of range.
+
+    Examples
+    --------
+    >>> from hypercate.datasets import draw_low_rank_study
+    >>> split = draw_low_rank_study(n_arms=5, rows_per_arm=10)
+    >>> split.train.X.shape, split.test.effect.shape
+    ((50, 20), (1000, 4))
     """
     n_arms = check_count("n_arms", n_arms, first=2)
     rows_per_arm = check_count("rows_per_arm", rows_per_arm)

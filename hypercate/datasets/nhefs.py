@@ -47,6 +47,13 @@ def load_nhefs(outcome: str = "death") -> CausalSample:
     -----
     UserWarning
         That people are left out whose weight in 1982 is not known.
+
+    Examples
+    --------
+    >>> from hypercate.datasets import load_nhefs
+    >>> sample = load_nhefs(outcome="death")
+    >>> sample.X.shape, int(sample.event.sum())
+    ((1629, 14), 318)
     """
     if outcome not in OUTCOMES:
         raise ValueError(f"outcome={outcome!r} is unknown: use one of {', '.join(OUTCOMES)}")

@@ -61,6 +61,13 @@ def draw_pair_study(
         If a number is not an integer.
     ValueError
         If a number is out of range or `sharing` is unknown.
+
+    Examples
+    --------
+    >>> from hypercate.datasets import draw_pair_study
+    >>> study = draw_pair_study(rows=100)
+    >>> list(study), study["event"].train.X.shape
+    (['biomarker', 'event'], (100, 20))
     """
     if sharing not in CORRELATION:
         raise ValueError(f"sharing must be one of {', '.join(CORRELATION)}, got {sharing!r}")

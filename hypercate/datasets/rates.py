@@ -58,6 +58,13 @@ def draw_outcome_study(kind: str = "count", rows: int = 500, replication: int = 
         If a number is not an integer.
     ValueError
         If a number is out of range or `kind` is unknown.
+
+    Examples
+    --------
+    >>> from hypercate.datasets import draw_outcome_study
+    >>> split = draw_outcome_study("count", rows=100)
+    >>> split.train.X.shape, bool((split.train.y >= 0).all())
+    ((100, 20), True)
     """
     if kind not in KINDS:
         raise ValueError(f"kind must be one of {', '.join(KINDS)}, got {kind!r}")

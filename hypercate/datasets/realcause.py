@@ -57,6 +57,13 @@ def load_realcause(replication: int = 1, source: str = "psid") -> CausalSplit:
         If `replication` is not an integer.
     ValueError
         If an argument is out of range or the file fails its checksum.
+
+    Examples
+    --------
+    >>> from hypercate.datasets import load_realcause
+    >>> split = load_realcause(replication=1, source="psid")
+    >>> split.train.X.shape, split.test.X.shape
+    ((2140, 8), (535, 8))
     """
     replication = check_count("replication", replication, last=SAMPLES)
     if source not in SOURCES:

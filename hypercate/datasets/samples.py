@@ -26,6 +26,15 @@ class CausalSample:
         Whether a row comes from the randomised experiment; None where the data has no such part.
     event : ndarray of shape (n,), bool, or None
         Whether the event was seen at the time in y; None where outcomes are no times.
+
+    Examples
+    --------
+    >>> from hypercate.datasets import CausalSample
+    >>> X, mu = pd.DataFrame({"age": [40, 50]}), np.array([[1.0, 2.0], [1.0, 3.0]])
+    >>> treatment, y = np.array([0, 1]), np.array([1.1, 3.2])
+    >>> sample = CausalSample(X, treatment, y, mu, randomized=None)
+    >>> sample.effect.tolist(), len(sample.take(np.array([1])))
+    ([1.0, 2.0], 1)
     """
 
     X: pd.DataFrame
@@ -90,6 +99,13 @@ class CausalSplit:
         Number of the replication, from 1.
     train, test : CausalSample
         Disjoint samples of the same population, unless the loader says otherwise.
+
+    Examples
+    --------
+    >>> from hypercate.datasets import draw_interval_study
+    >>> split = draw_interval_study("randomised", rows=100)
+    >>> split.name, split.replication, len(split.train), len(split.test)
+    ('simulated-randomised-100', 1, 100, 1000)
     """
 
     name: str

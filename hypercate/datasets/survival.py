@@ -65,6 +65,13 @@ def draw_survival_study(
         If a number is not an integer.
     ValueError
         If a number is out of range or `outcome` is unknown.
+
+    Examples
+    --------
+    >>> from hypercate.datasets import draw_survival_study
+    >>> split = draw_survival_study("time", rows=100)
+    >>> split.train.X.shape, split.train.event.dtype.name
+    ((100, 20), 'bool')
     """
     if outcome not in OUTCOMES:
         raise ValueError(f"outcome must be one of {', '.join(OUTCOMES)}, got {outcome!r}")

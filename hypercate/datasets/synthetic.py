@@ -76,6 +76,13 @@ def draw_arms_study(
         If a number is not an integer.
     ValueError
         If a number is out of range or `sharing` is unknown.
+
+    Examples
+    --------
+    >>> from hypercate.datasets import draw_arms_study
+    >>> split = draw_arms_study(n_arms=3, rows_per_arm=10)
+    >>> split.train.X.shape, split.test.effect.shape
+    ((60, 20), (1000, 2))
     """
     n_arms = check_count("n_arms", n_arms, first=2)
     rows_per_arm = check_count("rows_per_arm", rows_per_arm)
@@ -137,6 +144,13 @@ def draw_interval_study(
         If a number is not an integer.
     ValueError
         If a number is out of range or `design` is unknown.
+
+    Examples
+    --------
+    >>> from hypercate.datasets import draw_interval_study
+    >>> split = draw_interval_study("smooth", rows=100)
+    >>> split.train.X.shape, split.test.effect.shape
+    ((100, 20), (1000,))
     """
     if design not in DESIGNS:
         raise ValueError(f"design must be one of {', '.join(DESIGNS)}, got {design!r}")

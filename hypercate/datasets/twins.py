@@ -61,6 +61,13 @@ def load_twins(replication: int = 1) -> CausalSplit:
         If `replication` is not an integer.
     ValueError
         If `replication` is below 1 or the file fails its checksum.
+
+    Examples
+    --------
+    >>> from hypercate.datasets import load_twins
+    >>> split = load_twins(replication=1)
+    >>> split.train.X.shape, split.test.X.shape
+    ((9120, 30), (2280, 30))
     """
     replication = check_count("replication", replication)
     table = load(FILE, _parse)

@@ -26,6 +26,12 @@ def fingerprints(x: np.ndarray) -> np.ndarray:
     return combined((np.ascontiguousarray(x) + np.float32(0)).view(np.uint32).T)  # -0 becomes 0
 
 
+def fingerprints_with(x: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The same of each row of covariates and of values, float of shape (n, k), that go with it."""
+    bits = np.ascontiguousarray(values, dtype=np.float64).view(np.uint64)
+    return combined([fingerprints(x), *bits.T])
+
+
 def combined(columns: Sequence[np.ndarray] | np.ndarray) -> np.ndarray:
     """One number for each row of some columns of bit patterns or codes: uint64, shape (n,)."""
     code = np.zeros(len(columns[0]), dtype=np.uint64)

@@ -58,6 +58,21 @@ class AverageInference(Inference):
         What has to be known of them, shown below the table.
     scale : Scale
         On which mean outcomes are compared.
+
+    Examples
+    --------
+    >>> found = est.gate_inference(X["site"])
+    >>> found.n_rows
+    300
+    >>> print(found)
+                   Group average treatment effects (GATE)
+               Cross-fitted AIPW, 300 rows, intervals at 0.95
+    ===================================================================
+           point_estimate  stderr   zstat    pvalue  ci_lower  ci_upper
+    site
+    north  ...
+    south  ...
+    ===================================================================
     """
 
     point_estimate: np.ndarray
@@ -82,6 +97,11 @@ class AverageInference(Inference):
         DataFrame
             Columns ``point_estimate, stderr, zstat, pvalue, ci_lower, ci_upper``. ``zstat`` is the
             estimate over its standard error, ``pvalue`` two-sided for no effect, by Student's t.
+
+        Examples
+        --------
+        >>> est.gate_inference(X["site"]).summary_frame(alpha=0.1).columns.tolist()
+        ['point_estimate', 'stderr', 'zstat', 'pvalue', 'ci_lower', 'ci_upper']
         """
         return pd.DataFrame(self._columns(alpha), index=self.index)
 
@@ -99,6 +119,12 @@ class AverageInference(Inference):
         -------
         DataFrame
             As `summary_frame`; see `hypercate.inference.simultaneous`.
+
+        Examples
+        --------
+        >>> found = est.gate_inference(X["site"])
+        >>> bool((found.simultaneous_frame()["pvalue"] >= found.summary_frame()["pvalue"]).all())
+        True
         """
         check_alpha(alpha)
         table = self.summary_frame(simultaneous.level_of_each(alpha, max(len(self.index), 1)))

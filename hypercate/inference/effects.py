@@ -87,6 +87,12 @@ class Inference(ForPapers, ABC):
         ------
         ValueError
             If alpha is not a number strictly between 0 and 1.
+
+        Examples
+        --------
+        >>> lower, upper = est.ate_inference().interval(alpha=0.1)
+        >>> lower.shape
+        (1,)
         """
         check_alpha(alpha)
         half = stats.t.isf(alpha / 2, self.dof) * self.stderr
@@ -124,7 +130,13 @@ class Inference(ForPapers, ABC):
         return self.summary_frame(alpha)
 
     def summary(self, alpha: float = 0.05) -> str:
-        """The table as text, under what it is of, in the manner of a regression's."""
+        """The table as text, under what it is of, in the manner of a regression's.
+
+        Examples
+        --------
+        >>> est.ate_inference().summary().splitlines()[0].strip()
+        'Average treatment effect (ATE)'
+        """
         table = self._shown(alpha).to_string(float_format=_NUMBER, na_rep=_NOT_AVAILABLE)
         heading = self._heading(alpha)
         width = max(map(len, [*table.splitlines(), *heading]))
@@ -164,6 +176,21 @@ class EffectInference(Inference):
         Label of the arm of each effect; empty where it differs by row.
     scale : Scale
         On which outcomes are compared.
+
+    Examples
+    --------
+    >>> found = est.effect_inference(X.head(3))
+    >>> found.point_estimate.shape, found.arms
+    ((3,), ['drug'])
+    >>> print(found)
+                Effects at the rows' covariates (CATE)
+              3 rows, mean effect ..., intervals at 0.95
+    ==============================================================
+       point_estimate  stderr  zstat    pvalue  ci_lower  ci_upper
+    0  ...
+    1  ...
+    2  ...
+    ==============================================================
     """
 
     point_estimate: np.ndarray
@@ -194,6 +221,11 @@ class EffectInference(Inference):
             Columns ``point_estimate, stderr, zstat, pvalue, ci_lower, ci_upper`` on the index of
             the data; with several effects a second index level, ``arm``, names the treated arm.
             ``pvalue`` is two-sided, for no effect.
+
+        Examples
+        --------
+        >>> est.effect_inference(X).summary_frame(alpha=0.1).columns.tolist()
+        ['point_estimate', 'stderr', 'zstat', 'pvalue', 'ci_lower', 'ci_upper']
         """
         columns = self._columns(alpha)
         index = self.index

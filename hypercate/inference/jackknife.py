@@ -64,6 +64,14 @@ class Calibration:
     relative : ndarray, shape (n_arms,), or None
         Factor of each arm's deviations over `scale`, where these are not alike: arms without rows
         have no emitted networks, to whose posterior the scale of the others is held.
+
+    Examples
+    --------
+    >>> est.calibration_.scale > 0
+    True
+    >>> from hypercate.inference.jackknife import Calibration
+    >>> Calibration.none(n_arms=2).dof
+    inf
     """
 
     scale: float

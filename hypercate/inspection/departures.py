@@ -45,7 +45,9 @@ def layer_departures(est: Any) -> pd.DataFrame:
 
     Examples
     --------
-    >>> layer_departures(est).round(2)  # doctest: +SKIP
+    >>> from hypercate.inspection import layer_departures
+    >>> layer_departures(est).index.tolist()
+    ['control', 'drug']
     """
     fitted = fitted_of_arms(est)
     members = TrainedMembers.of(fitted)

@@ -42,6 +42,13 @@ class EffectDependence(EffectInference):
         Whether the values are numbers, more than two, so that a line through them has a meaning.
     n_rows : int
         Rows that are averaged over.
+
+    Examples
+    --------
+    >>> from hypercate.inspection import effect_dependence
+    >>> found = effect_dependence(est, X, "site", kind="individual")
+    >>> found.index.tolist(), found.individual.shape
+    (['north', 'south'], (300, 2))
     """
 
     individual: np.ndarray | None = None

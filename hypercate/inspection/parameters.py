@@ -45,7 +45,9 @@ def compression(est: Any) -> pd.DataFrame:
 
     Examples
     --------
-    >>> compression(est)[["trained", "generated", "ratio"]]  # doctest: +SKIP
+    >>> from hypercate.inspection import compression
+    >>> compression(est).columns.tolist()
+    ['common', 'embeddings', 'matrices', 'heads', 'own', 'trained', 'generated', 'ratio']
     """
     fitted = fitted_of(est)
     require_trained(fitted)

@@ -68,7 +68,9 @@ def plot_effect_dependence(
 
     Examples
     --------
-    >>> plot_effect_dependence(effect_dependence(est, X, "age"))  # doctest: +SKIP
+    >>> from hypercate.inspection import effect_dependence, plot_effect_dependence
+    >>> plot_effect_dependence(effect_dependence(est, X, "age")).get_xlabel()
+    'age'
     """
     if not isinstance(result, EffectDependence):
         raise TypeError(f"result is a {type(result).__name__}: pass effect_dependence(est, X, ...)")
@@ -141,7 +143,9 @@ def plot_effect_tree(tree: EffectTree, *, ax: Axes | None = None) -> Axes:
 
     Examples
     --------
-    >>> plot_effect_tree(EffectTree(max_depth=2).fit(est, X))  # doctest: +SKIP
+    >>> from hypercate.inspection import EffectTree, plot_effect_tree
+    >>> plot_effect_tree(EffectTree(max_depth=2).fit(est, X)).get_title(loc="left")
+    'For whom the effect is large or small'
     """
     if not isinstance(tree, EffectTree):
         raise TypeError(f"tree is a {type(tree).__name__}: pass an EffectTree")

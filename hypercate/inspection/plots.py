@@ -59,7 +59,9 @@ def plot_arm_similarity(
 
     Examples
     --------
-    >>> plot_arm_similarity(arm_similarity(est, X))  # doctest: +SKIP
+    >>> from hypercate.inspection import arm_similarity, plot_arm_similarity
+    >>> plot_arm_similarity(arm_similarity(est, X)).get_title(loc="left")
+    "How differently arms' outcomes vary"
     """
     if not isinstance(similarity, ArmSimilarity):
         raise TypeError(
@@ -128,7 +130,9 @@ def plot_layer_departures(departures: pd.DataFrame, *, ax: Axes | None = None) -
 
     Examples
     --------
-    >>> plot_layer_departures(layer_departures(est))  # doctest: +SKIP
+    >>> from hypercate.inspection import layer_departures, plot_layer_departures
+    >>> plot_layer_departures(layer_departures(est)).get_xlabel()
+    'layer of the outcome network'
     """
     if not isinstance(departures, pd.DataFrame):
         raise TypeError(

@@ -71,8 +71,13 @@ def shap_values(
 
     Examples
     --------
-    >>> explanation = shap_values(est, X.head(100), background=X)  # doctest: +SKIP
-    >>> shap.plots.beeswarm(explanation)  # doctest: +SKIP
+    >>> from hypercate.inspection import shap_values
+    >>> explanation = shap_values(est, X.head(20), background=X)
+    >>> explanation.values.shape
+    (20, 2)
+    >>> effect = explanation.base_values + explanation.values.sum(axis=1)
+    >>> bool(np.allclose(effect, est.predict(X.head(20)), atol=1e-4))
+    True
     """
     if isinstance(max_evals, bool) or not isinstance(max_evals, Integral):
         raise TypeError(f"max_evals={max_evals!r} must be an integer")

@@ -59,7 +59,9 @@ def along_step(est: Any, X: Any, T0: Any, T1: Any, n_steps: int = 11) -> pd.Data
 
     Examples
     --------
-    >>> along_step(est, X, "placebo", "drug").plot(x="step", y="outcome")  # doctest: +SKIP
+    >>> from hypercate.inspection import along_step
+    >>> along_step(est, X, "control", "drug", n_steps=3)["step"].tolist()
+    [0.0, 0.5, 1.0]
     """
     fitted = fitted_of_arms(est)
     ends = [fitted.conditions.position(T0, "T0"), fitted.conditions.position(T1, "T1")]

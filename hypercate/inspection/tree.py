@@ -102,6 +102,12 @@ class EffectTree(ShownAsText, BaseEstimator):
             If X is not what ``predict`` takes, est is of doses or of several outcomes, an arm is
             unknown or no training row received it, a parameter is none of a decision tree's, or a
             leaf has fewer than two training rows of an arm: raise min_samples_leaf.
+
+        Examples
+        --------
+        >>> from hypercate.inspection import EffectTree
+        >>> EffectTree(max_depth=1).fit(est, X).leaves_.columns.tolist()
+        ['rule', 'rows', 'predicted']
         """
         rows = Columns.of(est, X)
         fitted = fitted_of_arms(est)
@@ -139,6 +145,12 @@ class EffectTree(ShownAsText, BaseEstimator):
         """Number of the leaf that each row is in, int of shape (n,).
 
         A level of a column that the tree's fit did not meet goes where most rows went.
+
+        Examples
+        --------
+        >>> from hypercate.inspection import EffectTree
+        >>> EffectTree(max_depth=1).fit(est, X).apply(X).shape
+        (300,)
         """
         check_is_fitted(self, "leaves_")
         return _numbers(
@@ -165,6 +177,14 @@ class EffectTree(ShownAsText, BaseEstimator):
         ------
         ValueError
             If these are training rows, or a leaf has fewer than two rows of an arm.
+
+        Examples
+        --------
+        >>> from hypercate.inspection import EffectTree
+        >>> est = HyperCATE(effort="instant", random_state=0).fit(X[:150], y[:150], treatment[:150])
+        >>> tree = EffectTree(max_depth=1).fit(est, X[:150])
+        >>> tree.averages(X[150:], y[150:], treatment[150:]).n_rows
+        150
         """
         check_is_fitted(self, "leaves_")
         fresh = self._est._evidence_of_others(X, y, treatment, "averages(X, y, treatment)")

@@ -53,12 +53,16 @@ class HyperCATEEstimator(CausalEstimator):
 
     Examples
     --------
-    >>> model = CausalModel(data, treatment, outcome, graph=graph)  # doctest: +SKIP
-    >>> model.estimate_effect(  # doctest: +SKIP
-    ...     model.identify_effect(),
+    >>> from dowhy import CausalModel
+    >>> data = X.assign(drug=treatment == "drug", y=y)
+    >>> model = CausalModel(data, "drug", "y", common_causes=["age", "site"])
+    >>> estimate = model.estimate_effect(
+    ...     model.identify_effect(proceed_when_unidentifiable=True),
     ...     method_name="backdoor.hypercate.interop.dowhy.HyperCATEEstimator",
-    ...     method_params={"init_params": {"random_state": 0}},
+    ...     method_params={"init_params": {"effort": "instant", "random_state": 0}},
     ... )
+    >>> 0.5 < estimate.value < 1.5
+    True
     """
 
     def __init__(

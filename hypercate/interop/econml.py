@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
@@ -18,7 +17,8 @@ except ModuleNotFoundError as error:
 
 from hypercate.estimator import HyperCATE
 from hypercate.inference.averages import AverageInference
-from hypercate.interop.econml_inference import OwnInference, column
+from hypercate.interop.econml_inference import OwnInference
+from hypercate.interop.econml_inputs import column, given, name_of, named, names_of
 from hypercate.interop.pairs import of_pair
 from hypercate.several.fitted import FittedOutcomes
 
@@ -46,7 +46,8 @@ def as_econml(est: HyperCATE) -> HyperCATEEconML:
     Examples
     --------
     >>> from hypercate.interop.econml import as_econml
-    >>> est = as_econml(HyperCATE(random_state=0)).fit(Y, T, X=X)  # doctest: +SKIP
+    >>> as_econml(est).effect(X, T0="control", T1="drug").shape
+    (300,)
     """
     return HyperCATEEconML(est)
 
@@ -68,6 +69,17 @@ class HyperCATEEconML(TreatmentExpansionMixin, LinearCateEstimator):
     ----------
     model_ : HyperCATE
         The fitted model, with all its own answers.
+
+    Examples
+    --------
+    >>> from hypercate.interop.econml import as_econml
+    >>> ours = as_econml(HyperCATE(effort="instant", random_state=0)).fit(y, treatment, X=X)
+    >>> ours.effect(X, T0="control", T1="drug").shape, ours.const_marginal_effect(X).shape
+    ((300,), (300, 1))
+    >>> bool(ours.ate(X, T0="control", T1="drug") == ours.const_marginal_ate(X)[0])
+    True
+    >>> ours.marginal_ate(treatment, X).shape, ours.score(y, treatment, X) < 1
+    ((1,), True)
     """
 
     def __init__(self, est: HyperCATE) -> None:
@@ -145,14 +157,14 @@ class HyperCATEEconML(TreatmentExpansionMixin, LinearCateEstimator):
         inference = self._get_inference(inference)
         names = self._names_of_arrays
         model = clone(self._est).fit(
-            _named(_given(X), names), Y, T, sample_weight=sample_weight, groups=groups
+            named(given(X), names), Y, T, sample_weight=sample_weight, groups=groups
         )
         before = dict(self.__dict__)
         try:
             self._adopt(model, Y, T)
             if inference is not None:
                 # a bootstrap draws from bare arrays, and copies of a row must stay together
-                self._names_of_arrays = _names(model)
+                self._names_of_arrays = names_of(model)
                 units = np.arange(len(model.fitted_.evidence.used)) if groups is None else groups
                 inference.fit(self, Y, T, X=X, sample_weight=sample_weight, groups=units)
         except BaseException:
@@ -171,18 +183,18 @@ class HyperCATEEconML(TreatmentExpansionMixin, LinearCateEstimator):
             raise ValueError("as_econml wraps a model each of whose arms rows received")
         self.model_ = model
         self._d_y, self._d_t, self._d_t_in = (), (len(model.arms_) - 1,), ()
-        names = _names(model)
+        names = names_of(model)
         numbered = [f"X{number}" for number in range(model.n_features_in_)]
         self._input_names = {
             "feature_names": numbered if names is None else list(names),
-            "output_names": [_name(Y, "Y0")],
-            "treatment_names": [f"{_name(T, 'T0')}_{arm}" for arm in model.arms_[1:].tolist()],
+            "output_names": [name_of(Y, "Y0")],
+            "treatment_names": [f"{name_of(T, 'T0')}_{arm}" for arm in model.arms_[1:].tolist()],
         }
 
     def _model_and(self, X: Any) -> tuple[HyperCATE, Any]:
         if not hasattr(self, "model_"):
             raise NotFittedError("this HyperCATEEconML is not fitted: call fit(Y, T, X=X) first")
-        return self.model_, _named(_given(X), _names(self.model_))
+        return self.model_, named(given(X), names_of(self.model_))
 
     def const_marginal_effect(self, X: Any = None) -> np.ndarray:
         """Effects of every other arm against control, shape (n, n_arms - 1).
@@ -266,26 +278,3 @@ class HyperCATEEconML(TreatmentExpansionMixin, LinearCateEstimator):
         if np.ndim(T0) or np.ndim(T1):
             raise ValueError("an average compares two arms: pass a label each as T0 and T1")
         return of_pair(model, model.ate_inference(X, T0=T0), T0, T1)
-
-
-def _names(model: HyperCATE) -> np.ndarray | None:
-    return getattr(model, "feature_names_in_", None)
-
-
-def _given(X: Any) -> Any:
-    if X is None:
-        raise ValueError("X is missing: pass the covariates of the rows, X=X")
-    return X
-
-
-def _named(X: Any, names: np.ndarray | None) -> Any:
-    """A bare array as a frame of the columns that it consists of."""
-    if names is None or not isinstance(X, np.ndarray) or X.shape[1:] != names.shape:
-        return X
-    return pd.DataFrame(X, columns=names).infer_objects()
-
-
-def _name(values: Any, default: str) -> str:
-    """That of a column of a frame."""
-    name = getattr(values, "name", None)
-    return default if name in (None, "") else str(name)

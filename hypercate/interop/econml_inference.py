@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from econml.inference import NormalInferenceResults, PopulationSummaryResults
 from scipy import stats
 
 from hypercate.inference.averages import AverageInference
 from hypercate.inference.effects import EffectInference
+from hypercate.interop.econml_inputs import column
 
 
 class EffectResults(NormalInferenceResults):
@@ -156,18 +156,3 @@ class OwnInference:
 
     def marginal_ate_interval(self, T, X, *, alpha=0.05):
         return self.const_marginal_ate_interval(X, alpha=alpha)
-
-
-def column(values: Any, name: str) -> Any:
-    """A table of one column as its column, and anything else as it is.
-
-    Raises
-    ------
-    ValueError
-        If there are several columns; the message calls them `name`.
-    """
-    if np.ndim(values) < 2:
-        return values
-    if np.ndim(values) > 2 or np.shape(values)[1] != 1:
-        raise ValueError(f"{name} has shape {np.shape(values)}, and must have one column")
-    return values.iloc[:, 0] if isinstance(values, pd.DataFrame) else np.asarray(values)[:, 0]

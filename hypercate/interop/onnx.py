@@ -58,11 +58,14 @@ def export(est: Any, path: str | os.PathLike | None = None) -> onnx.ModelProto:
 
     Examples
     --------
+    >>> import onnxruntime
     >>> from hypercate.interop.onnx import export
-    >>> export(est, "effects.onnx")  # doctest: +SKIP
-    >>> session = onnxruntime.InferenceSession("effects.onnx")  # doctest: +SKIP
-    >>> row = {"age": np.array([[61.0]]), "site": np.array([["north"]])}  # doctest: +SKIP
-    >>> (effects,) = session.run(["effects"], row)  # doctest: +SKIP
+    >>> model = export(est, "effects.onnx")
+    >>> session = onnxruntime.InferenceSession("effects.onnx")
+    >>> row = {"age": np.array([[61.0]]), "site": np.array([["north"]])}
+    >>> (effects,) = session.run(["effects"], row)
+    >>> effects.shape
+    (1, 1)
     """
     check_is_fitted(est, "fitted_")
     compiled = est.compiled()

@@ -7,12 +7,8 @@ they are of the right size (`dr_score`, `calibration_error`), and what a policy 
 (`policy_value`).
 """
 
-from hypercate.metrics.calibration import (
-    CalibrationTable,
-    calibration_error,
-    calibration_table,
-    dr_score,
-)
+from hypercate.metrics.calibration import calibration_error, calibration_table, dr_score
+from hypercate.metrics.calibration_tables import CalibrationTable
 from hypercate.metrics.curves import Curve
 from hypercate.metrics.effects import ate_error, rejection_curve, sqrt_pehe
 from hypercate.metrics.experiments import att_error, policy_risk

@@ -12,92 +12,19 @@ estimating individual treatment effects", arXiv 1804.05146.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
-from hypercate.inference.effects import check_alpha
+from hypercate.metrics.calibration_tables import CalibrationTable
 from hypercate.metrics.rows import by_arm
 from hypercate.metrics.scores import Scored, ScoreInference, read_effects, read_scores
 
 N_BINS = 10
 _NO_SLOPE = "Slope: not available where predicted effects are all alike."
-_TITLES = (
-    "Calibration error, with its interval at 0.95",
-    "Predicted effects and estimates by the scores, with intervals at 0.95",
-)
-_NUMBER = "{:.4g}".format
 MIN_ROWS = 2  # of a bin, for a standard error
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class CalibrationTable:
-    """Predicted effects against what scores say, in bins; `print` shows it.
-
-    Attributes
-    ----------
-    bins : DataFrame
-        ``arm``, ``bin``, ``rows``, the mean ``predicted`` effect, its ``estimate`` by the scores
-        and the estimate's ``stderr``.
-    errors : DataFrame, on the arm
-        ``error``: the calibration error, without what chance adds; ``squared`` and
-        ``squared_stderr``: its square, which can be below 0, and that one's standard error.
-    line : ScoreInference
-        Best linear predictor of the effect by the predicted one: the ``mean effect`` where the
-        prediction is at its mean, and the ``slope``, which is 1 if predictions are calibrated, and
-        0 if they say nothing of who gains more.
-    """
-
-    bins: pd.DataFrame
-    errors: pd.DataFrame
-    line: ScoreInference
-
-    def interval(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Interval of the calibration error, of level 1 - alpha: the root of that of its square."""
-        check_alpha(alpha)
-        half = stats.norm.isf(alpha / 2) * self.errors["squared_stderr"]
-        squared = self.errors["squared"]
-        return pd.DataFrame(
-            {
-                "ci_lower": np.sqrt(np.maximum(squared - half, 0)),
-                "ci_upper": np.sqrt(np.maximum(squared + half, 0)),
-            }
-        )
-
-    def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
-        """The bins with intervals of level 1 - alpha of their estimates."""
-        check_alpha(alpha)
-        half = stats.norm.isf(alpha / 2) * self.bins["stderr"]
-        return self.bins.assign(
-            ci_lower=self.bins["estimate"] - half, ci_upper=self.bins["estimate"] + half
-        )
-
-    def _errors(self) -> pd.DataFrame:
-        return self.errors[["error"]].join(self.interval())
-
-    def __str__(self) -> str:
-        return "\n\n".join(
-            [
-                f"{_TITLES[0]}\n{self._errors().to_string(float_format=_NUMBER)}",
-                f"{_TITLES[1]}\n"
-                + self.summary_frame().to_string(index=False, float_format=_NUMBER),
-                str(self.line),
-            ]
-        )
-
-    def __repr__(self) -> str:
-        return str(self)
-
-    def _repr_html_(self) -> str:
-        """The same for a notebook."""
-        errors = self._errors().to_html(float_format=_NUMBER, border=0)
-        bins = self.summary_frame().to_html(index=False, float_format=_NUMBER, border=0)
-        titles = [f"<p><b>{title}</b></p>" for title in _TITLES]
-        return "\n".join([titles[0], errors, titles[1], bins, self.line._repr_html_()])
 
 
 def dr_score(effects: Any, scores: Any, *, control: Any = None, sample_weight: Any = None) -> float:
@@ -125,6 +52,7 @@ def dr_score(effects: Any, scores: Any, *, control: Any = None, sample_weight: A
 
     Examples
     --------
+    >>> from hypercate.metrics import dr_score
     >>> dr_score([3.0, 2.0, 1.0, 1.0], [4.0, 2.0, 1.0, 1.0])
     0.8333333333333334
     """
@@ -167,6 +95,7 @@ def calibration_error(
 
     Examples
     --------
+    >>> from hypercate.metrics import calibration_error
     >>> calibration_error([2.0, 2.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0], n_bins=2)
     0.7071067811865476
     """
@@ -207,6 +136,7 @@ def calibration_table(
 
     Examples
     --------
+    >>> from hypercate.metrics import calibration_table
     >>> table = calibration_table([2.0, 2.0, 0.0, 0.0], [1.0, 1.0, 0.0, 0.0], n_bins=2)
     >>> table.line.point_estimate.tolist()
     [0.5, 0.5]

@@ -29,6 +29,17 @@ class Curve:
         the rows of the table the curve is straight.
     title, label : str
         What the curve is, and in which unit.
+
+    Examples
+    --------
+    >>> from hypercate.metrics import qini_curve
+    >>> curve = qini_curve([1, 0, 1, 0], [0.9, 0.8, 0.1, 0.0], ["b", "a", "b", "a"])
+    >>> curve.arms
+    ['b']
+    >>> curve.of("b")["value"].tolist()
+    [0.0, 1.0, 1.0, 2.0, 2.0]
+    >>> curve.summary_frame().columns.tolist()
+    ['arm', 'share', 'rows', 'value', 'random']
     """
 
     kind: str

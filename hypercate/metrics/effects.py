@@ -33,6 +33,12 @@ def sqrt_pehe(effect_true: ArrayLike, effect_pred: ArrayLike) -> float:
     ------
     ValueError
         If the shapes differ or are not as above, or a value is missing or infinite.
+
+    Examples
+    --------
+    >>> from hypercate.metrics import sqrt_pehe
+    >>> sqrt_pehe([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 1.0, 4.0])
+    1.0
     """
     true, pred = check_effects(effect_true, effect_pred)
     return float(np.sqrt(np.mean((true - pred) ** 2)))
@@ -58,6 +64,12 @@ def ate_error(effect_true: ArrayLike, effect_pred: ArrayLike) -> float:
     ------
     ValueError
         If the shapes differ or are not as above, or a value is missing or infinite.
+
+    Examples
+    --------
+    >>> from hypercate.metrics import ate_error
+    >>> ate_error([1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 1.0, 4.0])
+    0.5
     """
     true, pred = check_effects(effect_true, effect_pred)
     return float(np.mean(np.abs(np.mean(true - pred, axis=0))))
@@ -93,6 +105,13 @@ def rejection_curve(
     ValueError
         If the shapes are not as above, an effect is missing or infinite, an uncertainty is missing,
         or a share is not in [0, 1).
+
+    Examples
+    --------
+    >>> from hypercate.metrics import rejection_curve
+    >>> true, predicted, width = [1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 1.0, 4.0], [0.5, 0.4, 0.9, 0.6]
+    >>> rejection_curve(true, predicted, width, shares=[0.0, 0.25]).tolist()
+    [1.0, 0.0]
     """
     true, pred = check_effects(effect_true, effect_pred)
     doubt, share = np.asarray(uncertainty, dtype=float), np.asarray(shares, dtype=float)

@@ -51,6 +51,13 @@ def att_error(
     ValueError
         If lengths differ, a value is missing or infinite, there are not two arms, or an arm
         has no randomised row.
+
+    Examples
+    --------
+    >>> from hypercate.metrics import att_error
+    >>> y, treatment, randomized = [3.0, 1.0, 5.0, 1.0, 0.0], [1, 0, 1, 0, 0], [1, 1, 1, 1, 0]
+    >>> att_error(y, treatment, randomized, effect_pred=[2.0, 1.0, 3.0, 1.0, 1.0])
+    0.5
     """
     outcome, arm, pred, labels = _randomized_rows(y, treatment, randomized, effect_pred, control)
     if len(labels) > 2:
@@ -106,6 +113,13 @@ def policy_risk(
     ValueError
         If lengths differ, a value is missing or infinite, there is one arm, an outcome is
         outside [0, 1], or no row is randomised.
+
+    Examples
+    --------
+    >>> from hypercate.metrics import policy_risk
+    >>> y, treatment, randomized = [1, 0, 1, 0, 0], [1, 0, 1, 0, 0], [1, 1, 1, 1, 0]
+    >>> policy_risk(y, treatment, randomized, effect_pred=[2.0, 1.0, -1.0, -1.0, 1.0])
+    0.5
     """
     outcome, arm, pred, labels = _randomized_rows(y, treatment, randomized, effect_pred, control)
     if outcome.min() < 0 or outcome.max() > 1:

@@ -33,6 +33,12 @@ def coverage(effect_true: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> floa
     ValueError
         If the shapes differ or are not as above, a true effect is missing or infinite, an end is
         missing, or a lower end is above its upper end.
+
+    Examples
+    --------
+    >>> from hypercate.metrics import coverage
+    >>> coverage([1.0, 2.0, 3.0, 4.0], lower=[0.0, 1.0, 2.0, 5.0], upper=[2.0, 3.0, 4.0, 6.0])
+    0.75
     """
     true, low, high = _check_intervals(effect_true, lower, upper)
     return float(np.mean((low <= true) & (true <= high)))
@@ -66,6 +72,12 @@ def interval_score(
     ------
     ValueError
         As :func:`coverage`, or if alpha is not between 0 and 1.
+
+    Examples
+    --------
+    >>> from hypercate.metrics import interval_score
+    >>> interval_score([1.0, 4.0], lower=[0.0, 5.0], upper=[2.0, 6.0], alpha=0.5)
+    3.5
     """
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must be between 0 and 1, got {alpha}")

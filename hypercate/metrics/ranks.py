@@ -65,6 +65,7 @@ def toc_curve(
 
     Examples
     --------
+    >>> from hypercate.metrics import toc_curve
     >>> curve = toc_curve([0.9, 0.8, 0.1, 0.0], [4.0, 2.0, 1.0, 1.0])
     >>> curve.table.set_index("share")["value"][[0.25, 0.5, 1.0]].tolist()
     [2.0, 1.0, 0.0]
@@ -111,6 +112,7 @@ def rate_score(
 
     Examples
     --------
+    >>> from hypercate.metrics import rate_score
     >>> round(rate_score([0.9, 0.8, 0.1, 0.0], [4.0, 2.0, 1.0, 1.0], weighting="QINI"), 4)
     0.3125
     """
@@ -157,6 +159,7 @@ def rate_inference(
 
     Examples
     --------
+    >>> from hypercate.metrics import rate_inference
     >>> found = rate_inference([3, 2, 1, 0] * 9, [4.0, 2.0, 1.0, 1.0] * 9)
     >>> found.summary_frame().columns.tolist()[:2]
     ['point_estimate', 'stderr']

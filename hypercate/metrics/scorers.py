@@ -25,6 +25,13 @@ class UpliftScorer(BaseEstimator):
     greater_is_better : bool, default=True
     options : dict, optional
         Keywords of the metric.
+
+    Examples
+    --------
+    >>> from hypercate.metrics import UpliftScorer, qini_score
+    >>> scorer = UpliftScorer(qini_score, control="control")
+    >>> scorer(est, X, y, treatment) == scorer.score(est, X, y, treatment)
+    True
     """
 
     __metadata_request__score: ClassVar = {"treatment": True, "sample_weight": True}
@@ -115,8 +122,15 @@ def make_uplift_scorer(
 
     Examples
     --------
+    >>> from sklearn import config_context
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from hypercate.metrics import make_uplift_scorer, qini_score
     >>> scorer = make_uplift_scorer(qini_score, normalize="total")
-    >>> GridSearchCV(est, grid, scoring=scorer).fit(X, y, treatment=arm)  # doctest: +SKIP
+    >>> options = {"scoring": scorer, "params": {"treatment": treatment}, "cv": 2}
+    >>> with config_context(enable_metadata_routing=True):
+    ...     scores = cross_val_score(HyperCATE(effort="instant"), X, y, **options)
+    >>> scores.shape
+    (2,)
     """
     return UpliftScorer(
         metric, control=control, greater_is_better=greater_is_better, options=options

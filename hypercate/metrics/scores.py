@@ -20,7 +20,16 @@ from hypercate.metrics.rows import check_aligned, read_numbers, read_table, refu
 
 @dataclass(frozen=True, repr=False, eq=False)
 class ScoreInference(AverageInference):
-    """What scores of rows say, with standard errors; `print` shows it as a table."""
+    """What scores of rows say, with standard errors; `print` shows it as a table.
+
+    Examples
+    --------
+    >>> from hypercate.metrics import policy_value
+    >>> scores = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [2.0, 2.0, 5.0]})
+    >>> found = policy_value({"all b": ["b", "b", "b"]}, scores)
+    >>> found.point_estimate.tolist(), found.n_rows
+    ([3.0], 3)
+    """
 
     def _heading(self, alpha: float) -> tuple[str, str]:
         rows = "1 row" if self.n_rows == 1 else f"{self.n_rows} rows"
@@ -74,6 +83,7 @@ def aipw_scores(
 
     Examples
     --------
+    >>> from hypercate.metrics import aipw_scores
     >>> aipw_scores([1, 0, 3, 2], ["b", "a", "b", "a"]).mean().to_dict()
     {'a': 1.0, 'b': 2.0}
     """

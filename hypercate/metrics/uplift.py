@@ -65,6 +65,7 @@ def qini_curve(
 
     Examples
     --------
+    >>> from hypercate.metrics import qini_curve
     >>> curve = qini_curve([1, 0, 1, 0], [0.9, 0.8, 0.1, 0.0], ["b", "a", "b", "a"])
     >>> curve.table["value"].tolist()
     [0.0, 1.0, 1.0, 2.0, 2.0]
@@ -98,6 +99,7 @@ def uplift_curve(
 
     Examples
     --------
+    >>> from hypercate.metrics import uplift_curve
     >>> curve = uplift_curve([1, 0, 1, 0], [0.9, 0.8, 0.1, 0.0], ["b", "a", "b", "a"])
     >>> curve.table["value"].tolist()
     [0.0, 1.0, 2.0, 3.0, 4.0]

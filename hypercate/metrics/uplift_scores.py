@@ -58,6 +58,7 @@ def qini_score(
 
     Examples
     --------
+    >>> from hypercate.metrics import qini_score
     >>> qini_score([1, 0, 1, 0], [0.9, 0.8, 0.1, 0.0], ["b", "a", "b", "a"])
     0.25
     """
@@ -112,6 +113,7 @@ def auuc_score(
 
     Examples
     --------
+    >>> from hypercate.metrics import auuc_score
     >>> auuc_score([1, 0, 1, 0], [0.9, 0.8, 0.1, 0.0], ["b", "a", "b", "a"], normalize="total")
     0.5
     """
@@ -168,6 +170,7 @@ def uplift_at_k(
 
     Examples
     --------
+    >>> from hypercate.metrics import uplift_at_k
     >>> uplift_at_k([1, 0, 1, 1], [0.9, 0.8, 0.1, 0.0], ["b", "a", "b", "a"], k=0.5)
     1.0
     """

@@ -61,6 +61,7 @@ def policy_value(
 
     Examples
     --------
+    >>> from hypercate.metrics import aipw_scores, policy_value
     >>> scores = aipw_scores([1, 0, 3, 2], ["b", "a", "b", "a"])
     >>> policy_value(["b", "a", "b", "b"], scores, baseline="a").point_estimate.tolist()
     [0.25]

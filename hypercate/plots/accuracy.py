@@ -59,6 +59,13 @@ def plot_calibration(
     ValueError
         If the intervals are not of effect_true's shape, effect_true is a Series with the labels of
         the data in another order, or a level is not inside (0, 1).
+
+    Examples
+    --------
+    >>> from hypercate.plots import plot_calibration
+    >>> effect_true = 2.0 * (X["site"] == "north")
+    >>> plot_calibration(effect_true, est.effect_inference(X), label="HyperCATE").get_ylabel()
+    'true effects inside (%)'
     """
     ax = new_axes(ax)
     true = np.asarray(effect_true, dtype=float)
@@ -136,6 +143,14 @@ def plot_rejection(
         If matplotlib is not installed.
     ValueError
         If shapes differ, or a value is missing or infinite.
+
+    Examples
+    --------
+    >>> from hypercate.plots import plot_rejection
+    >>> effect_true = 2.0 * (X["site"] == "north")
+    >>> found = est.effect_inference(X)
+    >>> plot_rejection(effect_true, found.point_estimate, found.stderr).get_xlabel()
+    'rows rejected (%)'
     """
     ax = new_axes(ax)
     true, pred = np.asarray(effect_true, dtype=float), np.asarray(effect_pred, dtype=float)

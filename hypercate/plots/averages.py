@@ -70,6 +70,12 @@ def plot_group_effects(
     ValueError
         If a table is empty, lacks a column or comes with alpha, alpha is not inside (0, 1), or arm
         is unknown.
+
+    Examples
+    --------
+    >>> from hypercate.plots import plot_group_effects
+    >>> plot_group_effects(est.gate_inference(X["site"])).get_ylabel()
+    'site'
     """
     frame, title = _averages_of(effects, alpha)
     frame, names, arms = _rows_of(frame, arm)
@@ -130,6 +136,15 @@ def plot_dose_response(
     ValueError
         If its treatments are arms, alpha is not inside (0, 1), or `arm` is none of the arms, is
         lacking, or has one dose.
+
+    Examples
+    --------
+    >>> from hypercate.plots import plot_dose_response
+    >>> mg = np.linspace(0, 10, 300)
+    >>> est = HyperCATE(treatment_kind="dose", effort="fast", max_epochs=5, random_state=0)
+    >>> ax = plot_dose_response(est.fit(X, y + mg, mg), X)
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('dose', 'mean outcome')
     """
     check_is_fitted(estimator, "fitted_")
     table = estimator.average_dose_response(alpha)

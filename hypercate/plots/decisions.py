@@ -59,6 +59,13 @@ def plot_qini(
         If curve is something else.
     ValueError
         If curve is of another kind, or arm is unknown.
+
+    Examples
+    --------
+    >>> from hypercate import metrics, plots
+    >>> curve = metrics.qini_curve(y, est.predict(X), treatment)
+    >>> plots.plot_qini(curve, label="HyperCATE").get_ylabel()
+    'incremental outcomes'
     """
     return _draw(curve, "qini", arm, label, None, ax)
 
@@ -83,6 +90,12 @@ def plot_uplift(
     ------
     ImportError, TypeError, ValueError
         As `plot_qini`.
+
+    Examples
+    --------
+    >>> from hypercate import metrics, plots
+    >>> plots.plot_uplift(metrics.uplift_curve(y, est.predict(X), treatment)).get_ylabel()
+    'incremental outcomes'
     """
     return _draw(curve, "uplift", arm, label, None, ax)
 
@@ -115,6 +128,12 @@ def plot_toc(
     ------
     ImportError, TypeError, ValueError
         As `plot_qini`, or if alpha is not inside (0, 1).
+
+    Examples
+    --------
+    >>> from hypercate import metrics, plots
+    >>> plots.plot_toc(metrics.toc_curve(est.predict(X), est.scores_frame(X))).get_ylabel()
+    'average effect of the first rows, less that of all'
     """
     return _draw(curve, "toc", arm, label, alpha, ax)
 
@@ -146,6 +165,12 @@ def plot_profit(
     ------
     ImportError, TypeError, ValueError
         As `plot_qini`, or if alpha is not inside (0, 1).
+
+    Examples
+    --------
+    >>> from hypercate import plots, policy
+    >>> plots.plot_profit(policy.profit_curve(est.predict(X), est.scores_frame(X))).get_ylabel()
+    'profit a row'
     """
     return _draw(curve, "profit", arm, label, alpha, ax)
 
@@ -172,6 +197,13 @@ def plot_policy_tree(tree: PolicyTree, *, ax: Axes | None = None) -> Axes:
         If tree is something else.
     NotFittedError
         If it is not fitted.
+
+    Examples
+    --------
+    >>> from hypercate import plots, policy
+    >>> tree = policy.PolicyTree(max_depth=1).fit(X, est.scores_frame(X))
+    >>> plots.plot_policy_tree(tree).get_title(loc="left")
+    'Policy: who gets which arm'
     """
     if not isinstance(tree, PolicyTree):
         raise TypeError(f"tree is a {type(tree).__name__}: pass a fitted PolicyTree")

@@ -67,6 +67,12 @@ def plot_effects(
         If inference is something else, such as averages.
     ValueError
         If alpha is not inside (0, 1), or arm is unknown.
+
+    Examples
+    --------
+    >>> from hypercate.plots import plot_effects
+    >>> plot_effects(est.effect_inference(X)).get_title(loc="left")
+    'Effects with 95 % intervals'
     """
     tables = _effects_of(inference, alpha, arm)
     alone, scale = len(tables) == 1, inference.scale
@@ -153,6 +159,12 @@ def plot_effect_by(
     ValueError
         If lengths differ, the covariate is a Series with the labels of the data in another order,
         there are over 30 categories, alpha is not inside (0, 1), or arm is unknown.
+
+    Examples
+    --------
+    >>> from hypercate.plots import plot_effect_by
+    >>> plot_effect_by(est.effect_inference(X), X["site"]).get_xlabel()
+    'site'
     """
     tables = _effects_of(inference, alpha, arm)
     values = _covariate(covariate, inference.index)

@@ -55,6 +55,13 @@ def plot_overlap(report: OverlapReport, *, arm: Any = None, ax: Axes | None = No
         If matplotlib is not installed.
     ValueError
         If arm is unknown.
+
+    Examples
+    --------
+    >>> from hypercate import overlap_report
+    >>> from hypercate.plots import plot_overlap
+    >>> plot_overlap(overlap_report(X, treatment)).get_xlabel()
+    'propensity of drug'
     """
     labels = report.arms.index.tolist()
     if arm is None and len(labels) > 2:
@@ -113,6 +120,13 @@ def plot_balance(
         If matplotlib is not installed.
     ValueError
         If arm is unknown.
+
+    Examples
+    --------
+    >>> from hypercate import overlap_report
+    >>> from hypercate.plots import plot_balance
+    >>> plot_balance(overlap_report(X, treatment)).get_title(loc="left")
+    'Balance of drug'
     """
     arms = chosen(arm, report.arms.index[1:].tolist())
     alone = len(arms) == 1

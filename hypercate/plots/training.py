@@ -45,6 +45,12 @@ def plot_history(estimator: Any, *, ax: Axes | None = None) -> Axes:
         If the estimator is not fitted.
     ValueError
         If it was fitted without training, or to several outcomes.
+
+    Examples
+    --------
+    >>> from hypercate.plots import plot_history
+    >>> plot_history(est).get_xlabel()
+    'epoch'
     """
     check_is_fitted(estimator, "history_")
     history = estimator.history_

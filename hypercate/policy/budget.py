@@ -42,6 +42,17 @@ class Spending:
         all that gains is paid for.
     rows : Series
         Rows that get each arm.
+
+    Examples
+    --------
+    >>> from hypercate.policy import spend
+    >>> print(spend([0.5, 3.0, 2.0], costs=1.0, budget=2))
+    Cost 2, predicted gain 5 (at most 5 with this budget)
+    The next unit of budget would gain 0.5
+         rows
+    arm
+    0       1
+    1       2
     """
 
     policy: np.ndarray | pd.Series
@@ -113,6 +124,7 @@ def spend(
 
     Examples
     --------
+    >>> from hypercate.policy import spend
     >>> found = spend([0.5, 3.0, 2.0], costs=1.0, budget=2)
     >>> found.policy.tolist(), found.gain
     ([0, 1, 1], 5.0)

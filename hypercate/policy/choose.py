@@ -48,6 +48,7 @@ def best_arm(
 
     Examples
     --------
+    >>> from hypercate.policy import best_arm
     >>> costs = {"placebo": 0, "drug": 1}
     >>> best_arm([0.5, -1.0, 2.0], arms=["placebo", "drug"], costs=costs).tolist()
     ['placebo', 'placebo', 'drug']

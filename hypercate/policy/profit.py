@@ -51,6 +51,7 @@ def profit_curve(
 
     Examples
     --------
+    >>> from hypercate.policy import profit_curve
     >>> curve = profit_curve([3.0, 2.0, 0.5, -1.0], [3.0, 2.0, 0.5, -1.0], cost=1.0)
     >>> table = curve.table.set_index("share")["value"]
     >>> table[[0.25, 0.5, 1.0]].tolist()

@@ -15,7 +15,7 @@ from hypercate.compat import rows_of
 from hypercate.encoding import FeatureEncoder
 from hypercate.encoding.checks import warn
 from hypercate.encoding.features import OWNER
-from hypercate.encoding.fingerprints import combined, fingerprints
+from hypercate.encoding.fingerprints import fingerprints_with
 from hypercate.encoding.frames import as_pandas
 from hypercate.encoding.weights import check_sample_weight
 from hypercate.inference.tables import ShownAsText
@@ -75,11 +75,18 @@ class PolicyTree(ShownAsText, BaseEstimator):
 
     Examples
     --------
+    >>> from hypercate.policy import PolicyTree
     >>> X = pd.DataFrame({"age": np.arange(40)})
     >>> scores = pd.DataFrame({"placebo": np.zeros(40), "drug": np.where(X["age"] > 24, 1, -1)})
-    >>> print(PolicyTree(max_depth=1).fit(X, scores).export_text())
+    >>> tree = PolicyTree(max_depth=1).fit(X, scores)
+    >>> print(tree.export_text())
     age <= 24: placebo (25 rows)
     age > 24: drug (15 rows)
+    >>> others, worth = pd.DataFrame({"age": [20, 60]}), [[0.0, 2.0], [0.0, 4.0]]
+    >>> tree.predict(others).tolist(), tree.value(others, worth), tree.score(others, worth)
+    (['placebo', 'drug'], 2.0, 2.0)
+    >>> tree.value_inference(others, worth, baseline="placebo").point_estimate.tolist()
+    [2.0]
     """
 
     def __init__(
@@ -147,7 +154,7 @@ class PolicyTree(ShownAsText, BaseEstimator):
             self.feature_names_in_ = features.feature_names_in_
         elif hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
-        self.training_rows_ = np.unique(_known_by(x, table))
+        self.training_rows_ = np.unique(fingerprints_with(x, table))
         self.tree_ = rule_of(node, columns, limits)
         return self
 
@@ -223,7 +230,7 @@ class PolicyTree(ShownAsText, BaseEstimator):
         )  # fmt: skip
         arms = self.arms_.tolist()
         table = read_table(scores, arms, "scores")
-        known = int(np.isin(_known_by(self._encode(X), table), self.training_rows_).sum())
+        known = int(np.isin(fingerprints_with(self._encode(X), table), self.training_rows_).sum())
         if known:
             warn(
                 f"{known} of the {n} rows are among those that the tree was fitted to, on which "
@@ -287,9 +294,3 @@ class PolicyTree(ShownAsText, BaseEstimator):
             return self.features_.transform(X)
         except ValueError as error:
             raise ValueError(str(error).replace(OWNER, type(self).__name__)) from None
-
-
-def _known_by(x: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """A number for each row of encoded covariates and scores."""
-    bits = np.ascontiguousarray(scores, dtype=np.float64).view(np.uint64)
-    return combined([fingerprints(x), *bits.T])

@@ -37,6 +37,14 @@ class Report:
     ----------
     title : str
     sections : tuple of Section
+
+    Examples
+    --------
+    >>> from hypercate import report
+    >>> page = report(est, title="A trial")
+    >>> page.save("trial.html")
+    >>> page.to_html().startswith("<!DOCTYPE html>"), page.to_json().splitlines()[1]
+    (True, '  "title": "A trial",')
     """
 
     title: str

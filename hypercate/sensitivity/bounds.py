@@ -42,6 +42,19 @@ class Sensitivity(Inference):
     null : float
         The average that a robustness value is the way to.
     n_rows : int
+
+    Examples
+    --------
+    >>> from hypercate.sensitivity import sensitivity
+    >>> found = sensitivity(est)
+    >>> lower, upper = found.bounds(cf_y=0.1, cf_d=0.1)
+    >>> wider = found.bounds_interval(cf_y=0.1, cf_d=0.1)
+    >>> bool(wider[0][0] < lower[0] < upper[0] < wider[1][0])
+    True
+    >>> bool(found.robustness_value_interval()[0] < found.robustness_value()[0])
+    True
+    >>> found.summary_frame().index.tolist()
+    ['drug']
     """
 
     parts: Elements

@@ -59,8 +59,9 @@ def plot_sensitivity(
     Examples
     --------
     >>> from hypercate.sensitivity import leave_out, plot_sensitivity, sensitivity
-    >>> strengths = leave_out(est, X, y, arm)  # doctest: +SKIP
-    >>> plot_sensitivity(sensitivity(est), covariates=strengths)  # doctest: +SKIP
+    >>> strengths = leave_out(est, X, y, treatment, ["age"])
+    >>> plot_sensitivity(sensitivity(est), covariates=strengths).get_title(loc="left")
+    'Lower bound of the ATE'
     """
     if not isinstance(result, Sensitivity):
         raise TypeError(f"result is a {type(result).__name__}: pass sensitivity(est)")

@@ -57,7 +57,14 @@ class Compiled:
 
     @classmethod
     def of(cls, fitted: Fitted | FittedOutcomes) -> Compiled:
-        """From what a fit left."""
+        """From what a fit left.
+
+        Examples
+        --------
+        >>> from hypercate.serving import Compiled
+        >>> Compiled.of(est.fitted_).arms_.tolist()
+        ['control', 'drug']
+        """
         if isinstance(fitted, FittedOutcomes):
             parts = dict(zip(fitted.names, fitted.each, strict=True))
         else:
@@ -90,6 +97,11 @@ class Compiled:
         ------
         TypeError, ValueError
             As in `HyperCATE.predict`, where columns are missing, unknown or of another kind.
+
+        Examples
+        --------
+        >>> est.compiled().predict({"age": 61.0, "site": "north"}).shape
+        (1,)
         """
         return self._answer(X, against)
 
@@ -110,6 +122,12 @@ class Compiled:
         ------
         TypeError, ValueError
             As in `predict`, or if treatments are amounts.
+
+        Examples
+        --------
+        >>> rows = [{"age": 61.0, "site": "north"}, {"age": 40.0, "site": None}]
+        >>> est.compiled().predict_outcomes(rows).shape
+        (2, 2)
         """
         if self.of_doses:
             raise ValueError(

@@ -58,8 +58,12 @@ class SeveralOutcomes:
 
         Examples
         --------
-        >>> est = HyperCATE().fit(X, frame[["weight", "death"]], treatment)  # doctest: +SKIP
-        >>> est.of("death").ate_inference(scale="ratio")  # doctest: +SKIP
+        >>> outcomes = pd.DataFrame({"weight": y, "death": (y > 6).astype(int)})
+        >>> est = HyperCATE(effort="instant", random_state=0).fit(X, outcomes, treatment)
+        >>> est.effect(X).shape
+        (300, 2)
+        >>> est.of("death").ate_inference(scale="ratio").index.tolist()
+        ['drug']
         """
         check_is_fitted(self, "fitted_")
         if not isinstance(self.fitted_, FittedOutcomes):
