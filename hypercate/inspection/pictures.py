@@ -17,10 +17,9 @@ from hypercate.inspection.tree import EffectTree
 from hypercate.plots.effects import MOST_ROWS
 from hypercate.plots.style import (
     ALPHA,
-    BLUE,
-    COLOURS,
     GREY,
     chosen,
+    colour_of,
     dodged,
     effect_label,
     legend,
@@ -28,6 +27,7 @@ from hypercate.plots.style import (
     named_ticks,
     new_axes,
     percent,
+    written_blue,
     zero_line,
 )
 
@@ -84,7 +84,7 @@ def plot_effect_dependence(
     for place, each in enumerate(arms):
         k = result.arms.index(each)
         mean, lower, upper = (values[order, k] for values in of_arms)
-        colour = COLOURS[place % len(COLOURS)]
+        colour = colour_of(ax, place)
         label = f"mean of {result.n_rows} rows, {level} interval" if alone else str(each)
         if result.individual is not None:
             own = result.individual.reshape(*result.individual.shape[:2], -1)[..., k]
@@ -164,7 +164,8 @@ def plot_effect_tree(tree: EffectTree, *, ax: Axes | None = None) -> Axes:
             ax.text(depth + 0.05, at + 0.08, below.rule, va="bottom", fontsize="small")
         if not own:
             left = max(depth - 0.95, 0)
-            ax.text(left, height - 0.05, texts[branch.node], va="top", color=BLUE, fontsize="small")
+            look = {"color": written_blue(ax), "fontsize": "small"}
+            ax.text(left, height - 0.05, texts[branch.node], va="top", **look)
         return height
 
     draw(root, 0)

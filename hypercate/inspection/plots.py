@@ -12,7 +12,16 @@ import numpy as np
 import pandas as pd
 
 from hypercate.inspection.similarity import ArmSimilarity
-from hypercate.plots.style import BLUE, COLOURS, DASHES, INSTALL_HINT
+from hypercate.plots.style import (
+    BLUE,
+    DASHES,
+    FAINT,
+    INSTALL_HINT,
+    colour_of,
+    ink,
+    legend,
+    legend_beside,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -87,9 +96,9 @@ def plot_arm_similarity(
     image = ax.imshow(values, **colours)
     if len(table) <= MOST_WRITTEN:
         for (row, column), value in np.ndenumerate(values):
-            ink = "white" if dark[row, column] else "black"
+            colour = ink(ax) if np.isnan(value) else "white" if dark[row, column] else "black"
             text = f"{value:.2f}".replace("-0.00", "0.00")
-            ax.text(column, row, text, ha="center", va="center", color=ink, fontsize="small")
+            ax.text(column, row, text, ha="center", va="center", color=colour, fontsize="small")
     if len(table) <= MOST_NAMED:
         names = [str(label) for label in table.index]
         crowded = sum(map(len, names)) > 5 * side
@@ -140,21 +149,20 @@ def plot_layer_departures(departures: pd.DataFrame, *, ax: Axes | None = None) -
         )
     if departures.empty:
         raise ValueError("departures is empty: there is no arm or no layer to draw")
-    ax = _axes(ax, (6.4, 4.2))
+    few = len(departures) <= MOST_LINES
+    ax = _axes(ax, (7.4 if few else 6.4, 4.2))
     ax.spines[["top", "right"]].set_visible(False)
     layer = np.arange(departures.shape[1])
     values = departures.to_numpy(dtype=float)
-    if len(values) <= MOST_LINES:
+    if few:
         for place, (name, own) in enumerate(zip(departures.index, values, strict=True)):
-            colour = COLOURS[place % len(COLOURS)]
+            colour = colour_of(ax, place)
             dash = DASHES[place % len(DASHES)]
             ax.plot(layer, own, "o", ls=dash, color=colour, ms=4, lw=1.6, label=str(name))
-        title = "arm"
     else:
-        ax.plot(layer, values.T, color="#B0B0B0", lw=0.7)
+        ax.plot(layer, values.T, color=FAINT, lw=0.7)
         label = f"mean of {len(values)} arms"
         ax.plot(layer, values.mean(axis=0), "o-", color=BLUE, ms=4, lw=2, label=label)
-        title = None
     names = [str(name) for name in departures.columns]
     names[-1] += "\n(output)"
     ax.set_xticks(layer, names)
@@ -162,7 +170,10 @@ def plot_layer_departures(departures: pd.DataFrame, *, ax: Axes | None = None) -
     top = values[np.isfinite(values)].max(initial=0.0)
     ax.set_ylim(0, 1.08 * top if top > 0 else 1)
     ax.set_title("Where the weights of the arms' networks part", loc="left")
-    ax.legend(frameon=False, fontsize="small", title=title, loc="best")
+    if few:
+        legend_beside(ax, "arm")
+    else:
+        legend(ax, loc="best")
     return ax
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from hypercate.encoding import check_rows
 from hypercate.inference.effects import EffectInference, check_alpha
 from hypercate.metrics import rejection_curve
-from hypercate.plots.style import COLOURS, GREY, count_of, legend, new_axes
+from hypercate.plots.style import GREY, colour_of, count_of, legend, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,7 +94,7 @@ def plot_calibration(
         100 * np.asarray(levels),
         coverage,
         gid="coverage",
-        color=COLOURS[place % len(COLOURS)],
+        color=colour_of(ax, place),
         marker="o",
         ms=3.5,
         label=label or "intervals",
@@ -169,7 +169,7 @@ def plot_rejection(
     rejected = 100 * shares
     shown = rejected <= 100 * FURTHEST_REJECTED
     place = count_of(ax, "kept")
-    colour = COLOURS[place % len(COLOURS)]
+    colour = colour_of(ax, place)
     for doubted, text, width, dashes, gid in (
         (doubt, label or "least certain first", 2.0, "-", "kept"),
         (np.zeros(len(doubt)), "_" if place else "at random", 1.0, "--", None),

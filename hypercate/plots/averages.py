@@ -14,10 +14,10 @@ from hypercate.metrics.scores import ScoreInference
 from hypercate.plots.style import (
     ALPHA,
     BLUE,
-    COLOURS,
     ORANGE,
     SKY,
     chosen,
+    colour_of,
     dodged,
     effect_label,
     legend,
@@ -88,7 +88,7 @@ def plot_group_effects(
     ax = new_axes(ax, height=1.6 + each * len(rows), width=6.4 if alone else 7.6)
     for place, of_arm in enumerate(of_arms):
         own = np.array([each == of_arm for each in arms])
-        some, colour = frame[own], COLOURS[place % len(COLOURS)]
+        some, colour = frame[own], colour_of(ax, place)
         moved = at[own] - dodged(place, len(of_arms), 0.7)
         ax.hlines(moved, some["ci_lower"], some["ci_upper"], color=colour, lw=2, zorder=2)
         estimate = some["point_estimate"].to_numpy(dtype=float)

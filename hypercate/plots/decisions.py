@@ -11,10 +11,10 @@ from hypercate.inference.effects import check_alpha
 from hypercate.metrics.curves import Curve
 from hypercate.plots.style import (
     ALPHA,
-    COLOURS,
-    DASHES,
     GREY,
+    colour_of,
     count_of,
+    dash_of,
     legend,
     new_axes,
     percent,
@@ -229,7 +229,7 @@ def plot_policy_tree(tree: PolicyTree, *, ax: Axes | None = None) -> Axes:
                 ax.text(*middle, answer, **box, bbox={"fc": paper, "ec": "none", "pad": 1})
             ax.text(x, -level, f"{text} ?", bbox=frame, **box)
         else:
-            colour = COLOURS[rule.arm % len(COLOURS)]
+            colour = colour_of(ax, rule.arm)
             text = f"{arms[rule.arm]}\n{rule.n_rows} rows"
             ax.text(x, -level, text, bbox={**frame, "ec": colour, "lw": 1.8}, **box)
     ax.set(xlim=(-0.6, n_leaves - 0.4), ylim=(-depth - 0.5, 0.5), xticks=[], yticks=[])
@@ -270,7 +270,7 @@ def _draw(
     arms = curve.arms if arm is None else [arm]
     for name in arms:
         place = count_of(ax, kind)
-        colour, dash = COLOURS[place % len(COLOURS)], DASHES[place // len(COLOURS) % len(DASHES)]
+        colour, dash = colour_of(ax, place), dash_of(place)
         table = curve.of(name)
         if kind == "toc":
             table = table[table["share"] >= 0.02]

@@ -13,10 +13,10 @@ from hypercate.inference.effects import EffectInference
 from hypercate.plots.style import (
     ALPHA,
     BLUE,
-    COLOURS,
     GREY,
     ORANGE,
     chosen,
+    colour_of,
     dodged,
     effect_label,
     legend,
@@ -187,7 +187,7 @@ def plot_effect_by(
         means = pd.DataFrame(scale.forth(frame.to_numpy()), columns=_DRAWN).groupby(bins).mean()
         mean = pd.DataFrame(scale.back(means.to_numpy()), means.index, _DRAWN)
         where = pd.Series(at).groupby(bins).mean()
-        colour = COLOURS[place % len(COLOURS)]
+        colour = colour_of(ax, place)
         ends = mean["ci_lower"], mean["ci_upper"]
         label, text = (intervals, MEANS) if alone else ("_", str(of_arm))
         if numeric:

@@ -10,11 +10,11 @@ import pandas as pd
 from hypercate.overlap import OverlapReport
 from hypercate.plots.style import (
     BLUE,
-    COLOURS,
     FAINT,
     GREY,
     ORANGE,
     chosen,
+    colour_of,
     dodged,
     ink,
     legend,
@@ -78,7 +78,7 @@ def plot_overlap(report: OverlapReport, *, arm: Any = None, ax: Axes | None = No
             edges.tolist(),
             weights=np.full(len(rows), 100 / len(rows)),
             histtype="stepfilled" if len(labels) == 2 else "step",
-            **style_of(place, filled=len(labels) == 2),
+            **style_of(ax, place, filled=len(labels) == 2),
             label=f"received {received} ({len(rows)} rows)",
         )
     limit = report.arms["limit"].iloc[labels.index(arm)]
@@ -136,22 +136,24 @@ def plot_balance(
     order = balance["before"].max(axis=1).sort_values(kind="stable").index
     shown = balance.loc[order[-most:]]
     each_row = 0.24 if alone else 0.1 + 0.12 * len(arms)
-    ax = new_axes(ax, height=1.6 + each_row * len(shown), width=6.4 if alone else 8.4)
+    of_legend = 1.2 + 0.36 * len(arms)
+    height = max(1.6 + each_row * len(shown), of_legend)
+    ax = new_axes(ax, height=height, width=6.4 if alone else 8.4)
     values = shown.to_numpy()
     end = 1.15 * max(IMBALANCE, values[np.isfinite(values)].max(initial=0.0))
-    height = np.arange(len(shown))
+    places = np.arange(len(shown))
     for place, each in enumerate(arms):
         before, after = (shown[when, each].clip(upper=end) for when in ("before", "after"))
-        at = height - dodged(place, len(arms), 0.7)
+        at = places - dodged(place, len(arms), 0.7)
         ax.hlines(at, *np.sort([before, after], axis=0), color=FAINT, lw=1.2, zorder=1)
-        colours = (ORANGE, BLUE) if alone else (COLOURS[place % len(COLOURS)],) * 2
+        colours = (ORANGE, BLUE) if alone else (colour_of(ax, place),) * 2
         of_arm = "" if alone else f"{each}, "
         look: dict[str, Any] = {"mfc": "none", "color": colours[0], "ms": 6, "zorder": 2}
         ax.plot(before, at, "o", **look, label=f"{of_arm}before")
         ax.plot(after, at, "o", color=colours[1], ms=6, label=f"{of_arm}after weighting", zorder=3)
     ax.axvline(IMBALANCE, color=GREY, ls=":", lw=1.5, label=f"{IMBALANCE}: imbalance begins")
     marks = np.where(np.isinf(shown["before"]).any(axis=1), " (infinite)", "")
-    ax.set_yticks(height, [f"{name}{mark}" for name, mark in zip(shown.index, marks, strict=True)])
+    ax.set_yticks(places, [f"{name}{mark}" for name, mark in zip(shown.index, marks, strict=True)])
     ax.set(xlim=(0, 1.05 * end), ylim=(-0.7, len(shown) - 0.3))
     ax.set_xlabel("standardised mean difference from control, absolute (sd)")
     left_out = f", {len(shown)} of {len(balance)} covariates" if len(shown) < len(balance) else ""

@@ -38,8 +38,26 @@ def count_of(ax: Axes, gid: str) -> int:
 
 
 def ink(ax: Axes) -> Any:
-    """The colour of the axes' frame: dark on light paper, and light on dark."""
-    return ax.spines["left"].get_edgecolor()
+    """The colour of the axes' title: dark on light paper, and light on dark."""
+    return ax.title.get_color()
+
+
+def written_blue(ax: Axes) -> str:
+    """The blue in which small letters can be read: a lighter one on dark paper."""
+    from matplotlib.colors import to_rgb
+
+    return SKY if sum(to_rgb(ink(ax))) > 1.5 else BLUE
+
+
+def colour_of(ax: Axes, place: int) -> Any:
+    """Colour of the arm or model in this place, of which black is light on dark paper."""
+    colour = COLOURS[place % len(COLOURS)]
+    return ink(ax) if colour == BLACK else colour
+
+
+def dash_of(place: int) -> str:
+    """Dashes of a line in this place: another kind where colours are used up."""
+    return DASHES[place // len(COLOURS) % len(DASHES)]
 
 
 def zero_line(ax: Axes, direction: str, scale: Scale = DIFFERENCE) -> None:
@@ -70,12 +88,12 @@ def named_ticks(ax: Axes, at: Any, names: list[str]) -> None:
     ax.set_xticks(at, names, rotation=90 if crowded else 0)
 
 
-def style_of(place: int, filled: bool) -> dict[str, Any]:
+def style_of(ax: Axes, place: int, filled: bool) -> dict[str, Any]:
     """Colour of the arm in this place, with dashes where colours are used up."""
-    colour = COLOURS[place % len(COLOURS)]
+    colour = colour_of(ax, place)
     if filled:
         return {"color": colour, "alpha": 0.5}
-    return {"color": colour, "lw": 1.6, "ls": DASHES[place // len(COLOURS) % len(DASHES)]}
+    return {"color": colour, "lw": 1.6, "ls": dash_of(place)}
 
 
 def percent(share: float) -> str:

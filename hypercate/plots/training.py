@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sklearn.utils.validation import check_is_fitted
 
 from hypercate.log_axis import label_decimals
-from hypercate.plots.style import COLOURS, legend, new_axes
+from hypercate.plots.style import colour_of, legend, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,7 +63,7 @@ def plot_history(estimator: Any, *, ax: Axes | None = None) -> Axes:
         raise ValueError("this fit trained no networks, so that there is no history to draw")
     ax = new_axes(ax)
     for place, (member, epochs) in enumerate(history.groupby("member")):
-        colour = COLOURS[place % len(COLOURS)]
+        colour = colour_of(ax, place)
         best = epochs.loc[epochs["validation_loss"].idxmin()]
         ax.plot(epochs["epoch"], epochs["train_loss"], color=colour, lw=0.9, ls=":")
         ax.plot(

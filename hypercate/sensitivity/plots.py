@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from hypercate.plots.style import BLUE, COLOURS, ORANGE, chosen, ink, legend_beside, new_axes
+from hypercate.plots.style import (
+    BLUE,
+    ORANGE,
+    chosen,
+    colour_of,
+    ink,
+    legend_beside,
+    new_axes,
+    written_blue,
+)
 from hypercate.sensitivity.bounds import Sensitivity
 
 if TYPE_CHECKING:
@@ -76,7 +85,7 @@ def plot_sensitivity(
     draw = _contours if len(arms) == 1 else _ways_to_null
     draw(ax, result, {each: value[each] for each in arms}, grid)
     for place, own in enumerate(points.values()):
-        colour = ink(ax) if len(arms) == 1 else COLOURS[place % len(COLOURS)]
+        colour = ink(ax) if len(arms) == 1 else colour_of(ax, place)
         for name, (y, d) in zip(own.index, own.to_numpy(), strict=True):
             ax.plot(d, y, "o", color=colour, ms=4)
             ax.annotate(
@@ -102,7 +111,7 @@ def _contours(ax: Axes, result: Sensitivity, values: dict[Any, float], grid: np.
     bound = estimate + side * np.sqrt(cf_y * cf_d / (1 - cf_d)) * bias
     way = np.array(_SHARES) * (result.null - estimate)
     lines = ax.contour(grid, grid, bound, levels=np.sort(estimate + way), colors=BLUE, linewidths=1)
-    ax.clabel(lines, fontsize=8, fmt="%.3g")
+    ax.clabel(lines, fontsize=8, fmt="%.3g", colors=written_blue(ax))
     if bound.min() < result.null < bound.max():
         reached = ax.contour(grid, grid, bound, levels=[result.null], colors=ORANGE, linewidths=2)
         ax.clabel(reached, fontsize=8, fmt=f"null: {result.null:.3g}")
@@ -126,7 +135,7 @@ def _ways_to_null(
     """Where the bound of each average reaches the null, beyond which it is explained away."""
     inner = grid[1:]
     for place, (arm, value) in enumerate(values.items()):
-        colour = COLOURS[place % len(COLOURS)]
+        colour = colour_of(ax, place)
         reached = value**2 / (1 - value) * (1 - inner) / inner
         ax.plot(inner, reached, color=colour, lw=1.6, label=f"{arm}: {value:.3f}")
         ax.plot(value, value, "D", color=colour, ms=6)
