@@ -160,7 +160,9 @@ class TestSearch:
         text = (site / "searchindex.js").read_text()
         return json.loads(text[text.index("(") + 1 : text.rindex(")")])
 
-    @pytest.mark.parametrize("word", ["Uplift", "ITE", "Coverage", "Cluster", "Dose", "CATE"])
+    @pytest.mark.parametrize(
+        "word", ["Uplift", "ITE", "Coverage", "Cluster", "Dose", "CATE", "Survival"]
+    )
     def test_a_word_of_the_field_is_a_heading_of_the_glossary(self, index, word):
         pages = [index["docnames"][page] for page, _ in index["alltitles"][word]]
         assert "docs/glossary" in pages
@@ -175,7 +177,9 @@ class TestSearch:
         assert f"docs/{page}" in {index["docnames"][place] for place in places}
 
     def test_pages_come_before_functions_of_the_same_name(self, site):
-        assert "2 * score" in (site / "_static/language_data.js").read_text()
+        scorer = (site / "_static/language_data.js").read_text()
+        assert "2 * score" in scorer
+        assert '"CHANGELOG", "CONTRIBUTING"' in scorer
 
 
 class TestPlainText:
