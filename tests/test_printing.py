@@ -3,6 +3,7 @@
 import importlib
 import inspect
 import pkgutil
+import re
 from dataclasses import is_dataclass
 from html.parser import HTMLParser
 
@@ -174,6 +175,10 @@ class TestEveryResult:
             html = result._repr_html_()
             assert "<b>&" not in html, name
             assert "<weight>" not in html, name
+
+    def test_a_notebooks_own_colours_are_kept_dark_or_light(self, results):
+        for name, result in results.items():
+            assert not re.search(r"color|background|<style", result._repr_html_()), name
 
     @pytest.mark.parametrize("tree", [PolicyTree(), EffectTree()])
     def test_a_tree_that_is_not_fitted_prints_its_parameters(self, tree):

@@ -164,7 +164,7 @@ def plot_effect_tree(tree: EffectTree, *, ax: Axes | None = None) -> Axes:
             ax.text(depth + 0.05, at + 0.08, below.rule, va="bottom", fontsize="small")
         if not own:
             left = max(depth - 0.95, 0)
-            look = {"color": written_blue(ax), "fontsize": "small"}
+            look: dict[str, Any] = {"color": written_blue(ax), "fontsize": "small"}
             ax.text(left, height - 0.05, texts[branch.node], va="top", **look)
         return height
 

@@ -39,7 +39,10 @@ def first_rows(effect: np.ndarray, score: np.ndarray, rows: Scored, what: str) -
         values.append(value)
         stderrs.append(rows.spread(influence)[0])
     value, stderr = np.concatenate(values), np.concatenate(stderrs)
-    start = (value[0], stderr[0]) if what == "lift" else (0.0, 0.0)
+    start = (0.0, 0.0)
+    if what == "lift":
+        start = value[0], stderr[0]
+        value[-1] = stderr[-1] = 0.0  # all rows less all rows, whatever rounding leaves of it
     shares = np.append(0.0, shares)
     return pd.DataFrame(
         {

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 FURTHEST_REJECTED = 0.9
-LEVELS = tuple(np.round(np.arange(0.05, 1.0, 0.05), 2))
+LEVELS = tuple(np.round(np.arange(0.05, 1.0, 0.05), 2).tolist())
 
 Intervals: TypeAlias = (
     EffectInference | np.ndarray | Callable[[float], tuple[np.ndarray, np.ndarray]]

@@ -36,7 +36,7 @@ th, td { padding: .2rem .6rem; text-align: right; border-bottom: 1px solid var(-
   vertical-align: top; white-space: nowrap; }
 th { font-weight: 600; }
 td.text, th.text { text-align: left; }
-td.text { white-space: normal; min-width: 6rem; overflow-wrap: anywhere; }
+td.text { white-space: normal; min-width: 8rem; overflow-wrap: anywhere; }
 figure { margin: 1rem 0; }
 figure img { width: 100%; max-width: 40rem; height: auto; background: #fff; border-radius: 4px; }
 figcaption, footer { color: var(--soft); font-size: .9rem; }
@@ -114,7 +114,7 @@ def _is_numeric(column: pd.Series) -> bool:
 def _cell(value: Any) -> str:
     if isinstance(value, float):
         return "-" if value != value else _text(NUMBER(value))
-    return _text(str(value))
+    return _text(str(value)).replace("_", "_<wbr>")
 
 
 def _figure(caption: str, draw: Callable[[Axes], Any]) -> str:
