@@ -76,6 +76,15 @@ def test_the_folder_is_small_and_holds_a_notebook_of_every_script():
     assert sum(file.stat().st_size for file in files) <= LARGEST_FOLDER
 
 
+def test_the_gallery_shows_every_notebook():
+    text = (notebooks.NOTEBOOKS / "index.md").read_text()
+    for block in ("gallery", "toctree"):
+        (names,) = re.findall(rf"^```\{{{block}\}}\n(.*?)^```", text, re.M | re.S)
+        assert sorted(set(names.split()) - {":hidden:", "../../tutorials/README"}) == [
+            script.stem for script in SCRIPTS
+        ]
+
+
 SCRIPT = """\
 # %% [markdown]
 # # A title
