@@ -9,15 +9,23 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))  # llms.py
+sys.path.insert(0, str(HERE))  # llms.py and notebooks.py
 
 project = "hypercate"
 release = version = version_of("hypercate")
-extensions = ["llms", "myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
+extensions = [
+    "llms",
+    "myst_parser",
+    "notebooks",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+]
 root_doc = "docs/index"
 include_patterns = [
     "docs/*.md",
     "docs/api/*.rst",
+    "docs/tutorials/*",
     "benchmarks/README.md",
     "datasets/*.md",
     "hypercate/*/README.md",

@@ -2,13 +2,16 @@
 
 ``llms.txt`` lists the pages with their first sentence (https://llmstxt.org), and ``llms-full.txt``
 holds them one after another, in the order of the contents. Pages in Markdown are kept as they were
-written; the API reference, which is made of docstrings, is rendered as text.
+written, and notebooks without their pictures; the API reference, which is made of docstrings, is
+rendered as text.
 """
 
+import json
 import re
 from pathlib import Path
 
 from docutils import nodes
+from notebooks import as_markdown, without_pictures
 from sphinx.builders.text import TextBuilder
 
 
@@ -30,6 +33,9 @@ def first_sentence(doctree):
 def text_of(app, builder, page):
     """A page as it was written in Markdown, or rendered if it is made of docstrings."""
     source = Path(app.env.doc2path(page))
+    if source.suffix == ".ipynb":
+        notebook = json.loads(source.read_text(encoding="utf-8"))
+        return without_pictures(as_markdown(notebook, source.stem))
     if source.suffix == ".md":
         hidden = r"^```\{toctree\}\n.*?^```\n?"
         return re.sub(hidden, "", source.read_text(encoding="utf-8"), flags=re.S | re.M)

@@ -30,7 +30,7 @@ BENCHMARKS = (ROOT / "benchmarks/README.md").read_text()
 TUTORIALS = (ROOT / "tutorials/README.md").read_text()
 PAGES = {
     page.relative_to(ROOT).as_posix(): page.read_text()
-    for folder in (".", "benchmarks", "datasets", "docs", "tutorials")
+    for folder in (".", "benchmarks", "datasets", "docs", "docs/tutorials", "tutorials")
     for page in sorted((ROOT / folder).glob("*.md"))
 }
 LONGEST = 200

@@ -1,5 +1,6 @@
 """The documentation site: built once without warnings, whole, and its pages' examples run."""
 
+import base64
 import contextlib
 import inspect
 import io
@@ -134,6 +135,42 @@ class TestSite:
             assert not [link for link in page.loaded if is_elsewhere(link)], name
         for sheet in site.rglob("*.css"):
             assert not re.search(r"(url\(|@import)\s*[\"']?(https?:)?//", sheet.read_text()), sheet
+
+
+class TestTutorials:
+    NAMES = tuple(path.stem for path in sorted((ROOT / "tutorials").glob("*.py")))
+
+    @pytest.mark.parametrize("name", NAMES)
+    def test_a_page_has_code_results_and_pictures_and_both_files(self, site, pages, name):
+        page = f"docs/tutorials/{name}.html"
+        html = (site / page).read_text()
+        notebook = ROOT / f"docs/tutorials/{name}.ipynb"
+        cells = json.loads(notebook.read_text())["cells"]
+        outputs = [output for cell in cells for output in cell.get("outputs", [])]
+        drawn = [output["data"]["image/png"] for output in outputs if "data" in output]
+        assert html.count('class="highlight-python') == sum(
+            cell["cell_type"] == "code" for cell in cells
+        )
+        assert html.count('class="output ') == len(outputs) - len(drawn)
+        loaded = {target(site, page, link)[0] for link in pages[page].loaded if ".png" in link}
+        shown = {(site / path).read_bytes() for path in loaded}
+        assert shown == {base64.b64decode(picture) for picture in drawn}
+        for file in (notebook, ROOT / f"tutorials/{name}.py"):
+            (link,) = (link for link in pages[page].links if link.endswith(f"/{file.name}"))
+            assert (site / target(site, page, link)[0]).read_bytes() == file.read_bytes()
+
+    def test_the_gallery_leads_to_each_by_a_picture_and_a_sentence(self, site, pages):
+        page = "docs/tutorials/index.html"
+        assert {f"{name}.html" for name in self.NAMES} <= pages[page].links
+        cards = (site / page).read_text().split('<div class="card ')[1:]
+        assert len(cards) == len(self.NAMES)
+        for card in cards:
+            assert re.search(r"<img .*?<p><a .*?</p>\s*<p>.+[.?]\s*</p>", card, re.S)
+
+    def test_readers_of_plain_text_have_what_was_printed_and_no_pictures(self, site):
+        whole = (site / "llms-full.txt").read_text()
+        assert "true average: 0.95" in whole
+        assert "base64" not in whole
 
 
 class TestReference:

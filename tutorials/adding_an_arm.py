@@ -192,3 +192,6 @@ for name, ask in questions.items():
 #   dozen rows, with intervals that say how little that is.
 # - Do so where the rows of the fit are not at hand: the model alone is enough.
 # - Fit again with all rows once the new arm has some hundreds.
+#
+# The guide to [doses and described arms](../docs/doses.md) has the calls, and [saving and
+# production](../docs/saving.md) what a saved model holds.

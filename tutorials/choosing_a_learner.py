@@ -210,7 +210,8 @@ for name, table in judges.items():
 # The judges were right where they were sure, and where they were not, little was at stake: the four
 # differ by 0.04, while the boosted trees miss by 1.5 to 2.5 times as much. The least error is
 # Lasso's, for much of these surfaces is linear, and neither judge could say so.
-#
+
+# %% [markdown]
 # ## What you can do now
 #
 # - Compare learners of any package without true effects: doubly robust scores of held-out rows
@@ -221,3 +222,7 @@ for name, table in judges.items():
 # - Search settings by `GridSearchCV` with metadata routing, and see whether candidates differ by
 #   more than folds do.
 # - Where they do not, average, and state an interval in place of how well learners agree.
+#
+# [Decisions](../docs/decisions.md) says which scores may judge, [in
+# scikit-learn](../docs/scikit-learn.md) how searches are set up, and [beside other
+# packages](../docs/other-packages.md) which learners there are.

@@ -228,4 +228,6 @@ for name, ask in questions.items():
 #   next trial by them.
 # - Tell a candidate between others from one beyond them, by the widths.
 # - See which arms people respond to alike, also those that nobody has received.
-# - Where the treatment is one amount with many values, fit a curve: `tutorials/doses.py`.
+# - Where the treatment is one amount with many values, fit a curve: [doses](doses.py).
+#
+# The guide to [doses and described arms](../docs/doses.md) has the calls.

@@ -243,7 +243,8 @@ print(f"true: {np.mean(true_outcome(new, 50) - true_outcome(new, 20)):.2f}")
 # %% [markdown]
 # Without it the drug seems to take 1.57 points where it gives 3.95, and nothing in the data would
 # tell.
-#
+
+# %% [markdown]
 # ## What you can do now
 #
 # - See in a picture and in `overlap_report` of ranges whether all kinds of people got all doses.
@@ -251,4 +252,6 @@ print(f"true: {np.mean(true_outcome(new, 50) - true_outcome(new, 20)):.2f}")
 # - Compare any two doses, for all or each person's own, with intervals.
 # - State what a range of doses would bring on average, with an interval, corrected for who got it.
 # - Where doses are few and fixed, treat them as arms and describe them by their amount:
-#   `tutorials/described_arms.py`.
+#   [described arms](described_arms.py).
+#
+# The guide to [doses](../docs/doses.md) has the calls, also for several drugs with a dose each.

@@ -180,7 +180,8 @@ print(f"tree, more than mens for all: {100 * more.point_estimate[0]:.2f} cents a
 # %% [markdown]
 # All three earn about two cents a customer, and are not told apart. Take the one that is easiest to
 # explain and to keep up, and the model where the e-mail works on some only.
-#
+
+# %% [markdown]
 # ## What you can do now
 #
 # - Say whether predicted effects order people, by those whom the model has not seen:
@@ -191,3 +192,5 @@ print(f"tree, more than mens for all: {100 * more.point_estimate[0]:.2f} cents a
 # - Find how many to treat, and a rule that can be read: `profit_curve`, `PolicyTree`.
 # - Do the same without an experiment: take the scores from a fit to the held-out rows
 #   (`scores_frame`), as in [decisions](../docs/decisions.md).
+#
+# [Command line](../docs/command-line.md) says how a model is fitted and used from files.

@@ -94,7 +94,7 @@ axes.figure.savefig(out / "ihdp_history.png", dpi=150)
 # so the share of intervals that hold it can be counted. A replicate is one draw, in which intervals
 # are right or wrong together: `hypercate benchmark ihdp --intervals` counts over many, as it does
 # what is gained by abstaining from the children of largest standard error. What may be asked
-# besides, of a single child and of averages, is in `tutorials/uncertainty.py`.
+# besides, of a single child and of averages, is in [uncertainty](uncertainty.py).
 
 # %%
 lower, upper = estimator.effect_interval(test.X, alpha=0.05)
@@ -146,4 +146,12 @@ print(comparison.round(3).to_string())
 # %% [markdown]
 # One replicate is one draw: it says little about which learner is better. `hypercate benchmark
 # ihdp` repeats this over many replicates with the whole panel, a Gaussian process with a length
-# scale for each column among it, and benchmarks/README.md has the table.
+# scale for each column among it, and [benchmarks](../benchmarks/README.md) has the table.
+
+# %% [markdown]
+# ## What you can do now
+#
+# You can measure effects against a truth that is known, see how far the arms were shared, and tell
+# whether training went well. [How it works](../docs/how-it-works.md) says what was chosen by
+# which rows, and [which settings, when](../docs/settings.md) what may be changed.
+# [Limits](../docs/limits.md) says where such errors are larger.

@@ -180,3 +180,12 @@ right.axhline(0, color="black", lw=0.6)
 right.set(xlabel="fold", ylabel="ATT: gain in the chance of a job (test rows)", xticks=risk.index)
 right.legend(fontsize="small")
 figure.savefig(options.out / "jobs.png", dpi=150)
+
+# %% [markdown]
+# ## What you can do now
+#
+# You can find who may be compared at all before any outcome is looked at, and judge a policy and an
+# average by an experiment, where there is one. [The steps of an
+# analysis](../docs/workflow.md) has these in their order, [decisions](../docs/decisions.md) says
+# what a policy is worth where nothing was randomised, and [limits](../docs/limits.md) what it means
+# that arms do not overlap.

@@ -107,8 +107,16 @@ print(checks[["expected", "point_estimate", "ci_lower", "ci_upper", "holds"]].ro
 # %% [markdown]
 # ## 6. The table
 #
-# `to_latex` writes the same for a paper. You can now take a study from data to a table, and say
-# what it rests on.
+# `to_latex` writes the same for a paper.
 
 # %%
 print(average.to_markdown())
+
+# %% [markdown]
+# ## What you can do now
+#
+# You can take a study from data to a table for a paper, for everyone and for groups that were fixed
+# in advance, and say what it rests on and how strong a confounder would have to be to upset it.
+# [The steps of an analysis](../docs/workflow.md) has the same for data of your own; more is in the
+# guides to [uncertainty](../docs/uncertainty.md) and to [confounders that were not
+# measured](../docs/sensitivity.md).

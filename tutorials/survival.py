@@ -163,3 +163,6 @@ for name, ask in questions.items():
 # - Ask the same of each person: `effect(X)` and `effect_interval(X)`, as differences or ratios.
 # - Heed the warning of rows that had hardly a chance of being followed so long: pass an earlier
 #   horizon.
+#
+# The guide to [kinds of outcomes](../docs/outcomes.md) has the calls, and what censoring may
+# depend on.

@@ -271,3 +271,12 @@ blind = HyperCATE(random_state=0).fit(known, train.y, train.treatment)
 lower, upper = blind.ate_interval()
 print(f"ATE without them: {blind.ate():.2f} ({lower:.2f} to {upper:.2f})")
 print(f"true ATE: {train.effect.mean():.2f}")
+
+# %% [markdown]
+# ## What you can do now
+#
+# You can ask for the interval that answers your question: of an effect, of a person or of an
+# average. You know what each of them holds, and that none can see a confounder that was not
+# measured. The guide to [uncertainty](../docs/uncertainty.md) has the calls at a glance, that to
+# [sensitivity](../docs/sensitivity.md) says how strong a missing confounder would have to be, and
+# [limits](../docs/limits.md) where intervals hold less than they state.
