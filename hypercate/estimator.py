@@ -20,6 +20,7 @@ from hypercate import persistence
 from hypercate.added.fitting import add_arms
 from hypercate.answers import Answers
 from hypercate.answers.arguments import draw_seed, require_treatment
+from hypercate.arm_weights import with_arms_alike
 from hypercate.assemble import assemble
 from hypercate.compat import HasMethods, Interval, StrOptions
 from hypercate.effort import EFFORTS, Effort
@@ -539,6 +540,7 @@ class HyperCATE(Answers, BaseEstimator):
             default the first in sorted order, at its least dose, or such a pair; `predict`
             compares the usual dose of every other arm, the median, with it.
         sample_weight : array-like, shape (n,), optional
+            Averages are of rows weighed so; effects depend on weights within an arm alone.
         groups : array-like, shape (n,), optional
             Cluster of each row, any labels: rows of one person, school or clinic are not
             independent. Clusters are fitted or held out whole, and standard errors count clusters
@@ -629,10 +631,14 @@ class HyperCATE(Answers, BaseEstimator):
             assignment, cross_fitted = fit_assignment(
                 study, folds, self.model_propensity, encoded.propensity, n_threads
             )
-            views = [model_views(one.study, folds, trees, seed, n_threads) for one in each]
+            alike = [with_arms_alike(one.study, cross_fitted) for one in each]
+            to_train = tuple(
+                replace(one, study=study) for one, (study, _) in zip(each, alike, strict=True)
+            )
+            views = [model_views(one.study, folds, trees, seed, n_threads) for one in to_train]
             joint = joint_views(views)
             ensembles = self._ensembles(
-                each, folds, candidates, cross_fitted, joint, views, device, seed
+                to_train, folds, candidates, alike[0][1], joint, views, device, seed
             )
             fitted = []
             with stage("calibration", len(each), "outcome") as bar:
