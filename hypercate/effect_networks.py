@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from hypercate.checkpoints import Checkpoint
 from hypercate.folds import Folds
 from hypercate.generator.hypernetwork import HyperNet
 from hypercate.generator.outcome_net import ALL_OUTPUTS
@@ -68,6 +69,7 @@ def fit_effect_networks(
     views: Views,
     device: torch.device,
     seed: int,
+    checkpoint: Checkpoint,
 ) -> tuple[Trained, EffectUnits]:
     """Fit the effects of all arms against the one that most rows received.
 
@@ -87,6 +89,7 @@ def fit_effect_networks(
     views : Views
     device : torch.device
     seed : int
+    checkpoint : Checkpoint
     """
     reference = int(np.bincount(study.condition, study.weight).argmax())
     arms = np.delete(np.arange(study.n_conditions), reference)
@@ -132,6 +135,7 @@ def fit_effect_networks(
         _FAMILY.loss,
         schedule,
         seed,
+        checkpoint,
     )
     candidates.log_choice("effects", trained.found, trained.chosen)
     return trained, EffectUnits(arms, location, scale)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from hypercate.averaging import averaged, weigh_emitted
+from hypercate.checkpoints import Checkpoint
 from hypercate.effect_networks import EffectUnits, fit_effect_networks
 from hypercate.fitted import Choice, Generator
 from hypercate.folds import Folds
@@ -106,6 +107,7 @@ def fit_ensemble(
     device: torch.device,
     seed: int,
     n_jobs: int,
+    checkpoint: Checkpoint,
 ) -> Ensemble:
     """Make an ensemble of the networks that were trained for an outcome.
 
@@ -141,6 +143,8 @@ def fit_ensemble(
     seed : int
     n_jobs : int
         Threads of the second stage.
+    checkpoint : Checkpoint
+        Of the effects' networks.
     """
     target, location, scale = target_of(study, folds, learner)
     hypernet, found = trained.hypernet, trained.found
@@ -172,7 +176,7 @@ def fit_ensemble(
     if isinstance(learner, EffectLearner):
         own, effects = fit_effect_networks(
             study, folds, hypernet, learner, candidates, schedule, propensity, means, views, device,
-            seed,
+            seed, checkpoint,
         )  # fmt: skip
         parts.append(own)
         of_networks = effects.effects(

@@ -22,6 +22,7 @@ from hypercate.answers import Answers
 from hypercate.answers.arguments import draw_seed, require_treatment
 from hypercate.arm_weights import with_arms_alike
 from hypercate.assemble import assemble
+from hypercate.checkpoints import Checkpoint
 from hypercate.compat import HasMethods, Interval, StrOptions
 from hypercate.effort import EFFORTS, Effort
 from hypercate.encoding.checks import listed
@@ -34,6 +35,7 @@ from hypercate.generator.hypernetwork import OWN_DEPARTURE, PERTURBATIONS, Hyper
 from hypercate.generator.noise import NOISE_KINDS
 from hypercate.generator.outcome_net import ACTIVATIONS, OutcomeNet
 from hypercate.generator.profiles import PROFILES
+from hypercate.identity import identity_of
 from hypercate.learners import LEARNERS, EffectLearner
 from hypercate.nuisance.assignment import fit_assignment
 from hypercate.nuisance.censoring import with_pseudo_outcomes
@@ -346,6 +348,7 @@ class HyperCATE(Answers, BaseEstimator):
         "propensity": True,
         "arm_features": True,
         "event": True,
+        "checkpoint": True,
     }
     __metadata_request__partial_fit: ClassVar = {
         "treatment": True,
@@ -511,6 +514,7 @@ class HyperCATE(Answers, BaseEstimator):
         propensity: Any = None,
         arm_features: Any = None,
         event: Any = None,
+        checkpoint: str | PathLike | Checkpoint | None = None,
     ) -> Self:
         """Fit the potential outcomes of every arm.
 
@@ -561,6 +565,12 @@ class HyperCATE(Answers, BaseEstimator):
         event : array-like, shape (n,), optional
             With ``outcome="time"`` and ``"survival"``, where it is required: 1 or True if the event
             was seen at the time in y, 0 or False if the row was censored then.
+        checkpoint : path-like, optional
+            Folder in which training is kept every half minute, and at the end of each of its
+            stages. If the process ends before the fit does, a call with the same arguments,
+            parameters and folder goes on from there and comes to the same model, to the bit, for
+            which `random_state` has to be an integer. A folder of another fit is refused. What
+            was kept is removed when the fit ends. See ``docs/saving.md``.
 
         Returns
         -------
@@ -572,6 +582,8 @@ class HyperCATE(Answers, BaseEstimator):
             If a parameter or the data cannot be used; the message names the column, arm or row.
         FloatingPointError
             If training diverges.
+        OSError
+            If no checkpoint can be written, as on a full disk. What was kept before stays.
 
         Examples
         --------
@@ -580,6 +592,8 @@ class HyperCATE(Answers, BaseEstimator):
         ['control', 'drug']
         """
         self._check_parameters()
+        kept = Checkpoint.of(checkpoint)
+        self._check_repeatable(kept)
         require_treatment(treatment, "fit")
         self._check_of_doses(propensity=propensity, arm_features=arm_features)
         self._check_of_times(event)
@@ -625,6 +639,7 @@ class HyperCATE(Answers, BaseEstimator):
                 self.effort,
                 device,
             )
+            kept.begin(identity_of(self.get_params(deep=False), each, device, n_threads))
             if isinstance(encoded.family, Censored):
                 pseudo = with_pseudo_outcomes(study, folds, encoded.family, seed, n_threads)
                 each = (replace(encoded, study=pseudo),)
@@ -638,7 +653,7 @@ class HyperCATE(Answers, BaseEstimator):
             views = [model_views(one.study, folds, trees, seed, n_threads) for one in to_train]
             joint = joint_views(views)
             ensembles = self._ensembles(
-                to_train, folds, candidates, alike[0][1], joint, views, device, seed
+                to_train, folds, candidates, alike[0][1], joint, views, device, seed, kept
             )
             fitted = []
             with stage("calibration", len(each), "outcome") as bar:
@@ -670,6 +685,8 @@ class HyperCATE(Answers, BaseEstimator):
         )
         names = outcomes.names
         self.fitted_ = fitted[0] if names is None else FittedOutcomes(names, tuple(fitted))
+        if kept is not checkpoint:
+            kept.clear()
         return self
 
     def add_arm(self, X: Any, y: Any, treatment: Any = None, *, sample_weight: Any = None) -> Self:
@@ -987,6 +1004,14 @@ class HyperCATE(Answers, BaseEstimator):
                 f"{self.hypernet_hidden[-1]}"
             )
 
+    def _check_repeatable(self, checkpoint: Checkpoint) -> None:
+        """Refuse to keep a fit that draws anew when it is called again."""
+        if checkpoint.folder is not None and not isinstance(self.random_state, Integral):
+            raise ValueError(
+                f"checkpoint needs an integer random_state, not {self.random_state!r}, for a fit "
+                "that goes on has to draw what it drew before: set random_state=0, or another"
+            )
+
     def _check_of_times(self, event: Any) -> None:
         """Refuse what is of times without them, and times without what they need."""
         of_times = isinstance(self.outcome, str) and self.outcome in CENSORED
@@ -1063,6 +1088,7 @@ class HyperCATE(Answers, BaseEstimator):
         own_views: Sequence[Views],
         device: torch.device,
         seed: int,
+        checkpoint: Checkpoint,
     ) -> list[Ensemble]:
         """The models of each outcome; a subclass may train others in their place."""
         encoded = outcomes[0]
@@ -1112,6 +1138,7 @@ class HyperCATE(Answers, BaseEstimator):
             views,
             device,
             seed,
+            checkpoint,
             encoded.blend,
         )
         pretrained = self._weighs and self.pretrained == "auto" and not untried(study, views)
@@ -1134,6 +1161,7 @@ class HyperCATE(Answers, BaseEstimator):
                 device,
                 seed,
                 torch.get_num_threads(),
+                checkpoint,
             )
             for own, networks, learner, of_outcome in zip(
                 studies, trained, learners, own_views, strict=True

@@ -1,9 +1,8 @@
 """A fitted model as one file, from which nothing is run when it is read.
 
-The file is a safetensors file. Arrays are its tensors, and long texts (trees) are tensors of bytes;
-everything else is JSON in its metadata, with the format's and the package's version. A second entry
-of the metadata is the SHA-256 of the whole file, taken with zeros in its own place, so that a file
-of which any byte has changed is refused.
+The file is a sealed safetensors file (`hypercate.sealed`): one of which any byte has changed is
+refused. Arrays are its tensors, and long texts (trees) are tensors of bytes; everything else is
+JSON in its metadata, with the format's and the package's version.
 
 The checksum tells damage, not who wrote a file. So what is read back is checked as well: it is made
 of the dataclasses listed here, each with its own fields, of the types that these declare.
@@ -16,7 +15,6 @@ import hashlib
 import json
 import math
 import os
-import re
 from collections.abc import Hashable
 from functools import cache
 from importlib.metadata import version
@@ -26,7 +24,6 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load as read_tensors
-from safetensors.numpy import save as write_tensors
 
 from hypercate.added.arms import AddedArms
 from hypercate.effect_networks import EffectUnits
@@ -45,6 +42,7 @@ from hypercate.nuisance.propensity import Propensity, Views
 from hypercate.nuisance.tree_text import TreeText, is_sound
 from hypercate.nuisance.views import JointView, View
 from hypercate.outcomes import Bernoulli, Count, Family, Normal, Positive, RestrictedTime, Survival
+from hypercate.sealed import checked_header, sealed
 from hypercate.second_stage import Effects, SecondStage
 from hypercate.several.fitted import FittedOutcomes
 from hypercate.updated.correction import Correction
@@ -71,8 +69,6 @@ _TYPES = {
     float: (float, int),
 }
 _LABELS = ("labels", "classes")  # fields whose arrays may be strings
-_UNSIGNED = b"0" * 64
-_SIGNATURE = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 
 
 def save(
@@ -101,13 +97,9 @@ def save(
         "parameters": _encode(parameters, tensors),
         "fitted": _encode(fitted, tensors),
     }
-    metadata = {"hypercate": json.dumps(content), "sha256": _UNSIGNED.decode()}
-    data = write_tensors(tensors, metadata)
-    signed = data.replace(
-        b'"sha256":"' + _UNSIGNED + b'"', b'"sha256":"' + _digest(data).encode() + b'"', 1
-    )
+    data = sealed(tensors, json.dumps(content))
     with replacing(path) as part:
-        part.write_bytes(signed)
+        part.write_bytes(data)
 
 
 def load(path: str | os.PathLike) -> tuple[dict[str, Any], Fitted | FittedOutcomes]:
@@ -126,7 +118,9 @@ def load(path: str | os.PathLike) -> tuple[dict[str, Any], Fitted | FittedOutcom
         If it cannot be read.
     """
     data = Path(path).read_bytes()
-    header = _header(data, path)
+    header = checked_header(
+        data, path, "a model of hypercate", "Copy it again, or save the model anew"
+    )
     try:
         content = json.loads(json.loads(header)["__metadata__"]["hypercate"])
         found, package = content["format"], content["package"]
@@ -149,26 +143,6 @@ def load(path: str | os.PathLike) -> tuple[dict[str, Any], Fitted | FittedOutcom
         f"{path} was written by hypercate {package} in format {found}, and this version reads "
         f"formats up to {FORMAT}: upgrade hypercate"
     )
-
-
-def _header(data: bytes, path: str | os.PathLike) -> bytes:
-    """The JSON at the head of a file whose checksum is right."""
-    n_header = int.from_bytes(data[:8], "little")
-    header = data[8 : 8 + n_header]
-    found = _SIGNATURE.findall(header)
-    if len(data) < 8 or len(header) < n_header or len(found) != 1:
-        raise ValueError(f"{path} is not a model of hypercate, or was cut short")
-    unsigned = data.replace(b'"sha256":"' + found[0] + b'"', b'"sha256":"' + _UNSIGNED + b'"', 1)
-    if _digest(unsigned) != found[0].decode():
-        raise ValueError(
-            f"{path} is damaged: its checksum does not fit its content. Copy it again, or save the "
-            "model anew"
-        )
-    return header
-
-
-def _digest(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def _encode(value: Any, tensors: dict[str, np.ndarray]) -> Any:

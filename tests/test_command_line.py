@@ -515,6 +515,43 @@ class TestOptions:
         assert not (here / "effects.csv").exists() or "outcome_drug" not in table
 
 
+class TestCheckpoint:
+    SMALL = ("--set", "max_epochs=2", "--set", "outcome_hidden=[4]", "--set", "sharing=weak")
+
+    def test_a_model_that_found_no_room_is_not_trained_again(self, here, capsys):
+        """Training is kept until the model is written."""
+        line = ["fit", "trial.parquet", *ROLES, *self.SMALL, "--random-state", "0"]
+        assert main([*line, "--out", "plain.hypercate"]) == 0
+        size = (here / "plain.hypercate").stat().st_size
+        line += ["--out", "kept.hypercate", "--checkpoint", "training"]
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        try:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (size - 1, limits[1]))
+            code = main(line)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert code == 1
+        assert "kept.hypercate: File too large" in capsys.readouterr().err
+        assert {path.name for path in (here / "training").iterdir()} == {
+            "00-search.safetensors",
+            "01-fit.safetensors",
+            "fit.json",
+        }
+        assert main([*line[:-1], "plain.hypercate"]) == 1
+        assert "no checkpoint can be written to plain.hypercate" in capsys.readouterr().err
+        assert main(line) == 0
+        assert not list((here / "training").iterdir())
+        X = trial()[COVARIATES]
+        models = [HyperCATE.load(f"{name}.hypercate", device="cpu") for name in ("plain", "kept")]
+        np.testing.assert_array_equal(*(model.predict(X) for model in models))
+
+    def test_needs_a_seed(self, here, capsys):
+        with pytest.raises(SystemExit, match="2"):
+            main(["fit", "trial.csv", *ROLES, "--checkpoint", "new", "--out", "m2.hypercate"])
+        assert "--checkpoint needs --random-state" in capsys.readouterr().err
+        assert not (here / "new").exists()
+
+
 class TestNothingHalfWritten:
     def test_a_full_disk_leaves_what_was_there(self, here, capsys):
         out = here / "full.parquet"

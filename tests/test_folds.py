@@ -362,7 +362,7 @@ MAY_DRAW = {
     ("generator/hypernetwork.py", "init"): "weights",
     ("generator/hypernetwork.py", "normal"): "weights",
     ("generator/perturbation.py", "perturb"): "dropout, noise, widths and depths",
-    ("train/run.py", "minibatches"): "the order in which a model meets its own rows",
+    ("train/run.py", "_shuffle"): "the order in which a model meets its own rows",
     ("pretraining/emitter.py", "__init__"): "weights, and random directions",
     ("pretraining/last_layers.py", "normal"): "networks, by their posterior",
     ("pretraining/weights.py", "read"): "a random start, in whose place weights are read",

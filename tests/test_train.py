@@ -27,7 +27,7 @@ from hypercate.train.batching import lay_out
 from hypercate.train.data import Data, units
 from hypercate.train.device import resolve_device
 from hypercate.train.loop import search, train
-from hypercate.train.run import Run, Schedule, minibatches, row_outputs
+from hypercate.train.run import Minibatches, Run, Schedule, row_outputs
 
 quick = settings(max_examples=25, deadline=None, derandomize=True)
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
@@ -845,7 +845,7 @@ class TestRowsSeen:
         masks[0, 0] = True
         rows = rows_of(arm, masks, padding, seed)
         layout = lay_out(rows.counts, n_steps, device)
-        passes = minibatches(rows, layout, torch.Generator(device).manual_seed(seed))
+        passes = Minibatches(rows, layout, torch.Generator(device).manual_seed(seed))
         place_arm = np.repeat(np.arange(len(counts)), rows.counts)
         slot_arm = place_arm[layout.slots[0].cpu().numpy()]
         for _ in range(2):

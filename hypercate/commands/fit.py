@@ -76,6 +76,13 @@ def add_to(commands: Any) -> None:
     columns.add_argument(
         "--propensity", metavar="COLUMN", help="known probability of the treatment, of two arms"
     )
+    options.add_argument(
+        "--checkpoint",
+        type=Path,
+        metavar="FOLDER",
+        help="where training is kept, and from where it goes on if the command was ended; needs "
+        "--random-state",
+    )
     model = options.add_argument_group("model", "parameters of HyperCATE, with its defaults")
     model.add_argument("--control", metavar="ARM", help="default: the first in sorted order")
     model.add_argument("--outcome-kind", type=value_of, metavar="KIND", help="such as count")
@@ -115,6 +122,7 @@ def run(options: argparse.Namespace) -> int:
     require("files", "pyarrow", "yaml")
     options = completed(options, "outcome", "treatment", "out")
     est = estimator(options)
+    from hypercate.checkpoints import Checkpoint
     from hypercate.commands.files import tables_named
     from hypercate.commands.reading import Sampling, label_as_held, rows_of
     from hypercate.commands.writing import check_out, undone_by_signals
@@ -134,10 +142,12 @@ def run(options: argparse.Namespace) -> int:
     if options.control is not None:
         est.set_params(control=label_as_held(options.control, rows.arguments["treatment"]))
     with about(rows.source, rows.with_columns), warnings_heard() as warned:
-        est.fit(rows.covariates, **rows.arguments)
+        checkpoint = Checkpoint(options.checkpoint)
+        est.fit(rows.covariates, **rows.arguments, checkpoint=checkpoint)
         average = est.ate_inference()
     with about(options.out), undone_by_signals():
         est.set_params(verbose=False).save(options.out)
+        checkpoint.clear()
     seconds = time.perf_counter() - start
     for text in warned:
         say("fit", f"warning: {text}")
@@ -189,6 +199,8 @@ def estimator(options: argparse.Namespace) -> HyperCATE:
         if flag != "control" and getattr(options, flag) is not None
     }
     est = HyperCATE(**given | options.set, verbose=sys.stderr.isatty())
+    if options.checkpoint is not None and options.random_state is None:
+        options.parser.error("--checkpoint needs --random-state, of which the fit draws the same")
     try:
         est._check_parameters()
         resolve_device(est.device)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hypercate.checkpoints import Checkpoint
 from hypercate.folds import Folds
 from hypercate.generator.hypernetwork import HyperNet
 from hypercate.learners import TLearner
@@ -29,6 +30,7 @@ def train_arms(
     views: Views,
     device: torch.device,
     seed: int,
+    checkpoint: Checkpoint,
     blend: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[Data, list[Trained]]:
     """Search and choose a candidate for every model, and train it from two random starts.
@@ -47,6 +49,7 @@ def train_arms(
         What the models read beside the covariates.
     device : torch.device
     seed : int
+    checkpoint : Checkpoint
     blend : ndarray of float32, shape (n, c), and ndarray of int64, shape (n_ranges, c), optional
         Where treatments are doses: how much the c networks of its range count at each row's, and
         which networks these are.
@@ -74,6 +77,7 @@ def train_arms(
         _loss_of(learners),
         schedule,
         seed,
+        checkpoint,
     )
     candidates.log_choice("arms", trained.found, trained.chosen)
     if len(each) == 1:

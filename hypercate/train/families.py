@@ -12,6 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from hypercate.checkpoints import State
 from hypercate.generator.hypernetwork import HyperNet, Tensors
 from hypercate.generator.noise import divergence
 from hypercate.generator.perturbation import perturb
@@ -103,6 +104,26 @@ class Family:
         self.average = {name: tensor[going] for name, tensor in self.average.items()}
         self.buffers = {name: tensor[going] for name, tensor in self.buffers.items()}
         self.optimizer.keep(going, self.params)
+
+    def state(self) -> State:
+        """All that training has changed."""
+        return {
+            "nets": self.nets,
+            "params": self.params,
+            "average": self.average,
+            "buffers": self.buffers,
+            "optimizer": self.optimizer.state(),
+            "n_steps": torch.tensor(self.n_steps, device="cpu"),
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from a state of the same networks, or of those of them that were left."""
+        self.nets = state["nets"]
+        self.params = {name: state["params"][name].requires_grad_() for name in self.params}
+        self.average = {name: state["average"][name] for name in self.average}
+        self.buffers = {name: state["buffers"][name] for name in self.buffers}
+        self.optimizer.restore(state["optimizer"], self.params)
+        self.n_steps = int(state["n_steps"])
 
 
 def families_of(

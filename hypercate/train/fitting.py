@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hypercate.checkpoints import Checkpoint
 from hypercate.folds import Folds
 from hypercate.generator.hypernetwork import HyperNet, Tensors
 from hypercate.generator.profiles import Profile
@@ -73,6 +74,7 @@ def fit_networks(
     loss: Loss,
     schedule: Schedule,
     seed: int,
+    checkpoint: Checkpoint,
 ) -> Trained:
     """Try every candidate of every model on its fit rows, and train the chosen one on all.
 
@@ -90,6 +92,7 @@ def fit_networks(
     schedule : Schedule
         Which says whether the chosen ones are trained again, or stay as the search left them.
     seed : int
+    checkpoint : Checkpoint
     """
     n_models = folds.n_models
     found = search(
@@ -102,6 +105,7 @@ def fit_networks(
         loss,
         schedule,
         seed,
+        checkpoint,
     )
     chosen = choose(found)
     nets = np.arange(n_models) * len(sharing) + chosen
@@ -140,6 +144,7 @@ def fit_networks(
         loss,
         schedule,
         seed + 1,
+        checkpoint,
     )
     hypernet.advance_spectral(params, buffers, n_steps=100)
     with torch.no_grad():

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hypercate.checkpoints import NOWHERE, Checkpoint, State
 from hypercate.folds import Rows
 from hypercate.generator.hypernetwork import HyperNet, Tensors
 from hypercate.generator.profiles import Profile
@@ -75,6 +76,7 @@ def search(
     loss: Loss,
     schedule: Schedule,
     seed: int,
+    checkpoint: Checkpoint = NOWHERE,
 ) -> Found:
     """Train every candidate of every model until it no longer gains on the model's stop rows.
 
@@ -98,6 +100,8 @@ def search(
         Of the networks' outputs and the targets: a value a row.
     schedule : Schedule
     seed : int
+    checkpoint : Checkpoint, optional
+        Where the search is kept, and from where it goes on.
 
     Raises
     ------
@@ -112,9 +116,24 @@ def search(
     run = Run(hypernet, data, model, start, fit, n_steps, loss, schedule, seed)
     judge = Judge(hypernet.net, data, stop, loss, len(sharing) // n_models)
     best = Best(judge.n_places, start, data.x.device)
-    history = []
+    history: list[Tensor] = []
+    epoch = 0
+    device = data.x.device
+    kept = checkpoint.stage(
+        "search", [*vars(data).values(), *start[0].values(), *start[1].values()]
+    )
+
+    def state() -> State:
+        return {"run": run.state(), "best": best.state(), "history": torch.cat(history)}
+
+    if (before := kept.restore(device)) is not None:
+        run.restore(before["run"])
+        best.restore(before["best"])
+        history = [before["history"]]
+        epoch = int(history[0][-1, 1]) + 1
     with stage("search", schedule.max_epochs, "epoch") as bar, threads_for(run.work):
-        for epoch in range(schedule.max_epochs):
+        bar.update(epoch)
+        while epoch < schedule.max_epochs and len(run.nets):
             train_loss = run.epoch()
             row_loss = at_best_size(run, judge)
             stop_loss = row_loss.sum(1) / judge.total[run.nets]
@@ -127,21 +146,22 @@ def search(
             bar.update()
             bar.set_postfix(networks=int(going.sum()), loss=f"{best.loss.mean().item():.4f}")
             run.keep(going)
-            if not len(run.nets):
-                break
+            epoch += 1
+            kept.save(state, final=epoch == schedule.max_epochs or not len(run.nets))
     found = best.loss.view(n_models, -1).cpu().numpy()
     if np.isinf(found).all(axis=1).any():
-        raise diverged(schedule, epoch + 1)
+        raise diverged(schedule, epoch)
+    every_epoch = torch.cat(history)
     return Found(
         found,
         1 + best.epoch.view(n_models, -1).cpu().numpy(),
-        _target(history, best.epoch).view(n_models, -1).cpu().numpy(),
+        _target(every_epoch, best.epoch).view(n_models, -1).cpu().numpy(),
         best.params,
         best.buffers,
         best.row_loss.view(n_models, -1, judge.n_places).cpu().numpy(),
         judge.rows.cpu().numpy(),
         judge.real.cpu().numpy() > 0,
-        torch.cat(history).cpu().numpy(),
+        every_epoch.cpu().numpy(),
     )
 
 
@@ -158,6 +178,7 @@ def train(
     loss: Loss,
     schedule: Schedule,
     seed: int,
+    checkpoint: Checkpoint = NOWHERE,
 ) -> tuple[Tensors, Tensors]:
     """Train networks until they fit their rows as closely as a search found best.
 
@@ -186,6 +207,8 @@ def train(
     schedule : Schedule
     seed : int
         Of the minibatches.
+    checkpoint : Checkpoint, optional
+        Where the training is kept, and from where it goes on.
 
     Returns
     -------
@@ -206,9 +229,29 @@ def train(
     enough = torch.as_tensor(target, dtype=torch.float32, device=device)
     most = np.broadcast_to(most_epochs, np.shape(target)).astype(np.float32)
     close_after = torch.as_tensor(most, device=device)
-    longest = int((close_after + _cooling(close_after)).max())
+    longest, epoch = int((close_after + _cooling(close_after)).max()), 0
+    inputs = [*vars(data).values(), *start[0].values(), *start[1].values(), enough, close_after]
+    kept = checkpoint.stage("fit", inputs)
+
+    def state() -> State:
+        return {
+            "run": run.state(),
+            "params": params,
+            "buffers": buffers,
+            "close_after": close_after,
+            "epoch": torch.tensor(epoch, device="cpu"),
+        }
+
+    if (before := kept.restore(device)) is not None:
+        run.restore(before["run"])
+        params, buffers = (
+            {name: before[of][name] for name in part}
+            for of, part in (("params", params), ("buffers", buffers))
+        )
+        close_after, epoch = before["close_after"], int(before["epoch"])
     with stage("fit", longest, "epoch") as bar, threads_for(run.work):
-        for epoch in range(longest):
+        bar.update(epoch)
+        while epoch < longest and len(run.nets):
             nets = run.nets
             cooling = _cooling(close_after[nets])
             left = close_after[nets] + cooling - epoch
@@ -221,10 +264,10 @@ def train(
             run.save(done, params, buffers)
             run.keep(~done)
             bar.update()
-            if not len(run.nets):
-                break
+            epoch += 1
+            kept.save(state, final=epoch == longest or not len(run.nets))
     if not all(torch.isfinite(tensor).all() for tensor in params.values()):
-        raise diverged(schedule, epoch + 1)
+        raise diverged(schedule, epoch)
     return (
         {name: tensor.cpu() for name, tensor in params.items()},
         {name: tensor.cpu() for name, tensor in buffers.items()},
@@ -236,10 +279,10 @@ def _cooling(n_epochs: Tensor) -> Tensor:
     return (_COOLING * n_epochs).ceil().clamp(min=_LEAST_COOLING)
 
 
-def _target(history: list[Tensor], best: Tensor) -> Tensor:
+def _target(history: Tensor, best: Tensor) -> Tensor:
     """Least training loss up to a quarter of the epochs before the best one, (nets,)."""
-    net, epoch, train_loss, _ = torch.cat(history).unbind(1)
-    shape = (len(best), len(history))
+    net, epoch, train_loss, _ = history.unbind(1)
+    shape = (len(best), int(epoch.max()) + 1)
     curve = torch.full(shape, torch.inf, dtype=torch.float32, device=best.device)
     curve[net.long(), epoch.long()] = train_loss.float()
     before = (best - _COOLING / 2 * (best + 1)).long().clamp(min=0)

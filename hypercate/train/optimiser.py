@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from hypercate.checkpoints import State
 from hypercate.generator.hypernetwork import Tensors
 
 _BETAS = (0.9, 0.999)
@@ -62,6 +63,18 @@ class AdamW:
         )
         for p in params:
             p.grad = None
+
+    def state(self) -> State:
+        """What it knows beside the parameters, by their names."""
+        each = {"mean": self._mean, "square": self._square, "step": self._step}
+        return {of: dict(zip(self.params, values, strict=True)) for of, values in each.items()}
+
+    def restore(self, state: State, params: Tensors) -> None:
+        """Go on from a state, with parameters of the names that there were."""
+        self.params = params
+        self._mean, self._square, self._step = (
+            [state[of][name] for name in params] for of in ("mean", "square", "step")
+        )
 
     def keep(self, going: Tensor, params: Tensors) -> None:
         """Go on with some of the networks, whose parameters are given anew."""

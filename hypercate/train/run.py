@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hypercate.checkpoints import State
 from hypercate.folds import Rows
 from hypercate.generator.hypernetwork import HyperNet, Tensors
 from hypercate.generator.outcome_net import OutcomeNet
@@ -64,9 +65,8 @@ class Run:
         )
         self.n_rows = torch.as_tensor(rows.real.sum(axis=1), device=device)
         self.layout = lay_out(rows.counts, n_steps, device)
-        self.shuffler = torch.Generator(device).manual_seed(seed)
         self.perturber = torch.Generator(device).manual_seed(seed + 2**31)
-        self.minibatches = minibatches(rows, self.layout, self.shuffler)
+        self.minibatches = Minibatches(rows, self.layout, torch.Generator(device).manual_seed(seed))
         self.first_loss = torch.full((len(model),), torch.inf, dtype=torch.float32, device=device)
         self.work = len(model) * self.layout.slots.shape[1] * max(hypernet.net.hidden)
         self.started = False
@@ -121,6 +121,25 @@ class Run:
             for family, of_family in by_family(self.families, going):
                 family.keep(of_family)
             self.families = [family for family in self.families if len(family.nets)]
+
+    def state(self) -> State:
+        """All that training has changed, after an epoch at least."""
+        return {
+            "families": {family.hypernet.generation: family.state() for family in self.families},
+            "minibatches": self.minibatches.state(),
+            "perturber": self.perturber.get_state(),
+            "first_loss": self.first_loss,
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from a state of a run of the same networks."""
+        left = state.get("families", {})  # none, if all have stopped
+        self.families = [f for f in self.families if f.hypernet.generation in left]
+        for family in self.families:
+            family.restore(left[family.hypernet.generation])
+        self.minibatches.restore(state["minibatches"])
+        self.perturber.set_state(state["perturber"].cpu())
+        self.first_loss, self.started = state["first_loss"], True
 
     def _step(self, model: Tensor, rows: Tensor, real: Tensor, speed: Tensor | None) -> Tensor:
         for family in self.families:
@@ -224,19 +243,46 @@ def diverged(schedule: Schedule, epoch: int) -> FloatingPointError:
     )
 
 
-def minibatches(
-    rows: Rows, layout: Layout, shuffler: torch.Generator
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Endless passes over each model's rows, shuffled within arms before every pass."""
-    device = shuffler.device
-    index = torch.as_tensor(rows.index, device=device)
-    real = torch.as_tensor(rows.real, dtype=torch.float32, device=device)
-    arm = np.repeat(np.arange(len(rows.counts)), rows.counts)
-    # places without a row come last in their arm, and no rounding brings two arms together
-    last = torch.as_tensor(3 * arm + ~rows.real, dtype=torch.float32, device=device)
-    while True:
-        noise = torch.rand(index.shape, generator=shuffler, device=device, dtype=torch.float32)
-        order = torch.argsort(noise + last, dim=1)
-        for slots, filled in zip(layout.slots, layout.filled, strict=True):
-            chosen = order[:, slots]
-            yield index.gather(1, chosen), real.gather(1, chosen) * filled
+class Minibatches:
+    """Endless passes over each model's rows, shuffled within arms before every pass.
+
+    Each is of rows (n_models, n_slots), and 1 where a slot is filled and its row real, else 0.
+    """
+
+    def __init__(self, rows: Rows, layout: Layout, shuffler: torch.Generator) -> None:
+        device = shuffler.device
+        self.layout, self.shuffler = layout, shuffler
+        self._index = torch.as_tensor(rows.index, device=device)
+        self._real = torch.as_tensor(rows.real, dtype=torch.float32, device=device)
+        arm = np.repeat(np.arange(len(rows.counts)), rows.counts)
+        # places without a row come last in their arm, and no rounding brings two arms together
+        self._last = torch.as_tensor(3 * arm + ~rows.real, dtype=torch.float32, device=device)
+        self._step = layout.n_steps
+
+    def __next__(self) -> tuple[Tensor, Tensor]:
+        if self._step == self.layout.n_steps:
+            self._shuffle()
+        slots, filled = self.layout.slots[self._step], self.layout.filled[self._step]
+        self._step += 1
+        chosen = self._order[:, slots]
+        return self._index.gather(1, chosen), self._real.gather(1, chosen) * filled
+
+    def _shuffle(self) -> None:
+        self._before = self.shuffler.get_state()
+        noise = torch.rand(
+            self._index.shape,
+            generator=self.shuffler,
+            device=self.shuffler.device,
+            dtype=torch.float32,
+        )
+        self._order, self._step = torch.argsort(noise + self._last, dim=1), 0
+
+    def state(self) -> State:
+        """The place in the pass, and how its rows were shuffled."""
+        return {"shuffler": self._before, "step": torch.tensor(self._step, device="cpu")}
+
+    def restore(self, state: State) -> None:
+        """Go on from a state, after one minibatch at least."""
+        self.shuffler.set_state(state["shuffler"].cpu())
+        self._shuffle()
+        self._step = int(state["step"])

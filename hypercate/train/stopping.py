@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from hypercate.checkpoints import State
 from hypercate.folds import Rows
 from hypercate.generator.hypernetwork import Tensors
 from hypercate.generator.outcome_net import OutcomeNet
@@ -80,6 +81,16 @@ class Best:
         self.epoch = torch.zeros(n_nets, dtype=torch.int64, device=device)
         self.row_loss = torch.zeros((n_nets, n_places), dtype=torch.float32, device=device)
         self.gain_loss, self.gain_epoch = self.loss.clone(), self.epoch.clone()
+
+    def state(self) -> State:
+        """All that it knows."""
+        return vars(self)
+
+    def restore(self, state: State) -> None:
+        """Go on from a state."""
+        for name, value in vars(self).items():
+            known = state[name]
+            setattr(self, name, {n: known[n] for n in value} if isinstance(value, dict) else known)
 
     def update(
         self,
