@@ -20,7 +20,6 @@ from hypercate.folds import Folds
 from hypercate.learners.effects import OTHER, received_of
 from hypercate.learners.r import RLearner
 from hypercate.nuisance import lightgbm
-from hypercate.nuisance.boosted import MOST_ROWS
 from hypercate.nuisance.tree_text import NO_TREES, TreeText
 from hypercate.outcomes import Normal
 from hypercate.study import Study
@@ -31,7 +30,8 @@ from hypercate.weigh import effect_weights
 COMPONENTS = ("networks", "constant", "additive", "pairs")
 _FAMILY = Normal()
 _LEARNER = RLearner(_FAMILY)
-N_TREES = 80
+N_TREES, ROWS = 80, 20_000  # of two arms of so many rows; with the root of their number for more
+MOST_ROWS = 200_000  # of an arm
 DEPTHS = (1, 2)  # of trees: effects of single inputs add up, or of pairs of them
 
 
@@ -281,7 +281,7 @@ class _Problem:
                 self.study.x[own],
                 _LEARNER.target(self.study.y[own], received, propensity, mean) / self.scale,
                 weight[of] * _LEARNER.weight(received, propensity),
-                N_TREES,
+                round(N_TREES * max(1.0, len(own) / ROWS) ** 0.5),
                 self.study.n_codes,
                 objective="regression",
                 learning_rate=0.05,
