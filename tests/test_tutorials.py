@@ -494,6 +494,36 @@ class TestAddingAnArm(Tutorial):
             assert re.search(f"^{name}: .*{message}", printed, re.M)
 
 
+class TestProduction(Tutorial):
+    script = "production"
+
+    def test_a_picture_is_written_and_nothing_else(self, printed, folder):
+        assert [path.name for path in folder.iterdir()] == ["production_effects.png"]
+        assert_is_a_picture(folder / "production_effects.png")
+        assert list(folder.parent.iterdir()) == [folder]
+
+    def test_the_sample_stands_for_all_rows(self, printed):
+        rows, sampled, weight = re.search(
+            r"^letter +(\d+) +(\d+) +([\d.]+)$", printed, re.M
+        ).groups()
+        assert int(rows) == int(sampled) == float(weight)
+        _, lower, upper, plain, true = numbers(re.search(r"^ATE: .*", printed, re.M)[0])
+        assert lower < true < upper < plain
+
+    def test_the_table_says_whom_to_write_to(self, printed):
+        fifths = np.array([row(printed, f"{name} ") for name in FIFTHS])
+        assert (np.diff(fifths, axis=0) > 0).all()
+        np.testing.assert_allclose(fifths[:, 0], fifths[:, 1], atol=0.8)
+
+    def test_a_single_row_and_a_new_month_are_answered(self, printed):
+        effect, true = numbers(re.search(r"effect for the visitor.*", printed)[0])
+        assert effect == pytest.approx(true, abs=1)
+        assert 2 < row(printed, "ATE with April")[0] < 4
+
+
+FIFTHS = ("lowest", "low", "middle", "high", "highest")
+
+
 class TestQuickStart(Tutorial):
     script = "quick_start"
 
