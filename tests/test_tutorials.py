@@ -371,6 +371,12 @@ class TestDoses(Tutorial):
         figures = said("doses.py", r"seems to take ([\d.]+) points where it gives ([\d.]+),")
         assert figures == pytest.approx([-hidden, true], abs=0.5)
 
+    def test_two_drugs_are_compared_at_doses_of_their_own(self, printed):
+        for name, tolerance in (("3 mg of the new drug", 1.0), ("for those above 60", 2.5)):
+            found, true = row(printed, name)
+            assert found == pytest.approx(true, abs=tolerance)
+        assert row(printed, "for those above 60")[0] > 3
+
 
 class TestDescribedArms(Tutorial):
     script = "described_arms"

@@ -4,13 +4,14 @@
 # How much is enough? Where people received amounts, such as milligrams of a drug, hours of lessons
 # or euros of support, there are no arms to compare but a curve for each person: the outcome at
 # every dose. `HyperCATE(treatment_kind="dose")` fits these curves. Here they are fitted to a
-# simulated study, in which the true curves are known, and four things are asked:
+# simulated study, in which the true curves are known, and five things are asked:
 #
 # 1. what a person's outcome would be at a dose, and how much another milligram adds
 #    (`dose_response`);
 # 2. the effect of one dose compared with another, with its interval (`effect_interval`);
 # 3. the mean outcome if everyone got a dose of some range (`average_dose_response`);
-# 4. what no data of this kind can say, which is refused.
+# 4. what no data of this kind can say, which is refused;
+# 5. how two drugs compare, each at doses of its own.
 #
 # Run it as it is (`python tutorials/doses.py --out FOLDER`), or cell by cell in an editor that
 # knows `# %%`. It needs `pip install ".[plots]"` and no download.
@@ -243,6 +244,29 @@ print(f"true: {np.mean(true_outcome(new, 50) - true_outcome(new, 20)):.2f}")
 # %% [markdown]
 # Without it the drug seems to take 1.57 points where it gives 3.95, and nothing in the data would
 # tell.
+#
+# ## 5. Two drugs, each at doses of its own
+#
+# Where people got one of several drugs, the treatment is two columns, the drug and its dose. Each
+# drug has a range of its own, and the curves share what they have in common. Here a second drug
+# works at a tenth of the dose, and nobody gains more from it for being young.
+
+# %%
+given = pd.DataFrame({"drug": np.where(rng.random(1000) < 0.5, "old", "new")}, index=X.index)
+given["mg"] = np.where(given["drug"] == "old", dose, dose / 10)
+of_new = 90 - 4 * X["severity"] + 24 * given["mg"] / (given["mg"] + 2)
+outcome = of_new.where(given["drug"] == "new", true_outcome(X, given["mg"]))
+both = HyperCATE(treatment_kind="dose", effort="fast", control=("old", 10), random_state=0)
+both.fit(X, outcome + 4 * rng.normal(size=1000), given)
+for drug, some in {"old": [10.0, 30.0], "new": [1.0, 3.0]}.items():
+    curve = both.dose_response(new, some, arm=drug)
+    print(f"{drug}: {curve.mean(axis=0).round(1)} at {some} mg")
+switch = both.effect(new, T0=("old", 30), T1=("new", 3))
+true_switch = 90 - 4 * new["severity"] + 24 * 3 / 5 - true_outcome(new, 30)
+print(f"3 mg of the new drug against 30 mg of the old: {switch.mean():.2f} on average, "
+      f"true: {true_switch.mean():.2f}")  # fmt: skip
+old = new["age"] > 60
+print(f"for those above 60: {switch[old].mean():.2f}, true: {true_switch[old].mean():.2f}")
 
 # %% [markdown]
 # ## What you can do now
@@ -251,6 +275,7 @@ print(f"true: {np.mean(true_outcome(new, 50) - true_outcome(new, 20)):.2f}")
 # - Draw each person's curve, and tell from its slope about where more brings little.
 # - Compare any two doses, for all or each person's own, with intervals.
 # - State what a range of doses would bring on average, with an interval, corrected for who got it.
+# - Compare a dose of one drug with a dose of another.
 # - Where doses are few and fixed, treat them as arms and describe them by their amount:
 #   [described arms](described_arms.py).
 #
