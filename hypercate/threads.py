@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import torch
 from joblib import effective_n_jobs
+from threadpoolctl import threadpool_limits
 
 from hypercate.progress import stage
 
@@ -60,6 +61,19 @@ def mapped(function: Callable[[T], R], items: Sequence[T], n_jobs: int, name: st
             results.append(result)
             bar.update()
         return results
+
+
+_BLAS = Shared(lambda: threadpool_limits(1, "blas"))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let this thread work alone, without threads of torch, of OpenMP and of BLAS.
+
+    Those of BLAS are the whole process's, and come back when the last thread has left.
+    """
+    with own_threads(1), _BLAS, threadpool_limits(1, "openmp"):
+        yield
 
 
 @contextmanager

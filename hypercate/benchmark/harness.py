@@ -14,13 +14,12 @@ from typing import Any
 import joblib
 import numpy as np
 import pandas as pd
-import torch
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from hypercate.benchmark.panel import GROUPS, LEARNERS, Learner, Outcomes
 from hypercate.benchmark.studies import FIGURES, STUDIES, Predictions
 from hypercate.datasets import CausalSample, CausalSplit
+from hypercate.threads import one_thread
 
 KEY = [
     *("dataset", "source", "design", "treated", "rows", "arms", "share"),
@@ -247,14 +246,3 @@ def _deaf_to_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(n_threads)
