@@ -88,7 +88,9 @@ class Scores:
     @property
     def schema(self) -> pa.Schema:
         """Columns of every block: those that are copied, then answers."""
-        return pa.schema([*self.ids.items(), *((name, pa.float64()) for name in self.answers.names)])
+        return pa.schema(
+            [*self.ids.items(), *((name, pa.float64()) for name in self.answers.names)]
+        )
 
     def blocks(self, rows: int) -> Iterator[pa.Table]:
         """Tables of so many rows each at most."""
