@@ -76,15 +76,16 @@ def predict(
         _read(column.name, isinstance(column, CategoryColumn), frame.schema[column.name], place)
         for place, column in enumerate(est.fitted_.features.columns)
     ]
-    kept = list(map(_quoted, keep))
-    schema = frame.selectExpr(*kept).schema
+    schema = frame.selectExpr(*map(_quoted, keep)).schema
     for name in sent.names:
         schema = schema.add(name, "double")
+    kept = [f"{_quoted(name)} AS `kept {place}`" for place, name in enumerate(keep)]
     send = frame.sparkSession.sparkContext.broadcast(sent)
-    return frame.selectExpr(*covariates, *kept).mapInArrow(partial(_answered, send), schema)
+    answered = partial(_answered, send, [*keep, *sent.names])
+    return frame.selectExpr(*covariates, *kept).mapInArrow(answered, schema)
 
 
-def _answered(sent: Any, batches: Iterator[Any]) -> Iterator[Any]:
+def _answered(sent: Any, names: Sequence[str], batches: Iterator[Any]) -> Iterator[Any]:
     """Batches of covariates and kept columns: the latter, and answers."""
     import pyarrow as pa
 
@@ -94,7 +95,7 @@ def _answered(sent: Any, batches: Iterator[Any]) -> Iterator[Any]:
         table = pa.Table.from_arrays(batch.columns[:n], names=model.covariates)
         answers = model.values(table.to_pandas(strings_to_categorical=True))
         columns = [*batch.columns[n:], *map(pa.array, answers.T)]
-        yield pa.RecordBatch.from_arrays(columns, names=[*batch.schema.names[n:], *model.names])
+        yield pa.RecordBatch.from_arrays(columns, names=names)
 
 
 def _read(name: str, text: bool, field: Any, place: int) -> str:
