@@ -350,6 +350,7 @@ class TestExamples:
         lower, upper = (end[0] for end in names["by_clusters"].interval())
         assert lower < 2 < upper
 
+    @pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame.set_index")  # Dask's own
     def test_dask(self, after):
         pytest.importorskip("dask.dataframe", reason="the page predicts a frame of Dask")
         names, printed = after("distributed")
