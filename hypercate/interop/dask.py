@@ -59,8 +59,11 @@ def predict(
 
     Examples
     --------
+    >>> import dask.dataframe as dd
     >>> from hypercate.interop.dask import predict
-    >>> predict(est, frame, interval=0.95, keep=["patient"]).to_parquet("out")  # doctest: +SKIP
+    >>> frame = dd.from_pandas(X, npartitions=2)
+    >>> predict(est, frame, interval=0.95, keep=["age"]).compute().columns.tolist()
+    ['age', 'effect_drug', 'ci_lower_drug', 'ci_upper_drug']
     """
     import dask
     import dask.dataframe as dd

@@ -66,8 +66,13 @@ def predict(
 
     Examples
     --------
+    >>> from pyspark.sql import SparkSession
     >>> from hypercate.interop.spark import predict
-    >>> predict(est, frame, interval=0.95, keep=["patient"]).write.parquet("out")  # doctest: +SKIP
+    >>> spark = SparkSession.builder.master("local[1]").getOrCreate()
+    >>> frame = spark.createDataFrame(X.to_dict("records"))
+    >>> predict(est, frame, interval=0.95, keep=["age"]).columns
+    ['age', 'effect_drug', 'ci_lower_drug', 'ci_upper_drug']
+    >>> spark.stop()
     """
     if not hasattr(frame, "mapInArrow"):
         raise TypeError(f"frame must be a pyspark.sql.DataFrame, and is a {type(frame)}")
