@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from functools import partial
 from threading import Lock
 from typing import TypeVar
 
 import torch
-from joblib import effective_n_jobs
+from joblib import Parallel, delayed, effective_n_jobs
+from threadpoolctl import threadpool_limits
 
 from hypercate.progress import stage
 
@@ -60,6 +62,33 @@ def mapped(function: Callable[[T], R], items: Sequence[T], n_jobs: int, name: st
             results.append(result)
             bar.update()
         return results
+
+
+_BLAS = Shared(lambda: threadpool_limits(1, "blas"))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let this thread work alone, without threads of torch, of OpenMP and of BLAS.
+
+    Those of BLAS are the whole process's, and come back when the last thread has left.
+    """
+    with own_threads(1), _BLAS, threadpool_limits(1, "openmp"):
+        yield
+
+
+def at_once(function: Callable[[T], R], items: Sequence[T], n_jobs: int | None) -> list[R]:
+    """What a function gives of each item, by the joblib backend in use.
+
+    Where there may be several calls at once, each has one thread, whatever the backend.
+    """
+    call = delayed(function if effective_n_jobs(n_jobs) == 1 else partial(_alone, function))
+    return list(Parallel(n_jobs=n_jobs)(call(item) for item in items))
+
+
+def _alone(function: Callable[[T], R], item: T) -> R:
+    with one_thread():
+        return function(item)
 
 
 @contextmanager

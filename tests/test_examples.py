@@ -17,6 +17,8 @@ NEEDED = {
     "interop.econml": "econml",
     "interop.dowhy": "dowhy",
     "interop.onnx": "onnxruntime",
+    "interop.dask": "dask",
+    "interop.spark": "pyspark",
     "shap_values": "shap",
     "load_ihdp": "econml",
     "load_lalonde": "causaldata",
@@ -103,6 +105,7 @@ def examples_of(value, name):
     return test, [one.source for one in test.examples if not one.options.get(doctest.SKIP)]
 
 
+@pytest.mark.filterwarnings("ignore:PySpark does not yet fully support pandas:FutureWarning")
 @pytest.mark.parametrize("name", NAMES)
 def test_the_example_of(name, apart):
     require_what_runs(name)

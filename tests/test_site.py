@@ -30,6 +30,8 @@ IN_OTHERS = {
     "econml.HyperCATEEconML",
     "dowhy.HyperCATEEstimator",
     "onnx.export",
+    "dask.predict",
+    "spark.predict",
 }
 PUBLIC = {
     *(f"hypercate.{name}" for name in hypercate.__all__ if name != "__version__"),
@@ -347,6 +349,17 @@ class TestExamples:
         assert names["by_clusters"].stderr[0] > 1.5 * names["by_rows"].stderr[0]
         lower, upper = (end[0] for end in names["by_clusters"].interval())
         assert lower < 2 < upper
+
+    @pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame.set_index")  # Dask's own
+    def test_dask(self, after):
+        pytest.importorskip("dask.dataframe", reason="the page predicts a frame of Dask")
+        names, printed = after("distributed")
+        found = names["effects"].compute(scheduler="synchronous")
+        assert "ci_upper_drug" in printed
+        np.testing.assert_allclose(
+            found["effect_drug"], names["est"].predict(names["X"]), atol=1e-5
+        )
+        assert found["patient"].tolist() == list(range(400))
 
     def test_saving(self, after):
         names, _ = after("saving")

@@ -14,13 +14,13 @@ from typing import Any
 import joblib
 import numpy as np
 import pandas as pd
-import torch
-from threadpoolctl import threadpool_limits
+from joblib.parallel import get_active_backend
 from tqdm import tqdm
 
 from hypercate.benchmark.panel import GROUPS, LEARNERS, Learner, Outcomes
 from hypercate.benchmark.studies import FIGURES, STUDIES, Predictions
 from hypercate.datasets import CausalSample, CausalSplit
+from hypercate.threads import one_thread
 
 KEY = [
     *("dataset", "source", "design", "treated", "rows", "arms", "share"),
@@ -151,7 +151,7 @@ def run_task(task: Task, protocol: Protocol = EFFECTS) -> dict[str, object]:
 
 
 def run(
-    tasks: list[Task], results: Path, n_jobs: int = 1, protocol: Protocol = EFFECTS
+    tasks: list[Task], results: Path, n_jobs: int | None = None, protocol: Protocol = EFFECTS
 ) -> pd.DataFrame:
     """Run what is not yet in the file `results`, and give all rows of `tasks` that are there.
 
@@ -160,8 +160,9 @@ def run(
     tasks : list of Task
     results : Path
         A CSV to which each finished task is appended.
-    n_jobs : int
-        Worker processes; each task runs on one thread.
+    n_jobs : int, optional
+        Tasks at once, by the joblib backend in use, each on one thread; by default what
+        `joblib.parallel_config` says, or else 1.
     protocol : Protocol
 
     Raises
@@ -182,9 +183,9 @@ def run(
 
 
 def append(
-    function: Callable[..., Any], arguments: list[tuple], results: Path, n_jobs: int
+    function: Callable[..., Any], arguments: list[tuple], results: Path, n_jobs: int | None
 ) -> Iterator[Any]:
-    """Call in worker processes, and append each call's row, or rows, to a CSV as it comes.
+    """Call by the joblib backend in use, and append each call's row, or rows, to a CSV as it comes.
 
     Parameters
     ----------
@@ -193,22 +194,33 @@ def append(
     arguments : list of tuple
         Of each call.
     results : Path
-    n_jobs : int
+    n_jobs : int, optional
 
     Yields
     ------
     dict or list of dict
         What a call gave, once it is in the file.
     """
-    workers = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
-    with _deaf_to_interrupts():
-        finished = workers(joblib.delayed(function)(*each) for each in arguments)
-    for rows in finished:
+    for rows in _finished([joblib.delayed(function)(*each) for each in arguments], n_jobs):
         table = pd.DataFrame(rows if isinstance(rows, list) else [rows])
         text = table.to_csv(header=not begun(results), index=False, lineterminator="\n")
         with results.open("a", encoding="utf-8", newline="") as file:
             file.write(text)  # at once: an interrupt leaves no half of a row
         yield rows
+
+
+def _finished(calls: list[Any], n_jobs: int | None) -> Iterator[Any]:
+    """What calls give as they are done, or round by round where a backend cannot say so (Ray's)."""
+    if get_active_backend()[0].supports_return_generator:
+        workers = joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered", batch_size=1)
+        with _deaf_to_interrupts():
+            finished = workers(calls)
+        yield from finished
+        return
+    at_once = joblib.effective_n_jobs(n_jobs)
+    with joblib.Parallel(n_jobs=n_jobs) as workers:
+        for first in range(0, len(calls), at_once):
+            yield from workers(calls[first : first + at_once])
 
 
 def collect(tasks: list[Task], results: Path, protocol: Protocol = EFFECTS) -> pd.DataFrame:
@@ -247,14 +259,3 @@ def _deaf_to_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(n_threads)

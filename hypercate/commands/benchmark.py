@@ -93,7 +93,10 @@ def add_to(commands: Any) -> None:
         "width, interval score, rejection",
     )
     benchmark.add_argument(
-        "--jobs", type=positive, default=1, metavar="N", help="worker processes (default: 1)"
+        "--jobs",
+        type=positive,
+        metavar="N",
+        help="worker processes (default: 1, unless joblib.parallel_config says otherwise)",
     )
     benchmark.add_argument(
         "--out", type=Path, default=Path("results"), metavar="DIR", help="default: results"

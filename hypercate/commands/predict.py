@@ -114,7 +114,7 @@ def summary(
         "model": str(options.model),
         "data": [str(file.path) for file in scores.files],
         "rows": rows,
-        "arms": scores.est.arms_.tolist(),
+        "arms": scores.answers.est.arms_.tolist(),
         "columns": scores.schema.names,
         "out": str(options.out),
         "warnings": warned,

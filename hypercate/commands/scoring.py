@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from hypercate import HyperCATE
+from hypercate.answers.table import AnswerTable
 from hypercate.commands.files import ParquetTable, TableFile
 from hypercate.commands.kinds import (
     NOTHING,
@@ -29,24 +29,18 @@ class Scores:
 
     Attributes
     ----------
-    est : HyperCATE
+    answers : AnswerTable
     files : sequence of TableFile
     is_text : dict of str to bool
         Whether the model saw text or categories, or else numbers, in each of its columns.
     ids : dict of str to DataType
         Columns that are copied.
-    interval : float or None
-        Level of the intervals of the effects.
-    outcomes : bool
-        Whether the outcomes under all arms are wanted as well.
     """
 
-    est: HyperCATE
+    answers: AnswerTable
     files: Sequence[TableFile]
     is_text: Mapping[str, bool]
     ids: Mapping[str, pa.DataType]
-    interval: float | None
-    outcomes: bool
 
     @classmethod
     def of(
@@ -86,15 +80,17 @@ class Scores:
             )
             for name in ids
         }
-        scores = cls(est, files, is_text, types, interval, outcomes)
-        if taken := [name for name in ids if name in scores._names]:
+        answers = AnswerTable(est, interval, outcomes)
+        if taken := [name for name in ids if name in answers.names]:
             raise BadData(f"--id {taken[0]!r} is the name of what is predicted: rename the column")
-        return scores
+        return cls(answers, files, is_text, types)
 
     @property
     def schema(self) -> pa.Schema:
         """Columns of every block: those that are copied, then answers."""
-        return pa.schema([*self.ids.items(), *((name, pa.float64()) for name in self._names)])
+        return pa.schema(
+            [*self.ids.items(), *((name, pa.float64()) for name in self.answers.names)]
+        )
 
     def blocks(self, rows: int) -> Iterator[pa.Table]:
         """Tables of so many rows each at most."""
@@ -130,42 +126,14 @@ class Scores:
             with_plain_text(block.select([name])).column(0).cast(of)
             for name, of in self.ids.items()
         ]
-        answers = self._answers(block)
+        answers = self.answers.values(self.covariates(block))
         columns = [*copied, *(pa.array(answer) for answer in answers.T)]
         return pa.Table.from_arrays(columns, schema=self.schema)
-
-    def _answers(self, block: pa.Table) -> np.ndarray:
-        """Effects, the ends of their intervals and outcomes: (n, n_answers)."""
-        X = self.covariates(block)
-        parts = [self.est.predict(X)]
-        if self.interval is not None:
-            parts += self.est.effect_interval(X, alpha=1 - self.interval)
-        if self.outcomes:
-            parts.append(self.est.predict_outcomes(X))
-        return np.hstack([part.reshape(len(X), -1) for part in parts])
 
     @property
     def _read(self) -> dict[str, pa.DataType]:
         """Types in which the covariates are read."""
         return {name: pa.string() if text else pa.float64() for name, text in self.is_text.items()}
-
-    @property
-    def _names(self) -> list[str]:
-        """Names of the answers, such as effect_drug; of several outcomes, effect_drug_weight."""
-        fitted = self.est.fitted_
-        arms = list(map(_label, self.est.arms_.tolist()))
-        doses = fitted.doses
-        treated = arms[1:] if doses is None else list(map(_label, doses.labels(None, None)))
-        ends = ["ci_lower", "ci_upper"] if self.interval is not None else []
-        names = [f"{what}_{arm}" for what in ("effect", *ends) for arm in treated]
-        names += [f"outcome_{arm}" for arm in arms] if self.outcomes else []
-        several = getattr(fitted, "names", None)
-        return names if several is None else [f"{a}_{b}" for a in names for b in several]
-
-
-def _label(label: Any) -> str:
-    """An arm, a dose, or an arm and its dose, as part of a column's name."""
-    return "_".join(map(str, label)) if isinstance(label, tuple) else str(label)
 
 
 def with_whole_numbers_as_text(table: pa.Table, is_text: Mapping[str, bool]) -> pa.Table:

@@ -11,6 +11,7 @@ from sklearn.base import clone
 
 from hypercate.encoding import as_pandas
 from hypercate.sensitivity.bounds import sensitivity
+from hypercate.threads import at_once
 
 
 def leave_out(
@@ -22,6 +23,7 @@ def leave_out(
     *,
     estimand: str = "ate",
     T0: Any = None,
+    n_jobs: int | None = None,
     **fit_params: Any,
 ) -> pd.DataFrame:
     """Strength of covariates as confounders, were they not measured.
@@ -40,6 +42,8 @@ def leave_out(
         a time, by default.
     estimand, T0
         As in `sensitivity`.
+    n_jobs : int, optional
+        Fits at once, as in `refute`.
     **fit_params
         Passed to `fit`, such as sample_weight and groups.
 
@@ -86,12 +90,15 @@ def leave_out(
             f"X has {len(frame)} rows, but est was fitted to {len(est._evidence().used)}: pass "
             "the rows of the fit"
         )
-    tables = {}
-    for name, columns in groups.items():
-        short = clone(est).fit(frame.drop(columns=columns), y, treatment, **fit_params)
-        tables[name] = _gain(full, sensitivity(short, estimand=estimand, T0=T0))
+    model = clone(est)
+
+    def without(columns: list) -> pd.DataFrame:
+        short = clone(model).fit(frame.drop(columns=columns), y, treatment, **fit_params)
+        return _gain(full, sensitivity(short, estimand=estimand, T0=T0))
+
+    tables = at_once(without, list(groups.values()), n_jobs)
     table = (
-        pd.concat(tables, names=["covariates"])
+        pd.concat(dict(zip(groups, tables, strict=True)), names=["covariates"])
         .swaplevel()
         .sort_index(level=0, sort_remaining=False)
     )

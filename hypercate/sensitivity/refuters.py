@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 from sklearn.base import clone
 
 from hypercate.answers.arguments import draw_seed
 from hypercate.encoding import as_pandas, check_rows, index_of
 from hypercate.encoding.checks import as_series, listed
+from hypercate.threads import at_once
 
 SUBSET = 0.8  # of the rows
 EXTRA = "random common cause"  # name of the column
@@ -120,7 +121,9 @@ def refute(
     random_state : int, RandomState instance or None, default=0
         Of what is drawn.
     n_jobs : int, optional
-        Fits at once, by the joblib backend in use.
+        Fits at once, by the joblib backend in use; if several, each on one thread unless the
+        estimator's own n_jobs says otherwise. By default what `joblib.parallel_config` says, or
+        else 1. What is drawn does not depend on it.
     **fit_params
         Values of the rows that `fit` takes: sample_weight, groups, event.
 
@@ -169,7 +172,7 @@ def refute(
         model.set_params(effort=effort)
     seed = draw_seed(random_state)
     changed = [rows, *(REFUTERS[name][0](rows, _draws(seed, name)) for name in names)]
-    tables = Parallel(n_jobs=n_jobs)(delayed(_averages)(model, each) for each in changed)
+    tables = at_once(partial(_averages, model), changed, n_jobs)
     original = tables[0]["point_estimate"]
     for name, table in zip(["as they are", *names], tables, strict=True):
         zero = name in REFUTERS and REFUTERS[name][1]
