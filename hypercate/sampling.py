@@ -1,6 +1,6 @@
 """Rows that stand for more than memory holds, from one pass over blocks of rows.
 
-A fit of a million rows has little left to gain: its trees are grown on at most 20,000 rows of an
+A fit of a million rows has little left to gain: its trees are grown on at most 200,000 rows of an
 arm, and its networks meet at most 65,536 rows an epoch. So what is fitted of more rows than memory
 holds is a sample, in which rare arms are whole and whose weights make it stand for all.
 
