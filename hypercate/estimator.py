@@ -639,7 +639,8 @@ class HyperCATE(Answers, BaseEstimator):
                 self.effort,
                 device,
             )
-            kept.begin(identity_of(self.get_params(deep=False), each, device, n_threads))
+            if kept.folder is not None:
+                kept.begin(identity_of(self.get_params(deep=False), each, device, n_threads))
             if isinstance(encoded.family, Censored):
                 pseudo = with_pseudo_outcomes(study, folds, encoded.family, seed, n_threads)
                 each = (replace(encoded, study=pseudo),)
