@@ -45,7 +45,15 @@ TESTS = [
     "tests/test_sklearn_contract.py::TestParameters",
     "tests/test_tables.py",
 ]
-TEST_TOOLS = ["hypothesis", "packaging", "polars", "pyarrow", "pytest", "pytest-xdist"]
+TEST_TOOLS = [
+    "hypothesis",
+    "matplotlib",
+    "packaging",
+    "polars",
+    "pyarrow",
+    "pytest",
+    "pytest-xdist",
+]
 SHOWN = ["numpy", "pandas", "scikit-learn", "torch"]
 """Packages whose versions the table shows, and whose oldest versions are tried one at a time."""
 MOST_REASONS = 3
