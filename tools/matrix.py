@@ -54,6 +54,7 @@ TEST_TOOLS = [
     "pytest",
     "pytest-xdist",
 ]
+OLD_ARROW = "pyarrow<17"  # the newest needs NumPy 2
 SHOWN = ["numpy", "pandas", "scikit-learn", "torch"]
 """Packages whose versions the table shows, and whose oldest versions are tried one at a time."""
 MOST_REASONS = 3
@@ -107,10 +108,12 @@ def steps(python: str, wanted: list[str], wheel: str | Path, folder: Path) -> di
     """What makes an environment in a folder, and runs the tests there."""
     inside: Command = [folder / "bin" / "python", "-P", "-m"]
     install = [*inside, "pip", "install", "--quiet", "--only-binary", ":all:"]
+    old = any(requirement.startswith("numpy==1.") for requirement in wanted)
+    tools = [OLD_ARROW if old and tool == "pyarrow" else tool for tool in TEST_TOOLS]
     pytest = [*inside, "pytest", "-q", "-n", "0", "--tb", "no", "-p", "no:cacheprovider"]
     return {
         "create": [python, "-m", "venv", folder],
-        "install": [*install, wheel, *wanted, *TEST_TOOLS],
+        "install": [*install, wheel, *wanted, *tools],
         "list": [*inside, "pip", "list", "--format", "json"],
         "test": [*pytest, *TESTS],
     }
