@@ -204,6 +204,12 @@ def tables_named(names: Sequence[str]) -> list[TableFile]:
     return [_table(path) for path in paths]
 
 
+def rows_known(files: Sequence[TableFile]) -> int | None:
+    """Rows of all files, where that is known before they are read."""
+    known = [file.n_rows for file in files]
+    return None if None in known else sum(filter(None, known))
+
+
 def _paths(name: str) -> list[Path]:
     path = Path(name)
     if path.is_dir():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import pandas as pd
 import pyarrow as pa
 
 from hypercate.commands.messages import BadData
@@ -95,3 +96,8 @@ def with_plain_text(table: pa.Table) -> pa.Table:
         if plain != type_:
             table = table.set_column(place, name, table.column(place).cast(plain))
     return table
+
+
+def covariates_of(table: pa.Table) -> pd.DataFrame:
+    """Columns as a model is fitted to them and asked about them: text as categories."""
+    return table.to_pandas(strings_to_categorical=True, ignore_metadata=True)

@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from hypercate import HyperCATE
-    from hypercate.commands.files import BLOCK_ROWS, tables_named
+    from hypercate.commands.files import BLOCK_ROWS, rows_known, tables_named
     from hypercate.commands.scoring import Scores
     from hypercate.commands.writing import WRITERS, check_out, table_written
     from hypercate.train.device import resolve_device
@@ -84,13 +84,13 @@ def run(options: argparse.Namespace) -> int:
     with about(options.model):
         est = HyperCATE.load(options.model, device=device)
     scores = Scores.of(est, files, options.id, options.interval, options.outcomes)
-    known = [file.n_rows for file in files]
-    total = None if None in known else sum(filter(None, known))
     rows = 0
     with (
         warnings_heard() as warned,
         table_written(options.out, scores.schema) as write,
-        tqdm(total=total, desc="predict", unit=" rows", unit_scale=True, disable=None) as progress,
+        tqdm(
+            total=rows_known(files), desc="predict", unit=" rows", unit_scale=True, disable=None
+        ) as progress,
     ):
         for block in scores.blocks(BLOCK_ROWS):
             write(block)

@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from hypercate.commands.files import BLOCK_ROWS, TableFile
-from hypercate.commands.kinds import check_alike, with_plain_text
+from hypercate.commands.files import BLOCK_ROWS, TableFile, rows_known
+from hypercate.commands.kinds import check_alike, covariates_of, with_plain_text
 from hypercate.commands.messages import BadData, about
 from hypercate.commands.options import value_of
 from hypercate.sampling import sample_rows
@@ -102,8 +102,11 @@ def rows_of(
     check_alike(files, [table.schema for table in tables])
     with about(source):
         whole = pa.concat_tables(tables, promote_options="permissive")
-        arguments = {role: _pandas(whole.select(columns)) for role, columns in given.items()}
-        X = _frame(whole.select(covariates))
+        arguments = {
+            role: _argument(whole.select(columns).to_pandas(ignore_metadata=True))
+            for role, columns in given.items()
+        }
+        X = covariates_of(whole.select(covariates))
     return Rows(X, arguments, source, len(X))
 
 
@@ -141,13 +144,11 @@ def _sample_of(
     def blocks() -> Iterator[pd.DataFrame]:
         for file in files:
             for block in file.blocks(names, _as_text(coded), BLOCK_ROWS):
-                yield _frame(_plain(file, block, coded))
+                yield covariates_of(_plain(file, block, coded))
 
     def column(role: str) -> str | None:
         return given[role][0] if role in given else None
 
-    known = [file.n_rows for file in files]
-    total = None if None in known else sum(filter(None, known))
     check_alike(files, [_plain(file, file.schema.empty_table(), coded).schema for file in files])
     with about(source):
         sample = sample_rows(
@@ -157,14 +158,11 @@ def _sample_of(
             weight=column("sample_weight"),
             groups=column("groups"),
             random_state=sampling.seed,
-            total=total,
+            total=rows_known(files),
             verbose=sampling.verbose,
         )
     rows = sample.rows.reset_index(drop=True)
-    arguments = {
-        role: rows[columns] if len(columns) > 1 else rows[columns[0]]
-        for role, columns in given.items()
-    }
+    arguments = {role: _argument(rows[columns]) for role, columns in given.items()}
     n_read = int(sample.counts["rows"].sum())
     if len(rows) < n_read:
         arguments["sample_weight"] = sample.weight.reset_index(drop=True)
@@ -185,16 +183,11 @@ def _plain(file: TableFile, table: pa.Table, coded: Sequence[str]) -> pa.Table:
     return table
 
 
-def _frame(table: pa.Table) -> pd.DataFrame:
-    return table.to_pandas(strings_to_categorical=True, ignore_metadata=True)
-
-
 def label_as_held(text: str, labels: pd.Series) -> Any:
     """A label as its column holds it: a number or a boolean where that holds such."""
     return value_of(text) if labels.dtype.kind in "biuf" else text
 
 
-def _pandas(table: pa.Table) -> pd.Series | pd.DataFrame:
+def _argument(frame: pd.DataFrame) -> pd.Series | pd.DataFrame:
     """A column as a series, several as a frame."""
-    frame = table.to_pandas(ignore_metadata=True)
     return frame if frame.shape[1] > 1 else frame.iloc[:, 0]

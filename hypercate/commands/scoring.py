@@ -16,6 +16,7 @@ from hypercate.commands.kinds import (
     NOTHING,
     check_alike,
     check_as_fitted,
+    covariates_of,
     kind_of,
     with_plain_text,
 )
@@ -119,7 +120,7 @@ class Scores:
     def covariates(self, block: pa.Table) -> pd.DataFrame:
         """Rows as the model takes them."""
         table = with_whole_numbers_as_text(block.select(list(self.is_text)), self.is_text)
-        return table.to_pandas(strings_to_categorical=True, ignore_metadata=True)
+        return covariates_of(table)
 
     def _scored(self, block: pa.Table) -> pa.Table:
         copied = [
