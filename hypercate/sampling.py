@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import narwhals as nw
 import numpy as np
 import pandas as pd
 from pandas.api.types import union_categoricals
@@ -135,8 +136,9 @@ def sample_rows(
 
 
 def _frame(block: Any) -> pd.DataFrame:
-    if not isinstance(block, pd.DataFrame) and hasattr(block, "to_pandas"):
-        block = block.to_pandas()
+    pyarrow = nw.dependencies.get_pyarrow()
+    if pyarrow is not None and isinstance(block, pyarrow.RecordBatch):
+        block = pyarrow.Table.from_batches([block])
     frame = as_pandas(block, "a block")
     if not isinstance(frame, pd.DataFrame):
         raise TypeError(f"blocks must be frames with named columns, but one is {type(block)}")
@@ -157,7 +159,7 @@ class _Pool:
         self.arms: list[np.ndarray] = []
         self.weights: list[np.ndarray] = []
         self.labels = pd.Index([])
-        self.n_rows, self.n_kept = 0, 0
+        self.n_rows = 0
         self.seen = pd.DataFrame({"rows": np.zeros(0, np.int64), "weight": np.zeros(0)})
         self.limits = np.full(0 if self.by_arm else 1, np.inf)
 
@@ -174,15 +176,16 @@ class _Pool:
         self.keys.append(key[kept])
         self.arms.append(arm[kept])
         self.weights.append(weight[kept])
-        self.n_rows, self.n_kept = first + n, self.n_kept + len(kept)
-        if self.n_kept > _SPARE * self.most:
+        self.n_rows = first + n
+        if sum(map(len, self.keys)) > _SPARE * self.most:
             self._leave_out()
         return n
 
     def drawn(self) -> Sample:
-        if not self.n_kept:
+        n_kept = sum(map(len, self.keys))
+        if not n_kept:
             raise ValueError("there are no rows, or none of positive weight")
-        if self.n_kept > self.most or (self.by_arm and self.seen["rows"].sum() > self.most):
+        if n_kept > self.most or (self.by_arm and self.seen["rows"].sum() > self.most):
             self._leave_out()
         arm, weight = np.concatenate(self.arms), np.concatenate(self.weights)
         sampled = np.bincount(arm, minlength=len(self.labels))
@@ -193,12 +196,10 @@ class _Pool:
                 f"max_rows={self.most} is too few"
             )
         seen = self.seen
-        whole = sampled == seen["rows"].to_numpy()
-        stands = np.where(whole, 1.0, seen["weight"].to_numpy() / kept)
+        stands = np.where(sampled == seen["rows"], 1.0, seen["weight"] / kept)
         rows = _joined(self.frames)
-        counts = pd.DataFrame(
-            {"rows": seen["rows"].to_numpy(), "sampled": sampled, "weight": seen["weight"]}
-        ).set_axis(self.labels.rename(self.treatment), axis=0)
+        counts = seen.assign(sampled=sampled)[["rows", "sampled", "weight"]]
+        counts = counts.set_axis(self.labels.rename(self.treatment), axis=0)
         return Sample(rows, pd.Series(weight * stands[arm], rows.index, name="weight"), counts)
 
     def _check(self, frame: pd.DataFrame) -> None:
@@ -270,7 +271,6 @@ class _Pool:
             [part[place][stays[place]] for place in kept]
             for part in (self.keys, self.arms, self.weights)
         )
-        self.n_kept = sum(map(len, self.keys))
 
     def _limits(self, arm: np.ndarray) -> np.ndarray:
         """Below which rows of some arms have to be with their keys."""
