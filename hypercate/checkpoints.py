@@ -75,13 +75,13 @@ class Checkpoint:
             raise TypeError(f"checkpoint={value!r} must be the path of a folder")
         return cls(value)
 
-    def begin(self, identity: Mapping[str, str]) -> None:
+    def begin(self, of: Callable[[], Mapping[str, str]]) -> None:
         """Begin a fit, or one that goes on.
 
         Parameters
         ----------
-        identity : mapping of str to str
-            What the fit is of, as `hypercate.identity.identity_of` gives it.
+        of : callable
+            Gives what the fit is of, as `hypercate.identity.identity_of` does, if it is asked for.
 
         Raises
         ------
@@ -92,6 +92,7 @@ class Checkpoint:
         """
         if self.folder is None:
             return
+        identity = of()
         text = json.dumps(identity, indent=1)
         self._fit, self._n_stages, self._kept_at = _digest(text.encode()), 0, monotonic()
         path = self.folder / _FIT

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from inspect import signature
 from itertools import pairwise
 from numbers import Integral, Real
@@ -639,22 +640,22 @@ class HyperCATE(Answers, BaseEstimator):
                 self.effort,
                 device,
             )
-            if kept.folder is not None:
-                kept.begin(identity_of(self.get_params(deep=False), each, device, n_threads))
+            of = partial(identity_of, self.get_params(deep=False), each, device, n_threads)
+            kept.begin(of)
             if isinstance(encoded.family, Censored):
                 pseudo = with_pseudo_outcomes(study, folds, encoded.family, seed, n_threads)
                 each = (replace(encoded, study=pseudo),)
             assignment, cross_fitted = fit_assignment(
                 study, folds, self.model_propensity, encoded.propensity, n_threads
             )
-            alike = [with_arms_alike(one.study, cross_fitted) for one in each]
+            alike, of_alike = with_arms_alike(study, cross_fitted)
             to_train = tuple(
-                replace(one, study=study) for one, (study, _) in zip(each, alike, strict=True)
+                replace(one, study=replace(one.study, weight=alike.weight)) for one in each
             )
             views = [model_views(one.study, folds, trees, seed, n_threads) for one in to_train]
             joint = joint_views(views)
             ensembles = self._ensembles(
-                to_train, folds, candidates, alike[0][1], joint, views, device, seed, kept
+                to_train, folds, candidates, of_alike, joint, views, device, seed, kept
             )
             fitted = []
             with stage("calibration", len(each), "outcome") as bar:
