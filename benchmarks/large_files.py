@@ -15,16 +15,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from pyarrow import parquet
+from score_parquet import measure
 from speed import LEAST_COLUMNS, draw, markdown
 
 from hypercate import HyperCATE
@@ -49,23 +47,13 @@ def write_files(folder: Path, rows: int, columns: int, repeat: int) -> float:
     return sum(path.stat().st_size for path in folder.iterdir()) / 2**20
 
 
-def measure(folder: Path, out: Path, max_rows: str, repeat: int) -> tuple[float, float]:
+def fit(folder: Path, out: Path, max_rows: str, repeat: int) -> tuple[float, float]:
     """Seconds of a fit, and the peak of its resident set in MiB."""
     line = ["fit", str(folder), "--outcome", "y", "--treatment", "treatment", "--json"]
     line += ["--random-state", str(repeat), "--out", str(out)]
     if max_rows != "all":
         line += ["--max-rows", max_rows]
-    start = time.perf_counter()
-    process = os.posix_spawn(
-        sys.executable,
-        [sys.executable, "-m", "hypercate", *line],
-        os.environ,
-        file_actions=[(os.POSIX_SPAWN_OPEN, 1, f"{out}.json", os.O_WRONLY | os.O_CREAT, 0o644)],
-    )
-    _, status, used = os.wait4(process, 0)
-    if status:
-        raise RuntimeError(f"hypercate {' '.join(line)} ended with status {status}")
-    return time.perf_counter() - start, used.ru_maxrss / 1024
+    return measure(line, f"{out}.json")
 
 
 def run(rows: int, columns: int, sizes: list[str], repeat: int, out: Path) -> pd.DataFrame:
@@ -77,7 +65,7 @@ def run(rows: int, columns: int, sizes: list[str], repeat: int, out: Path) -> pd
     figures = []
     try:
         for size in sizes:
-            seconds, peak = measure(folder, model, size, repeat)
+            seconds, peak = fit(folder, model, size, repeat)
             summary = json.loads(Path(f"{model}.json").read_text())
             average = summary["ate"][0]
             error = sqrt_pehe(effect, HyperCATE.load(model).predict(fresh)) / effect.std()

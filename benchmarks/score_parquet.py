@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -38,12 +39,17 @@ def write_rows(path: Path, rows: int, columns: int) -> None:
             writer.write_table(pa.table(dict(zip(names, X.T, strict=True)), schema))
 
 
-def measure(model: Path, data: Path, out: Path) -> tuple[float, float]:
-    """Seconds of a prediction, and the peak of its resident set in MiB."""
-    line = ["predict", str(model), str(data), "--out", str(out), "--interval", "0.95"]
+def measure(line: list[str], printed: str = os.devnull) -> tuple[float, float]:
+    """Seconds of a command of hypercate, and the peak of its resident set in MiB.
+
+    What it prints goes to the file `printed`.
+    """
+    command = [sys.executable, "-m", "hypercate", *line]
     start = time.perf_counter()
-    process = os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, "-m", "hypercate", *line])
-    _, status, used = os.wait4(process, 0)
+    with open(printed, "w", encoding="utf-8") as out:
+        process = subprocess.Popen(command, stdout=out)
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = status
     if status:
         raise RuntimeError(f"hypercate {' '.join(line)} ended with status {status}")
     return time.perf_counter() - start, used.ru_maxrss / 1024
@@ -60,7 +66,8 @@ def run(rows: list[int], columns: int, out: Path) -> pd.DataFrame:
     for n in rows:
         write_rows(data, n, columns)
         size = data.stat().st_size / 2**20
-        seconds, peak = measure(model, data, effects)
+        line = ["predict", str(model), str(data), "--out", str(effects), "--interval", "0.95"]
+        seconds, peak = measure(line)
         if parquet.read_metadata(effects).num_rows != n:
             raise RuntimeError(f"{effects} has not {n} rows")
         figures.append([n, columns, size, peak, seconds, n / seconds])
