@@ -58,6 +58,7 @@ class Checkpoint:
     def __init__(self, folder: str | os.PathLike | None = None, every: float = EVERY) -> None:
         self.folder = None if folder is None else Path(folder)
         self.every = every
+        self._own = self.folder
         self._fit, self._n_stages, self._kept_at = "", 0, 0.0
 
     @classmethod
@@ -75,13 +76,15 @@ class Checkpoint:
             raise TypeError(f"checkpoint={value!r} must be the path of a folder")
         return cls(value)
 
-    def begin(self, of: Callable[[], Mapping[str, str]]) -> None:
+    def begin(self, of: Callable[[], Mapping[str, str]], process: str = "") -> None:
         """Begin a fit, or one that goes on.
 
         Parameters
         ----------
         of : callable
             Gives what the fit is of, as `hypercate.identity.identity_of` does, if it is asked for.
+        process : str, optional
+            Name of a folder within for this process, where others run the same fit.
 
         Raises
         ------
@@ -95,35 +98,41 @@ class Checkpoint:
         identity = of()
         text = json.dumps(identity, indent=1)
         self._fit, self._n_stages, self._kept_at = _digest(text.encode()), 0, monotonic()
-        path = self.folder / _FIT
-        with _said_of(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            _remove(self.folder, lambda name: not name.endswith((".json", ".safetensors")))
+        self._own = self.folder / process
+        path = self._own / _FIT
+        with _said_of(self._own):
+            self._own.mkdir(parents=True, exist_ok=True)
+            _remove(self._own, lambda name: not name.endswith((".json", ".safetensors")))
         if path.exists():
             self._compare(path, identity)
         else:
             self._write(path, text.encode())
 
+    def next_stages(self) -> str:
+        """What names of the next stages begin with; a fit has them in the same order each time."""
+        self._n_stages += 1
+        return f"{self._n_stages - 1:02}"
+
     def stage(self, name: str, inputs: Sequence[Tensor | np.ndarray | None]) -> Stage:
-        """The next stage of training; a fit has the same ones in the same order each time.
+        """A stage of training.
 
         Parameters
         ----------
         name : str
+            That no other stage of the fit has.
         inputs : sequence of Tensor, ndarray or None
             That it works on: should they differ when the fit goes on, its state is refused.
         """
-        if self.folder is None:
+        if self._own is None:
             return Stage(self, Path(), {})
-        path = self.folder / f"{self._n_stages:02}-{name}.safetensors"
-        self._n_stages += 1
+        path = self._own / f"{name}.safetensors"
         return Stage(self, path, {"fit": self._fit, "inputs": digest(inputs)})
 
     def clear(self) -> None:
         """Remove what was kept; the folder stays."""
-        if self.folder is not None:
-            _remove(self.folder, lambda name: name != _FIT)
-            _remove(self.folder, lambda name: True)
+        if self._own is not None:
+            _remove(self._own, lambda name: name != _FIT)
+            _remove(self._own, lambda name: True)
 
     def due(self) -> bool:
         """Whether it is time to keep a state."""

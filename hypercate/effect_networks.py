@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from hypercate.checkpoints import Checkpoint
 from hypercate.folds import Folds
@@ -24,6 +23,8 @@ from hypercate.study import Study
 from hypercate.train.context import n_moments
 from hypercate.train.data import Data, units
 from hypercate.train.fitting import Trained, fit_networks
+from hypercate.train.loop import Found
+from hypercate.train.processes import Processes
 from hypercate.train.run import Schedule
 
 _FAMILY = Normal()  # effects are real numbers, whatever the outcome
@@ -67,8 +68,8 @@ def fit_effect_networks(
     propensity: np.ndarray,
     means: np.ndarray,
     views: Views,
-    device: torch.device,
     seed: int,
+    processes: Processes,
     checkpoint: Checkpoint,
 ) -> tuple[Trained, EffectUnits]:
     """Fit the effects of all arms against the one that most rows received.
@@ -87,8 +88,9 @@ def fit_effect_networks(
     means : ndarray, shape (n_models, n, n_arms)
         Mean outcomes, as `hypercate.nuisance.means` gives them.
     views : Views
-    device : torch.device
     seed : int
+    processes : Processes
+        That train the networks.
     checkpoint : Checkpoint
     """
     reference = int(np.bincount(study.condition, study.weight).argmax())
@@ -115,7 +117,7 @@ def fit_effect_networks(
         views.inputs[:, row],
         _FAMILY.target(target, location[:, None], scale[:, None]),
         weight / weight.mean(),
-        device,
+        processes.device,
     )
     candidates = candidates.of_effects(len(arms))
     trained = fit_networks(
@@ -131,11 +133,17 @@ def fit_effect_networks(
         repeated,
         candidates.profiles(hypernet.net.of(hypernet.output)),
         candidates.input_scale(views, study.n_codes),
-        lambda found: found.loss.argmin(axis=1),
+        _least_loss,
         _FAMILY.loss,
         schedule,
         seed,
+        processes,
         checkpoint,
     )
     candidates.log_choice("effects", trained.found, trained.chosen)
     return trained, EffectUnits(arms, location, scale)
+
+
+def _least_loss(found: Found) -> np.ndarray:
+    """The candidate of each model with the least loss."""
+    return found.loss.argmin(axis=1)

@@ -39,6 +39,7 @@ from hypercate.study import Study
 from hypercate.train.data import Data
 from hypercate.train.fitting import Trained
 from hypercate.train.loop import Found
+from hypercate.train.processes import Processes
 from hypercate.train.run import Schedule
 
 
@@ -104,7 +105,7 @@ def fit_ensemble(
     source: str,
     pretrained: bool,
     second_stage: bool,
-    device: torch.device,
+    processes: Processes,
     seed: int,
     n_jobs: int,
     checkpoint: Checkpoint,
@@ -139,7 +140,8 @@ def fit_ensemble(
         Whether emitted networks count.
     second_stage : bool
         Whether effects of a second stage do.
-    device : torch.device
+    processes : Processes
+        That train the networks.
     seed : int
     n_jobs : int
         Threads of the second stage.
@@ -154,7 +156,16 @@ def fit_ensemble(
     outputs = at_stop_rows(own_net, trained.searched[:, : study.n_conditions])
     if pretrained:
         emission, share, outputs = weigh_emitted(
-            study, folds, learner, views, found, target, outputs, at_stop_rows, device, seed
+            study,
+            folds,
+            learner,
+            views,
+            found,
+            target,
+            outputs,
+            at_stop_rows,
+            processes.device,
+            seed,
         )
     outcomes = learner.potential_outcome(
         *(
@@ -167,7 +178,7 @@ def fit_ensemble(
     if model_outcome is not None:
         means = supplied_means(model_outcome, study, folds, n_jobs)
     elif two_stages and pretrained and not study.n_codes.any():
-        means = emitted_means(study, folds, learner, device)
+        means = emitted_means(study, folds, learner, processes.device)
     elif two_stages or second_stage:
         means = boosted_means(study, folds, own_views, seed, n_jobs)
     parts, effects = [trained], None
@@ -175,8 +186,8 @@ def fit_ensemble(
     stages: tuple[SecondStage, ...] = ()
     if isinstance(learner, EffectLearner):
         own, effects = fit_effect_networks(
-            study, folds, hypernet, learner, candidates, schedule, propensity, means, views, device,
-            seed, checkpoint,
+            study, folds, hypernet, learner, candidates, schedule, propensity, means, views, seed,
+            processes, checkpoint,
         )  # fmt: skip
         parts.append(own)
         of_networks = effects.effects(

@@ -54,6 +54,7 @@ from hypercate.study import Encoded
 from hypercate.threads import own_threads
 from hypercate.train.context import n_moments
 from hypercate.train.device import resolve_device
+from hypercate.train.processes import STRATEGIES, Processes
 from hypercate.train.run import Schedule
 from hypercate.updated.fitting import update
 
@@ -98,6 +99,8 @@ _OF_TRAINING = (
     "learning_rate",
     "weight_decay",
     "patience",
+    "devices",
+    "strategy",
 )
 
 
@@ -277,6 +280,18 @@ class HyperCATE(Answers, BaseEstimator):
         Epochs in which the loss on the stop rows does not fall by 1 %, after which a network stops.
     device : str, default="auto"
         ``"auto"`` uses a GPU if there is one.
+    devices : int, list of int or "auto", default=None
+        Devices that train the networks side by side, with one process for each, which Lightning
+        Fabric starts: a number of GPUs, a list of their indices, or ``"auto"`` for all of them;
+        with ``device="cpu"`` a number of processes. Each process trains its share of the networks,
+        and effects are those of a fit by one process, up to rounding. ``None`` trains in this
+        process. Needs the package ``lightning-fabric``; see ``docs/distributed.md``.
+    strategy : {"auto", "ddp", "ddp_spawn", "ddp_fork"}, default="auto"
+        How the processes of `devices` are started, in Fabric's words. ``"auto"``: processes that
+        were started together by a launcher such as ``torchrun`` train together; otherwise this
+        process starts the others for the training alone, by ``"ddp_spawn"``, which asks that a
+        script has ``if __name__ == "__main__":``, or by ``"ddp_fork"`` in an interactive session.
+        ``"ddp"`` runs the whole script in every process.
     n_jobs : int, default=None
         Threads of a fit: as many as torch uses by default; -1 for all processors, -2 for all but
         one, as joblib counts them.
@@ -397,6 +412,8 @@ class HyperCATE(Answers, BaseEstimator):
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "patience": [Interval(Integral, 1, None, closed="left")],
         "device": [str, torch.device],
+        "devices": [Interval(Integral, 1, None, closed="left"), list, StrOptions({"auto"}), None],
+        "strategy": [StrOptions(set(STRATEGIES))],
         "n_jobs": [
             Interval(Integral, None, -1, closed="right"),
             Interval(Integral, 1, None, closed="left"),
@@ -447,6 +464,8 @@ class HyperCATE(Answers, BaseEstimator):
         validation_fraction=0.2,
         patience=15,
         device="auto",
+        devices=None,
+        strategy="auto",
         n_jobs=None,
         random_state=None,
         verbose=False,
@@ -489,6 +508,8 @@ class HyperCATE(Answers, BaseEstimator):
         self.validation_fraction = validation_fraction
         self.patience = patience
         self.device = device
+        self.devices = devices
+        self.strategy = strategy
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
@@ -598,7 +619,9 @@ class HyperCATE(Answers, BaseEstimator):
         require_treatment(treatment, "fit")
         self._check_of_doses(propensity=propensity, arm_features=arm_features)
         self._check_of_times(event)
-        device = resolve_device(self.device)
+        processes = Processes.of(self.devices, self.strategy, resolve_device(self.device))
+        self._check_alike(processes)
+        device = processes.device
         seed = draw_seed(self.random_state)
         outcomes = read_studies(
             X,
@@ -630,7 +653,7 @@ class HyperCATE(Answers, BaseEstimator):
             encoded.conditions.all_received,
         )
         trees = candidates.need_trees and self.effort != "instant"
-        with bars(bool(self.verbose)), own_threads(self.n_jobs) as n_threads:
+        with bars(self.verbose and processes.is_first), own_threads(self.n_jobs) as n_threads:
             LOG.info(
                 "fit: %d rows, %d inputs, %d arms, outcome %s; %d models, effort %r, on %s",
                 *study.x.shape,
@@ -641,7 +664,7 @@ class HyperCATE(Answers, BaseEstimator):
                 device,
             )
             of = partial(identity_of, self.get_params(deep=False), each, device, n_threads)
-            kept.begin(of)
+            kept.begin(of, processes.name)
             if isinstance(encoded.family, Censored):
                 pseudo = with_pseudo_outcomes(study, folds, encoded.family, seed, n_threads)
                 each = (replace(encoded, study=pseudo),)
@@ -655,7 +678,7 @@ class HyperCATE(Answers, BaseEstimator):
             views = [model_views(one.study, folds, trees, seed, n_threads) for one in to_train]
             joint = joint_views(views)
             ensembles = self._ensembles(
-                to_train, folds, candidates, of_alike, joint, views, device, seed, kept
+                to_train, folds, candidates, of_alike, joint, views, processes, seed, kept
             )
             fitted = []
             with stage("calibration", len(each), "outcome") as bar:
@@ -1014,6 +1037,14 @@ class HyperCATE(Answers, BaseEstimator):
                 "that goes on has to draw what it drew before: set random_state=0, or another"
             )
 
+    def _check_alike(self, processes: Processes) -> None:
+        """Refuse processes that would each draw other folds."""
+        if processes.together and not isinstance(self.random_state, Integral):
+            raise ValueError(
+                "processes that train together need the same integer random_state, not "
+                f"{self.random_state!r}: set random_state=0, or another"
+            )
+
     def _check_of_times(self, event: Any) -> None:
         """Refuse what is of times without them, and times without what they need."""
         of_times = isinstance(self.outcome, str) and self.outcome in CENSORED
@@ -1088,7 +1119,7 @@ class HyperCATE(Answers, BaseEstimator):
         propensity: np.ndarray,
         views: Views,
         own_views: Sequence[Views],
-        device: torch.device,
+        processes: Processes,
         seed: int,
         checkpoint: Checkpoint,
     ) -> list[Ensemble]:
@@ -1098,7 +1129,7 @@ class HyperCATE(Answers, BaseEstimator):
         learners = [LEARNERS[self.learner](one.family) for one in outcomes]
         if self.effort == "instant":
             return [
-                emit_ensemble(own, folds, learner, views, device, seed)
+                emit_ensemble(own, folds, learner, views, processes.device, seed)
                 for own, learner in zip(studies, learners, strict=True)
             ]
         n, n_inputs = study.x.shape
@@ -1138,8 +1169,8 @@ class HyperCATE(Answers, BaseEstimator):
             candidates,
             schedule,
             views,
-            device,
             seed,
+            processes,
             checkpoint,
             encoded.blend,
         )
@@ -1160,7 +1191,7 @@ class HyperCATE(Answers, BaseEstimator):
                 self.uncertainty,
                 pretrained,
                 self._has_second_stage and learner.family.kind not in LOG_LINKED,
-                device,
+                processes,
                 seed,
                 torch.get_num_threads(),
                 checkpoint,

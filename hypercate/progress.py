@@ -34,6 +34,11 @@ def bars(shown: bool) -> Iterator[None]:
         _SHOWN.reset(before)
 
 
+def are_shown() -> bool:
+    """Whether a stage that begins now has a bar."""
+    return _SHOWN.get()
+
+
 @contextmanager
 def stage(name: str, total: int, unit: str) -> Iterator[tqdm]:
     """A stage of so many steps; what is given is to be told of each by ``update()``.
@@ -48,7 +53,7 @@ def stage(name: str, total: int, unit: str) -> Iterator[tqdm]:
     """
     LOG.info("%s: up to %d %s%s", name, total, unit, "" if total == 1 else "s")
     began = perf_counter()
-    with tqdm(total=total, desc=f"HyperCATE: {name}", unit=unit, disable=not _SHOWN.get()) as bar:
+    with tqdm(total=total, desc=f"HyperCATE: {name}", unit=unit, disable=not are_shown()) as bar:
         yield bar
     LOG.debug("%s: done after %.2f s", name, perf_counter() - began)
 

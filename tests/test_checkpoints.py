@@ -129,8 +129,8 @@ class TestGoingOn:
         tiny().fit(*ARMS, checkpoint=watched)
         assert watched.n_kept == 2
         assert list(files_in(tmp_path)) == [
+            "00-fit.safetensors",
             "00-search.safetensors",
-            "01-fit.safetensors",
             "fit.json",
         ]
 
@@ -234,7 +234,7 @@ class TestAnotherFit:
         model = SGDRegressor(max_iter=5, tol=None)  # without a random_state
         learner = {"learner": "dr", "model_outcome": model, "max_epochs": 1}
         tiny(**learner).fit(*ARMS, checkpoint=Ended(tmp_path))
-        with pytest.raises(ValueError, match=r"02-search.*model_outcome without a random_state"):
+        with pytest.raises(ValueError, match=r"01-search.*model_outcome without a random_state"):
             tiny(**learner).fit(*ARMS, checkpoint=tmp_path)
 
     @pytest.mark.parametrize("seed", [None, np.random.RandomState(0)])

@@ -537,8 +537,8 @@ class TestCheckpoint:
         assert code == 1
         assert "kept.hypercate: File too large" in capsys.readouterr().err
         assert {path.name for path in (here / "training").iterdir()} == {
+            "00-fit.safetensors",
             "00-search.safetensors",
-            "01-fit.safetensors",
             "fit.json",
         }
         assert main([*line[:-1], "plain.hypercate"]) == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,6 +18,7 @@ from hypercate.select import Candidates
 from hypercate.study import Study
 from hypercate.train.data import Data, units
 from hypercate.train.fitting import Trained, fit_networks
+from hypercate.train.processes import Processes
 from hypercate.train.run import Loss, Schedule
 
 
@@ -28,8 +30,8 @@ def train_arms(
     candidates: Candidates,
     schedule: Schedule,
     views: Views,
-    device: torch.device,
     seed: int,
+    processes: Processes,
     checkpoint: Checkpoint,
     blend: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> tuple[Data, list[Trained]]:
@@ -47,8 +49,9 @@ def train_arms(
     schedule : Schedule
     views : Views
         What the models read beside the covariates.
-    device : torch.device
     seed : int
+    processes : Processes
+        That train the networks.
     checkpoint : Checkpoint
     blend : ndarray of float32, shape (n, c), and ndarray of int64, shape (n_ranges, c), optional
         Where treatments are doses: how much the c networks of its range count at each row's, and
@@ -66,17 +69,18 @@ def train_arms(
         for study, learner in zip(studies, learners, strict=True)
     ]
     target = each[0] if len(each) == 1 else np.stack(each, axis=2)
-    data = Data.of(study.x, views.inputs, target, study.weight, device, blend)
+    data = Data.of(study.x, views.inputs, target, study.weight, processes.device, blend)
     trained = fit_networks(
         hypernet,
         data,
         folds,
         candidates.profiles(hypernet.net),
         candidates.input_scale(views, study.n_codes),
-        lambda found: candidates.choose(found, study.cluster),
+        partial(candidates.choose, cluster=study.cluster),
         _loss_of(learners),
         schedule,
         seed,
+        processes,
         checkpoint,
     )
     candidates.log_choice("arms", trained.found, trained.chosen)
@@ -101,11 +105,9 @@ def target_of(
 
 def _loss_of(learners: Sequence[TLearner]) -> Loss:
     """Mean over the outcomes of the losses of their own kind."""
-    if len(learners) == 1:
-        return learners[0].loss
+    return learners[0].loss if len(learners) == 1 else partial(_mean_loss, learners)
 
-    def loss(output: Tensor, target: Tensor) -> Tensor:
-        outcomes = zip(learners, output.unbind(-1), target.unbind(-1), strict=True)
-        return torch.stack([learner.loss(*own) for learner, *own in outcomes]).mean(0)
 
-    return loss
+def _mean_loss(learners: Sequence[TLearner], output: Tensor, target: Tensor) -> Tensor:
+    outcomes = zip(learners, output.unbind(-1), target.unbind(-1), strict=True)
+    return torch.stack([learner.loss(*own) for learner, *own in outcomes]).mean(0)

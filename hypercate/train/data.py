@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -60,6 +60,11 @@ class Data:
             blend=None if blend is None else torch.as_tensor(blend[0], device=device),
             blended=None if blend is None else torch.as_tensor(blend[1], device=device),
         )
+
+    def to(self, device: torch.device) -> Data:
+        """On another device."""
+        parts = {name: part.to(device) for name, part in vars(self).items() if part is not None}
+        return replace(self, **parts)
 
     def inputs(self, model: Tensor, rows: Tensor) -> Tensor:
         """Inputs (b, w, n_inputs) of some models at rows (b, w)."""

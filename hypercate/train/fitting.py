@@ -16,6 +16,7 @@ from hypercate.generator.profiles import Profile
 from hypercate.train.context import context_of
 from hypercate.train.data import Data
 from hypercate.train.loop import Found, search, train
+from hypercate.train.processes import Processes, Share
 from hypercate.train.run import Loss, Schedule
 
 _LONGER = 2  # times as many epochs as its longest search, at most, until a model fits as closely
@@ -74,6 +75,7 @@ def fit_networks(
     loss: Loss,
     schedule: Schedule,
     seed: int,
+    processes: Processes,
     checkpoint: Checkpoint,
 ) -> Trained:
     """Try every candidate of every model on its fit rows, and train the chosen one on all.
@@ -86,14 +88,49 @@ def fit_networks(
     sharing : list of Profile, length n_candidates
     input_scale : Tensor, shape (n_models * n_candidates, n_inputs)
     choose : callable
-        From what the search found to the candidate of each model.
+        From what the search found to the candidate of each model. Like `loss`, it has to be
+        picklable where processes are started.
     loss : callable
         Of the networks' outputs and the targets: a value a row.
     schedule : Schedule
         Which says whether the chosen ones are trained again, or stay as the search left them.
     seed : int
+    processes : Processes
+        That train the networks.
     checkpoint : Checkpoint
     """
+    return processes.run(
+        _fit_share,
+        hypernet,
+        data,
+        folds,
+        sharing,
+        input_scale,
+        choose,
+        loss,
+        schedule,
+        seed,
+        checkpoint,
+        checkpoint.next_stages(),
+    )
+
+
+def _fit_share(
+    share: Share,
+    hypernet: HyperNet,
+    data: Data,
+    folds: Folds,
+    sharing: list[Profile],
+    input_scale: Tensor,
+    choose: Callable[[Found], np.ndarray],
+    loss: Loss,
+    schedule: Schedule,
+    seed: int,
+    checkpoint: Checkpoint,
+    stages: str,
+) -> Trained:
+    """What `fit_networks` gives, in each of the processes that train a share of the networks."""
+    data = data.to(share.device)
     n_models = folds.n_models
     found = search(
         hypernet,
@@ -105,7 +142,9 @@ def fit_networks(
         loss,
         schedule,
         seed,
+        share,
         checkpoint,
+        f"{stages}-search",
     )
     chosen = choose(found)
     nets = np.arange(n_models) * len(sharing) + chosen
@@ -144,7 +183,9 @@ def fit_networks(
         loss,
         schedule,
         seed + 1,
+        share,
         checkpoint,
+        f"{stages}-fit",
     )
     hypernet.advance_spectral(params, buffers, n_steps=100)
     with torch.no_grad():

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hypercate.checkpoints import NOWHERE, Checkpoint, State
+from hypercate.checkpoints import NOWHERE, Checkpoint, Stage, State
 from hypercate.folds import Rows
 from hypercate.generator.hypernetwork import HyperNet, Tensors
 from hypercate.generator.profiles import Profile
@@ -22,6 +22,7 @@ from hypercate.progress import stage
 from hypercate.train.context import context_of
 from hypercate.train.data import Data
 from hypercate.train.device import threads_for
+from hypercate.train.processes import Share
 from hypercate.train.run import Loss, Run, Schedule, diverged, sound, steps_an_epoch
 from hypercate.train.stopping import Best, Judge, at_best_size
 
@@ -76,7 +77,9 @@ def search(
     loss: Loss,
     schedule: Schedule,
     seed: int,
+    share: Share,
     checkpoint: Checkpoint = NOWHERE,
+    name: str = "search",
 ) -> Found:
     """Train every candidate of every model until it no longer gains on the model's stop rows.
 
@@ -100,8 +103,12 @@ def search(
         Of the networks' outputs and the targets: a value a row.
     schedule : Schedule
     seed : int
+    share : Share
+        The networks that this process trains.
     checkpoint : Checkpoint, optional
         Where the search is kept, and from where it goes on.
+    name : str, optional
+        Under which it is kept.
 
     Raises
     ------
@@ -114,14 +121,40 @@ def search(
     start = hypernet.init(sharing, input_scale, torch.Generator("cpu").manual_seed(seed), context)
     n_steps = steps_an_epoch((fit.real.sum(axis=1) + stop.real.sum(axis=1)).max(), schedule)
     run = Run(hypernet, data, model, start, fit, n_steps, loss, schedule, seed)
+    own = share.of(len(model))
+    run.keep(own)
     judge = Judge(hypernet.net, data, stop, loss, len(sharing) // n_models)
     best = Best(judge.n_places, start, data.x.device)
-    history: list[Tensor] = []
-    epoch = 0
-    device = data.x.device
     kept = checkpoint.stage(
-        "search", [*vars(data).values(), *start[0].values(), *start[1].values()]
+        share.named(name), [*vars(data).values(), *start[0].values(), *start[1].values()]
     )
+
+    each = share.joined(
+        lambda: {"history": _search_own(run, own, judge, best, kept, schedule)} | best.of(own)
+    )
+    loss_of, history = each["loss"].view(n_models, -1).cpu().numpy(), each["history"]
+    if np.isinf(loss_of).all(axis=1).any():
+        raise diverged(schedule, 1 + int(history[:, 1].max()))
+    return Found(
+        loss_of,
+        1 + each["epoch"].view(n_models, -1).cpu().numpy(),
+        _target(history, each["epoch"]).view(n_models, -1).cpu().numpy(),
+        each["params"],
+        each["buffers"],
+        each["row_loss"].view(n_models, -1, judge.n_places).cpu().numpy(),
+        judge.rows.cpu().numpy(),
+        judge.real.cpu().numpy() > 0,
+        history.cpu().numpy(),
+    )
+
+
+def _search_own(
+    run: Run, own: Tensor, judge: Judge, best: Best, kept: Stage, schedule: Schedule
+) -> Tensor:
+    """Train this process's networks until none of them gains; what `Found.history` has of them."""
+    device = own.device
+    history = [torch.empty((0, 4), dtype=torch.float32, device=device)]
+    epoch = 0
 
     def state() -> State:
         return {"run": run.state(), "best": best.state(), "history": torch.cat(history)}
@@ -144,25 +177,11 @@ def search(
             )
             going = best.update(epoch, run, train_loss, stop_loss, row_loss, schedule.patience)
             bar.update()
-            bar.set_postfix(networks=int(going.sum()), loss=f"{best.loss.mean().item():.4f}")
+            bar.set_postfix(networks=int(going.sum()), loss=f"{best.loss[own].mean().item():.4f}")
             run.keep(going)
             epoch += 1
             kept.save(state, final=epoch == schedule.max_epochs or not len(run.nets))
-    found = best.loss.view(n_models, -1).cpu().numpy()
-    if np.isinf(found).all(axis=1).any():
-        raise diverged(schedule, epoch)
-    every_epoch = torch.cat(history)
-    return Found(
-        found,
-        1 + best.epoch.view(n_models, -1).cpu().numpy(),
-        _target(every_epoch, best.epoch).view(n_models, -1).cpu().numpy(),
-        best.params,
-        best.buffers,
-        best.row_loss.view(n_models, -1, judge.n_places).cpu().numpy(),
-        judge.rows.cpu().numpy(),
-        judge.real.cpu().numpy() > 0,
-        every_epoch.cpu().numpy(),
-    )
+    return torch.cat(history)
 
 
 @torch.inference_mode(False)
@@ -178,7 +197,9 @@ def train(
     loss: Loss,
     schedule: Schedule,
     seed: int,
+    share: Share,
     checkpoint: Checkpoint = NOWHERE,
+    name: str = "fit",
 ) -> tuple[Tensors, Tensors]:
     """Train networks until they fit their rows as closely as a search found best.
 
@@ -207,8 +228,12 @@ def train(
     schedule : Schedule
     seed : int
         Of the minibatches.
+    share : Share
+        The networks that this process trains.
     checkpoint : Checkpoint, optional
         Where the training is kept, and from where it goes on.
+    name : str, optional
+        Under which it is kept.
 
     Returns
     -------
@@ -224,14 +249,42 @@ def train(
     n_steps = steps_an_epoch(rows.real.sum(axis=1).max(), schedule)
     run = Run(hypernet, data, nets, start, rows, n_steps, loss, schedule, seed)
     device = data.x.device
+    own = share.of(len(model))
+    run.keep(own)
     # what no family uses stays as it was drawn
     params, buffers = ({n: t.to(device, copy=True) for n, t in part.items()} for part in start)
     enough = torch.as_tensor(target, dtype=torch.float32, device=device)
     most = np.broadcast_to(most_epochs, np.shape(target)).astype(np.float32)
     close_after = torch.as_tensor(most, device=device)
-    longest, epoch = int((close_after + _cooling(close_after)).max()), 0
     inputs = [*vars(data).values(), *start[0].values(), *start[1].values(), enough, close_after]
-    kept = checkpoint.stage("fit", inputs)
+    kept = checkpoint.stage(share.named(name), inputs)
+
+    def trained() -> State:
+        _train_own(run, params, buffers, enough, close_after, kept, schedule)
+        return {
+            of: {name: tensor[own] for name, tensor in part.items()}
+            for of, part in (("params", params), ("buffers", buffers))
+        }
+
+    each = share.joined(trained)
+    return (
+        {name: tensor.cpu() for name, tensor in each["params"].items()},
+        {name: tensor.cpu() for name, tensor in each["buffers"].items()},
+    )
+
+
+def _train_own(
+    run: Run,
+    params: Tensors,
+    buffers: Tensors,
+    enough: Tensor,
+    close_after: Tensor,
+    kept: Stage,
+    schedule: Schedule,
+) -> None:
+    """Train this process's networks until they fit, and put their averages where they belong."""
+    device = enough.device
+    longest, epoch = int((close_after + _cooling(close_after)).max()), 0
 
     def state() -> State:
         return {
@@ -244,10 +297,8 @@ def train(
 
     if (before := kept.restore(device)) is not None:
         run.restore(before["run"])
-        params, buffers = (
-            {name: before[of][name] for name in part}
-            for of, part in (("params", params), ("buffers", buffers))
-        )
+        for of, part in (("params", params), ("buffers", buffers)):
+            part.update({name: before[of][name] for name in part})
         close_after, epoch = before["close_after"], int(before["epoch"])
     with stage("fit", longest, "epoch") as bar, threads_for(run.work):
         bar.update(epoch)
@@ -268,10 +319,6 @@ def train(
             kept.save(state, final=epoch == longest or not len(run.nets))
     if not all(torch.isfinite(tensor).all() for tensor in params.values()):
         raise diverged(schedule, epoch)
-    return (
-        {name: tensor.cpu() for name, tensor in params.items()},
-        {name: tensor.cpu() for name, tensor in buffers.items()},
-    )
 
 
 def _cooling(n_epochs: Tensor) -> Tensor:

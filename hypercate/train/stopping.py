@@ -86,6 +86,16 @@ class Best:
         """All that it knows."""
         return vars(self)
 
+    def of(self, nets: Tensor) -> State:
+        """What it knows of some of the networks."""
+        return {
+            "loss": self.loss[nets],
+            "epoch": self.epoch[nets],
+            "row_loss": self.row_loss[nets],
+            "params": {name: tensor[nets] for name, tensor in self.params.items()},
+            "buffers": {name: tensor[nets] for name, tensor in self.buffers.items()},
+        }
+
     def restore(self, state: State) -> None:
         """Go on from a state."""
         for name, value in vars(self).items():
