@@ -16,7 +16,7 @@ from hypercate.learners import TLearner
 from hypercate.nuisance.views import Views
 from hypercate.pretraining.emission import Emission, emit
 from hypercate.study import Study
-from hypercate.train.loop import Found
+from hypercate.train.search import Found
 from hypercate.weigh import emitted_share
 
 AtStopRows = Callable[[OutcomeNet, Tensor], np.ndarray]

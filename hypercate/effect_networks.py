@@ -23,9 +23,9 @@ from hypercate.study import Study
 from hypercate.train.context import n_moments
 from hypercate.train.data import Data, units
 from hypercate.train.fitting import Trained, fit_networks
-from hypercate.train.loop import Found
 from hypercate.train.processes import Processes
 from hypercate.train.run import Schedule
+from hypercate.train.search import Found
 
 _FAMILY = Normal()  # effects are real numbers, whatever the outcome
 

@@ -38,9 +38,9 @@ from hypercate.several.training import target_of
 from hypercate.study import Study
 from hypercate.train.data import Data
 from hypercate.train.fitting import Trained
-from hypercate.train.loop import Found
 from hypercate.train.processes import Processes
 from hypercate.train.run import Schedule
+from hypercate.train.search import Found
 
 
 @dataclass(frozen=True)

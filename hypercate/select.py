@@ -14,7 +14,7 @@ from hypercate.generator.outcome_net import OutcomeNet
 from hypercate.generator.profiles import Profile, profiles
 from hypercate.nuisance.views import Views
 from hypercate.progress import LOG, counted
-from hypercate.train.loop import Found
+from hypercate.train.search import Found
 
 TRIED_DEGREES = ("intercept", "weak", "independent")  # the last among more than two arms
 INPUTS = ("raw", "boosted")

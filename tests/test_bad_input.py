@@ -309,6 +309,8 @@ BAD_PARAMETERS = [
     *(("batch_size", value) for value in (0, -5, 2.5, "large", None, True)),
     *((name, value) for name in FLAGS for value in ("yes", 1, None, 0.0)),
     *(("device", value) for value in ("nowhere", "cuda:99", "meta", 0, None, "")),
+    *(("devices", value) for value in (0, -1, 1.5, "all", [])),
+    *(("strategy", value) for value in ("fsdp", None, 2)),
     *(("n_jobs", value) for value in (0, 1.5, "all", [2])),
     *(("random_state", value) for value in (-1, 2**32, 0.5, "seed", np.random.default_rng(0))),
 ]

@@ -791,3 +791,15 @@ class TestScoreParquet:
         assert (results["seconds"] > 0).all()
         assert [row[0] for row in table_rows(printed)[-2:]] == ["50", "300"]
         assert {path.suffix for path in tmp_path.iterdir()} == {".csv", ".md"}
+
+
+class TestDevices:
+    def test_each_fit_has_its_figures(self, tmp_path):
+        line = ["--rows", "120,150", "--columns", 5, "--precisions", "high", "--out", tmp_path]
+        run("devices.py", *line)
+        results = pd.read_csv(tmp_path / "devices.csv")
+        assert results["rows"].tolist() == [120, 120, 150, 150]
+        assert results["precision"].tolist() == ["highest", "high"] * 2
+        assert results["difference"].iloc[[0, 2]].eq(0).all()
+        assert (results["difference"] < 0.05).all()
+        assert (results[["fit_seconds", "predict_rate", "error"]] > 0).all(axis=None)

@@ -738,7 +738,7 @@ class TestOtherCommands:
                 if program == "python":
                     options = {word for word in arguments if word.startswith("--")}
                     used.setdefault(script, set()).update(options)
-        assert len(used) == 17
+        assert len(used) == 18
         for script, options in used.items():
             monkeypatch.setattr(sys, "argv", [script, "--help"])
             with pytest.raises(SystemExit, match="0"):

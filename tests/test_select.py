@@ -14,7 +14,7 @@ from hypercate.generator.outcome_net import OutcomeNet
 from hypercate.generator.profiles import PROFILES
 from hypercate.nuisance.views import Views
 from hypercate.select import INPUTS, LEAST_GAIN, TRIED_DEGREES, Candidates
-from hypercate.train.loop import Found
+from hypercate.train.search import Found
 
 pytestmark = pytest.mark.filterwarnings("error")
 NUMBERS = np.zeros(3, dtype=int)

@@ -16,7 +16,7 @@ from hypercate import estimator
 from hypercate.nuisance import propensity
 from hypercate.nuisance.views import model_views
 from hypercate.threads import Shared, set_own_threads
-from hypercate.train import loop
+from hypercate.train import search
 from hypercate.train.device import threads_for
 
 
@@ -108,7 +108,7 @@ class TestOverlappingFits:
             inside.was = True
             return searching(work)
 
-        monkeypatch.setattr(loop, "threads_for", once)
+        monkeypatch.setattr(search, "threads_for", once)
         self.assert_same(self.together(meeting.first_in), expected)
         assert state() == before
 

@@ -21,13 +21,14 @@ from hypercate.learners import TLearner
 from hypercate.outcomes import Bernoulli, Normal
 from hypercate.progress import bars
 from hypercate.study import Study
-from hypercate.train import loop as loop_module
+from hypercate.train import final as final_module
 from hypercate.train import stopping
 from hypercate.train.batching import lay_out
 from hypercate.train.data import Data, units
 from hypercate.train.device import resolve_device
-from hypercate.train.loop import search, train
+from hypercate.train.final import train
 from hypercate.train.run import Minibatches, Run, Schedule, row_outputs
+from hypercate.train.search import search
 
 quick = settings(max_examples=25, deadline=None, derandomize=True)
 DEVICES = ["cpu"] + (["cuda"] if torch.cuda.is_available() else [])
@@ -1132,7 +1133,7 @@ class TestTrainingForGood:
                 steps.append((now - before).norm().item())
                 return losses
 
-        monkeypatch.setattr(loop_module, "Run", Steps)
+        monkeypatch.setattr(final_module, "Run", Steps)
         trained(given, degrees=[1.0], n_models=1, most_epochs=40, batch_size=8)
         assert len(steps) == 60
         assert steps[-1] < 0.15 * np.mean(steps[30:40])

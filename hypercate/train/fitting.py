@@ -15,9 +15,10 @@ from hypercate.generator.hypernetwork import HyperNet, Tensors
 from hypercate.generator.profiles import Profile
 from hypercate.train.context import context_of
 from hypercate.train.data import Data
-from hypercate.train.loop import Found, search, train
+from hypercate.train.final import train
 from hypercate.train.processes import Processes, Share
 from hypercate.train.run import Loss, Schedule
+from hypercate.train.search import Found, search
 
 _LONGER = 2  # times as many epochs as its longest search, at most, until a model fits as closely
 

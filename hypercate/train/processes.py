@@ -48,8 +48,8 @@ class Share:
     size: int = 1
 
     def of(self, n_nets: int) -> Tensor:
-        """Which of the networks are trained here, consecutive ones: bool, (n_nets,)."""
-        net = torch.arange(n_nets, device=self.device)
+        """Which of the networks are trained here, consecutive ones: bool, (n_nets,), on the CPU."""
+        net = torch.arange(n_nets, device="cpu")
         return net * self.size // n_nets == self.rank
 
     def named(self, name: str) -> str:
@@ -77,6 +77,10 @@ class Share:
             if isinstance(other, Exception):
                 raise other
         return _on(self.device, _concatenated(each))
+
+
+WHOLE = Share(torch.device("cpu"))
+"""All networks, by this process alone."""
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
-"""The training loop: all networks at once, in a search that chooses and in a fit that stays.
+"""The search: every candidate of every model, trained until it no longer gains on its stop rows.
 
-A search trains every candidate of every model on the model's fit rows, and says how closely each
-fitted them when it did best on its stop rows. Then the chosen candidate alone is trained on both
-kinds of rows until it fits as closely. No row that a model is judged on is touched by either.
+It says how closely each candidate fitted the model's fit rows when it did best on the stop rows. No
+row that a model is judged on is touched.
 """
 
 from __future__ import annotations
@@ -22,11 +21,10 @@ from hypercate.progress import stage
 from hypercate.train.context import context_of
 from hypercate.train.data import Data
 from hypercate.train.device import threads_for
-from hypercate.train.processes import Share
-from hypercate.train.run import Loss, Run, Schedule, diverged, sound, steps_an_epoch
+from hypercate.train.final import COOLING
+from hypercate.train.processes import WHOLE, Share
+from hypercate.train.run import Loss, Run, Schedule, diverged, steps_an_epoch
 from hypercate.train.stopping import Best, Judge, at_best_size
-
-_COOLING, _LEAST_COOLING = 0.5, 20  # epochs, over those of the training before and at least
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ def search(
     loss: Loss,
     schedule: Schedule,
     seed: int,
-    share: Share,
+    share: Share = WHOLE,
     checkpoint: Checkpoint = NOWHERE,
     name: str = "search",
 ) -> Found:
@@ -103,7 +101,7 @@ def search(
         Of the networks' outputs and the targets: a value a row.
     schedule : Schedule
     seed : int
-    share : Share
+    share : Share, optional
         The networks that this process trains.
     checkpoint : Checkpoint, optional
         Where the search is kept, and from where it goes on.
@@ -121,7 +119,7 @@ def search(
     start = hypernet.init(sharing, input_scale, torch.Generator("cpu").manual_seed(seed), context)
     n_steps = steps_an_epoch((fit.real.sum(axis=1) + stop.real.sum(axis=1)).max(), schedule)
     run = Run(hypernet, data, model, start, fit, n_steps, loss, schedule, seed)
-    own = share.of(len(model))
+    own = share.of(len(model)).to(data.x.device)
     run.keep(own)
     judge = Judge(hypernet.net, data, stop, loss, len(sharing) // n_models)
     best = Best(judge.n_places, start, data.x.device)
@@ -184,153 +182,11 @@ def _search_own(
     return torch.cat(history)
 
 
-@torch.inference_mode(False)
-@torch.enable_grad()
-def train(
-    hypernet: HyperNet,
-    data: Data,
-    model: np.ndarray,
-    start: tuple[Tensors, Tensors],
-    target: np.ndarray,
-    most_epochs: np.ndarray,
-    rows: Rows,
-    loss: Loss,
-    schedule: Schedule,
-    seed: int,
-    share: Share,
-    checkpoint: Checkpoint = NOWHERE,
-    name: str = "fit",
-) -> tuple[Tensors, Tensors]:
-    """Train networks until they fit their rows as closely as a search found best.
-
-    They train until their training loss is what the search had met a little before, however many
-    rows there are and however lucky the start is (after Goodfellow, Bengio & Courville, 2016, "Deep
-    learning", algorithm 7.3). Then the learning rate falls to zero over half as many epochs again,
-    at least 20: no stop rows are left that could tell the epoch in which the weights happen to be
-    good, so they have to settle.
-
-    Parameters
-    ----------
-    hypernet : HyperNet
-    data : Data
-    model : ndarray of int, shape (nets,)
-        Whose rows each network is trained on.
-    start : params, buffers
-        As `HyperNet.init` gives them.
-    target : ndarray, shape (nets,)
-        Training loss at which a network's learning rate begins to fall.
-    most_epochs : ndarray of int, shape (nets,)
-        After which the learning rate falls in any case.
-    rows : Rows
-        Of each model.
-    loss : callable
-        Of the networks' outputs and the targets: a value a row.
-    schedule : Schedule
-    seed : int
-        Of the minibatches.
-    share : Share
-        The networks that this process trains.
-    checkpoint : Checkpoint, optional
-        Where the training is kept, and from where it goes on.
-    name : str, optional
-        Under which it is kept.
-
-    Returns
-    -------
-    params, buffers : dict of Tensor
-        The moving averages of the weights, on the CPU.
-
-    Raises
-    ------
-    FloatingPointError
-        If a network diverges.
-    """
-    nets = torch.as_tensor(model, device="cpu")
-    n_steps = steps_an_epoch(rows.real.sum(axis=1).max(), schedule)
-    run = Run(hypernet, data, nets, start, rows, n_steps, loss, schedule, seed)
-    device = data.x.device
-    own = share.of(len(model))
-    run.keep(own)
-    # what no family uses stays as it was drawn
-    params, buffers = ({n: t.to(device, copy=True) for n, t in part.items()} for part in start)
-    enough = torch.as_tensor(target, dtype=torch.float32, device=device)
-    most = np.broadcast_to(most_epochs, np.shape(target)).astype(np.float32)
-    close_after = torch.as_tensor(most, device=device)
-    inputs = [*vars(data).values(), *start[0].values(), *start[1].values(), enough, close_after]
-    kept = checkpoint.stage(share.named(name), inputs)
-
-    def trained() -> State:
-        _train_own(run, params, buffers, enough, close_after, kept, schedule)
-        return {
-            of: {name: tensor[own] for name, tensor in part.items()}
-            for of, part in (("params", params), ("buffers", buffers))
-        }
-
-    each = share.joined(trained)
-    return (
-        {name: tensor.cpu() for name, tensor in each["params"].items()},
-        {name: tensor.cpu() for name, tensor in each["buffers"].items()},
-    )
-
-
-def _train_own(
-    run: Run,
-    params: Tensors,
-    buffers: Tensors,
-    enough: Tensor,
-    close_after: Tensor,
-    kept: Stage,
-    schedule: Schedule,
-) -> None:
-    """Train this process's networks until they fit, and put their averages where they belong."""
-    device = enough.device
-    longest, epoch = int((close_after + _cooling(close_after)).max()), 0
-
-    def state() -> State:
-        return {
-            "run": run.state(),
-            "params": params,
-            "buffers": buffers,
-            "close_after": close_after,
-            "epoch": torch.tensor(epoch, device="cpu"),
-        }
-
-    if (before := kept.restore(device)) is not None:
-        run.restore(before["run"])
-        for of, part in (("params", params), ("buffers", buffers)):
-            part.update({name: before[of][name] for name in part})
-        close_after, epoch = before["close_after"], int(before["epoch"])
-    with stage("fit", longest, "epoch") as bar, threads_for(run.work):
-        bar.update(epoch)
-        while epoch < longest and len(run.nets):
-            nets = run.nets
-            cooling = _cooling(close_after[nets])
-            left = close_after[nets] + cooling - epoch
-            train_loss = run.epoch((left / (cooling + 1)).clamp(max=1))
-            if not sound(train_loss, run.first_loss[nets]).all():
-                raise diverged(schedule, epoch + 1)
-            close = (train_loss <= enough[nets]) & (close_after[nets] > epoch + 1)
-            close_after[nets[close]] = epoch + 1
-            done = ~close & (left <= 1)
-            run.save(done, params, buffers)
-            run.keep(~done)
-            bar.update()
-            epoch += 1
-            kept.save(state, final=epoch == longest or not len(run.nets))
-    if not all(torch.isfinite(tensor).all() for tensor in params.values()):
-        raise diverged(schedule, epoch)
-
-
-def _cooling(n_epochs: Tensor) -> Tensor:
-    """Epochs in which the learning rate falls, after so many."""
-    return (_COOLING * n_epochs).ceil().clamp(min=_LEAST_COOLING)
-
-
 def _target(history: Tensor, best: Tensor) -> Tensor:
     """Least training loss up to a quarter of the epochs before the best one, (nets,)."""
     net, epoch, train_loss, _ = history.unbind(1)
     shape = (len(best), int(epoch.max()) + 1)
     curve = torch.full(shape, torch.inf, dtype=torch.float32, device=best.device)
     curve[net.long(), epoch.long()] = train_loss.float()
-    before = (best - _COOLING / 2 * (best + 1)).long().clamp(min=0)
+    before = (best - COOLING / 2 * (best + 1)).long().clamp(min=0)
     return curve.cummin(dim=1).values.gather(1, before[:, None])[:, 0]
