@@ -69,6 +69,18 @@ np.savez(f"{folder}/{rank}.npz", messages=np.array(messages, str), **effects)
 """
 
 
+INTERACTIVE = """
+import sys
+sys.ps1 = ">>> "
+sys.path.insert(0, sys.argv[1])
+import numpy as np
+from test_processes import DATA, alone
+
+difference = alone(devices=2).predict(DATA[0]) - alone().predict(DATA[0])
+assert np.abs(difference).max() < 1e-4
+"""
+
+
 def alone(**parameters):
     return tiny(device="cpu", n_jobs=1, **parameters).fit(*DATA)
 
@@ -135,6 +147,13 @@ class TestProcessesThatAreStartedForTraining:
         assert np.abs(difference).max() < 1e-4 * one.predict(DATA[0]).std()
         assert (dict(os.environ), torch.get_num_threads()) == before
         assert not list(tmp_path.iterdir())
+
+    def test_an_interactive_session_forks_them(self, tmp_path):
+        pytest.importorskip("lightning_fabric")
+        line = [sys.executable, "-c", INTERACTIVE, str(TESTS)]
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        finished = subprocess.run(line, capture_output=True, text=True, env=environment)
+        assert finished.returncode == 0, finished.stderr
 
     def test_an_error_is_raised_as_it_was(self):
         pytest.importorskip("lightning_fabric")

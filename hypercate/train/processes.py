@@ -142,12 +142,14 @@ class Processes:
                     f"{device.type!r}: {error}"
                 ) from error
 
+        if strategy == "auto" and hasattr(sys, "ps1"):
+            strategy = "ddp_fork"
         fabric = fabric_of("ddp" if strategy == "auto" else strategy)
         together = strategy == "ddp"
         if strategy == "auto":
             together = fabric.strategy.cluster_environment.creates_processes_externally
             if not together:
-                fabric = fabric_of("ddp_fork" if hasattr(sys, "ps1") else "ddp_spawn")
+                fabric = fabric_of("ddp_spawn")
         if together:
             fabric.launch()
             return cls(fabric.device, fabric, together=True)
