@@ -2,13 +2,13 @@
 # # A new arm, after the fit
 #
 # A trial goes on: a sixth message is sent to a few customers, while the model of the first five is
-# in use. `add_arm` lets that model learn the new arm from a few dozen rows, without the rows that
-# it was fitted to, and says the same as before of all other arms. Here are:
+# in use. With `add_arm`, that model learns the new arm from a few dozen rows, without the rows that
+# it was fitted to; its predictions for all other arms stay the same. This tutorial shows:
 #
 # 1. a model that is fitted, saved and loaded, and learns an arm from 40 rows;
-# 2. its **effects and intervals**, beside the truth and beside what the 40 rows say alone;
+# 2. its **effects and intervals**, compared with the truth and with a model of the 40 rows alone;
 # 3. how they become more certain with **more rows**, and when to fit again;
-# 4. what of the old arms changes (nothing), and what cannot be asked of the new one.
+# 4. what changes for the old arms (nothing), and what is not available for the new arm.
 #
 # Run it as it is (`python tutorials/adding_an_arm.py --out FOLDER`), or cell by cell in an editor
 # that knows `# %%`. It needs `pip install ".[plots]"` and no download.
@@ -66,7 +66,7 @@ def received(n, arms):
 # %% [markdown]
 # ## 1. Fit, save, load, add
 #
-# The model is fitted to the five arms there are, and kept without its rows.
+# The model is fitted to the five existing arms, and saved without its rows.
 
 # %%
 rows = received(1000, old)
@@ -87,8 +87,9 @@ print(f"arms: {', '.join(estimator.arms_)}")
 # %% [markdown]
 # ## 2. Its effects
 #
-# They are asked as those of any arm. Without the other arms one would compare two regressions, one
-# of the 40 rows and one of the controls': that is the line below.
+# The effects of the new arm are computed like those of any arm. Without the other arms, one would
+# compare two regressions, one for the 40 rows and one for the controls: this is the row
+# `regressions` of the second table below.
 
 # %%
 others = customers(1000)
@@ -137,14 +138,15 @@ ax.set_title("The bundle, learned from 40 rows", loc="left")
 figure.savefig(out / "adding_an_arm_effects.png", dpi=150)
 
 # %% [markdown]
-# Added to the model, the arm has an error of 1.31 beside 2.77 of the regressions: what the other
-# arms say of loyal and thrifty customers is at hand.
+# Added to the model, the arm has an error of 1.31 beside 2.77 of the regressions, because the model
+# already knows from the other arms how loyal and thrifty customers respond.
 #
 # ## 3. More rows
 #
-# With few rows the new arm is held to what the other arms have in common, and its intervals are
-# wide. With more it goes its own way. What departs from the other arms is linear in the covariates,
-# so that a new fit to all rows is better at some point; it costs all rows and a training.
+# With few rows, the new arm's effects are shrunk towards what the other arms have in common, and
+# its intervals are wide. With more rows they depend less on the other arms. The departure from the
+# other arms is linear in the covariates, so from some number of rows on a new fit is better; but it
+# needs all rows and takes longer.
 
 # %%
 table = {}
@@ -158,18 +160,18 @@ table["640 rows, fitted again"] = beside_the_truth(fitted_again)
 print(pd.DataFrame.from_dict(table, orient="index").round(2).to_string())
 
 # %% [markdown]
-# ## 4. The other arms, and what cannot be asked
+# ## 4. The other arms, and what is not available
 #
-# The five old arms have the effects that they had, to the last digit.
+# The effects of the five old arms are exactly the same as before.
 
 # %%
 same = (estimator.predict(others)[:, :-1] == before.predict(others)).all()
 print(f"effects of the old arms are the same: {same}")
 
 # %% [markdown]
-# Averages, scores and intervals of persons rest on rows of the fit, among which the new arm has
-# none. Rows of an old arm are no news to `add_arm`, and a column that the fit did not have is
-# refused. A call that fails leaves the model as it was.
+# Averages, scores and intervals of persons need rows of the fit, and the new arm has none among
+# them. `add_arm` raises an error if it is given rows of an old arm, or a column that the fit did
+# not have. A call that fails leaves the model unchanged.
 
 # %%
 questions = {
@@ -190,7 +192,7 @@ for name, ask in questions.items():
 #
 # - Keep a fitted model in use while arms come and go, and learn each new one from its first few
 #   dozen rows, with intervals that say how little that is.
-# - Do so where the rows of the fit are not at hand: the model alone is enough.
+# - Do so even if you no longer have the rows of the fit: the model alone is enough.
 # - Fit again with all rows once the new arm has some hundreds.
 #
 # The guide to [doses and described arms](../docs/doses.md) has the calls, and [saving and

@@ -1,12 +1,13 @@
 # %% [markdown]
 # # Choosing a learner, when nobody knows the true effects
 #
-# Effects can be estimated in many ways, and the ways differ. True effects are never seen, so no
-# table of errors says which to believe. What can be said, and how surely:
+# Effects can be estimated in many ways, and the ways differ. True effects are never observed, so no
+# table of errors says which learner to trust. This tutorial shows what you can still find out, and
+# how certain it is:
 #
 # 1. the contenders: three learners of ours and three of EconML's, fitted on the same rows;
-# 2. a score that needs no true effects, on rows that no contender has seen, with an error of its
-#    own;
+# 2. a score that needs no true effects, on rows that no contender has seen, with its standard
+#    error;
 # 3. a search over settings in scikit-learn, by the same kind of score;
 # 4. what to believe where the contenders differ, person by person;
 # 5. the truth, which is known here because the study is simulated: was the choice right?
@@ -41,8 +42,8 @@ out.mkdir(parents=True, exist_ok=True)
 # %% [markdown]
 # ## 1. The contenders
 #
-# 800 people to fit on and 1000 held out, 20 covariates; those who do well without treatment are the
-# likelier to get it. `effort="fast"` is half of the work of the default.
+# There are 800 people to fit to and 1000 held out, with 20 covariates. People who do well without
+# treatment are more likely to get it. `effort="fast"` takes half of the time of the default.
 
 # %%
 split = draw_interval_study("smooth", rows=800, replication=501)
@@ -77,13 +78,13 @@ print(effects.iloc[:, :-1].corr().round(2).to_string(header=False))
 # ## 2. A score that needs no true effects
 #
 # A doubly robust score of a person is a noisy guess of the effect, and right on average if the
-# outcomes or the propensities that it is made of are. So effects that are nearer to the truth are
-# nearer to the scores, too; `dr_score` says which share of the scores' variation they explain. Even
-# the true effects explain little, for the scores are mostly noise: what counts is the difference
-# between contenders, on the same people.
+# outcomes or the propensities that it is made of are. So effects that are closer to the truth are
+# closer to the scores, too; `dr_score` is the share of the scores' variation that the effects
+# explain. Even the true effects explain little, because the scores are mostly noise: what matters
+# is the difference between contenders on the same people.
 #
-# Scores come from held-out people alone, and from models of two kinds, lest a judge prefer its
-# relatives: a fit of HyperCATE, and boosted trees of scikit-learn.
+# The scores use only held-out people. They come from two kinds of models, because a model may
+# favour learners of its own kind: a fit of HyperCATE, and scikit-learn's boosted trees.
 
 # %%
 X, y, arm = held_out.X, held_out.y, held_out.treatment
@@ -136,12 +137,12 @@ ax.legend(frameon=False)
 figure.savefig(out / "choosing_a_learner_judged.png", dpi=150)
 
 # %% [markdown]
-# The order of the scores alone is not to be believed: where an interval holds 0, two contenders are
-# not told apart. Boosted trees are surely worse, by both judges, and those fitted for each arm are
-# worse than the same effect for everyone. Our three and Lasso are not told apart by 1000 people, or
-# hardly. What is wrong with the boosted trees is said by the calibration, the line from predicted
-# effects to the scores: its slope should be 1, and where it is 1/2, effects are predicted that vary
-# twice as much as they do.
+# Do not rely on the order of the scores alone: where an interval contains 0, the data do not show
+# which of two contenders is better. Boosted trees are clearly worse by both kinds of scores, and
+# those fitted separately for each arm are worse than the same effect for everyone. With 1000
+# people, our three learners and Lasso can hardly be distinguished. The calibration shows what is
+# wrong with the boosted trees. It is the line from predicted effects to scores: its slope should be
+# 1; a slope of 1/2 means that predicted effects vary twice as much as the true ones.
 
 # %%
 for name in ("HyperCATE t", "EconML T boosting"):
@@ -152,10 +153,10 @@ for name in ("HyperCATE t", "EconML T boosting"):
 # %% [markdown]
 # ## 3. A search over settings
 #
-# `GridSearchCV` needs only training rows. It takes the estimator's own `score`, an R-score, in
-# which what trees leave of outcomes and treatments takes the place of the doubly robust scores:
-# more is better, and 0 is as good as the same effect for everyone. With metadata routing each fold
-# gets its treatments, also in a pipeline.
+# `GridSearchCV` needs only training rows. It uses the estimator's own `score`, an R-score, which
+# uses the residuals of outcomes and treatments from trees instead of doubly robust scores. Higher
+# is better, and 0 is as good as the same effect for everyone. With metadata routing each fold gets
+# its treatments, also in a pipeline.
 
 # %%
 model = make_pipeline(
@@ -171,17 +172,17 @@ found = pd.DataFrame(search.cv_results_).set_index("param_hypercate__learner")
 print(found[["mean_test_score", "std_test_score"]].round(3).to_string())
 
 # %% [markdown]
-# Half of the training rows say even less than the held-out ones: the learners differ by less than
-# their scores do between the two folds. A search is worth its time where candidates are far apart,
-# and `best_params_` is no more than a draw where they are not.
+# Half of the training rows contain even less information than the held-out rows: the learners
+# differ by less than the scores of one learner differ between the two folds. A search is worth its
+# time if candidates differ much; otherwise `best_params_` is random.
 #
-# ## 4. Where contenders are not told apart
+# ## 4. If the data do not show which is best
 #
-# Take their mean: errors that they do not share cancel out, so it is seldom worse than the best of
-# them. Do not take their agreement for accuracy. Learners that see the same rows share most of
-# their errors: how far they lie apart for a person says less than an interval, which asks how far
-# other rows would have moved the effect. And a confounder that nobody measured misleads them all
-# alike, the judges too.
+# Then take their mean: errors that they do not share cancel out, so the mean is seldom worse than
+# the best of them. But do not treat agreement as accuracy. Learners that see the same rows share
+# most of their errors. How much they differ for a person says less than an interval, which measures
+# how much other rows would have changed the effect. And a confounder that nobody measured biases
+# all of them in the same way, including the scores.
 
 # %%
 equals = ["HyperCATE t", "HyperCATE x", "HyperCATE dr", "EconML X Lasso"]
@@ -207,9 +208,10 @@ for name, table in judges.items():
     print(f"rank correlation of scores by {name} with accuracy: {rank:.2f}")
 
 # %% [markdown]
-# The judges were right where they were sure, and where they were not, little was at stake: the four
-# differ by 0.04, while the boosted trees miss by 1.5 to 2.5 times as much. The least error is
-# Lasso's, for much of these surfaces is linear, and neither judge could say so.
+# Both kinds of scores were right where they were certain, and elsewhere the choice mattered little:
+# the four differ by 0.04, while the boosted trees have 1.5 to 2.5 times as large an error. Lasso
+# has the lowest error, because much of these surfaces is linear; neither kind of score could show
+# that.
 
 # %% [markdown]
 # ## What you can do now
@@ -217,12 +219,12 @@ for name, table in judges.items():
 # - Compare learners of any package without true effects: doubly robust scores of held-out rows
 #   (`scores_frame`, or `aipw_scores` by models of your own), `dr_score`, and the paired difference
 #   of losses with its standard error.
-# - Ask a second judge of another kind, and believe what both say.
+# - Compute the scores with a second model of another kind, and trust what both agree on.
 # - See what is wrong with effects that score badly: `calibration_table`.
 # - Search settings by `GridSearchCV` with metadata routing, and see whether candidates differ by
 #   more than folds do.
-# - Where they do not, average, and state an interval in place of how well learners agree.
+# - If they do not, average them, and report an interval instead of how well learners agree.
 #
-# [Decisions](../docs/decisions.md) says which scores may judge, [in
+# [Decisions](../docs/decisions.md) says which rows and scores to evaluate on, [in
 # scikit-learn](../docs/scikit-learn.md) how searches are set up, and [beside other
 # packages](../docs/other-packages.md) which learners there are.

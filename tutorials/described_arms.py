@@ -2,15 +2,16 @@
 # # Described arms: effects of treatments that nobody has received
 #
 # Arms are often more than names: vouchers of some percent that hold for some weeks, drugs of some
-# dose, letters with or without a picture. Told what its arms are made of (`fit(...,
-# arm_features=)`), HyperCATE generates the model of each from its description. Arms of like
-# description then learn from each other, and an arm that no row received has effects too. Here are:
+# dose, letters with or without a picture. If you describe the arms (`fit(..., arm_features=)`),
+# HyperCATE generates the model of each arm from its description. Arms with similar descriptions
+# then learn from each other, and you can estimate the effects of an arm that no row received. This
+# tutorial shows:
 #
-# 1. the effect of a voucher that lies **between** those that were sent, beside the truth and beside
-#    the nearest voucher that was sent;
-# 2. the effect of one that lies **beyond** them, and what its interval says of that;
-# 3. which arms the model holds to be alike;
-# 4. what cannot be asked of an arm without rows.
+# 1. the effect of a voucher that lies **between** those that were sent, compared with the truth and
+#    with the nearest voucher that was sent;
+# 2. the effect of a voucher that lies **beyond** them, and how its interval shows that;
+# 3. which arms are alike according to the model;
+# 4. what is not available for an arm without rows.
 #
 # Run it as it is (`python tutorials/described_arms.py --out FOLDER`), or cell by cell in an editor
 # that knows `# %%`. It needs `pip install ".[plots]"` and no download.
@@ -73,9 +74,9 @@ y = 40 + 5 * X["basket"] + true_effect(X, arm) + 4 * rng.normal(size=len(X))
 # %% [markdown]
 # ## Fit
 #
-# The description is a frame with a row for each arm, control included, and the arms' labels in its
-# index (or in a column `"arm"`). Its columns are numbers or categories. Arms of which `arm` holds
-# no row are added at the end of `arms_`. Three arms with rows are needed at least.
+# The description is a frame with one row for each arm, including the control, and with the arms'
+# labels in its index (or in a column `"arm"`). Its columns are numbers or categories. Arms without
+# rows are added at the end of `arms_`. At least three arms need rows.
 
 # %%
 estimator = HyperCATE(control="none", random_state=0).fit(X, y, arm, arm_features=vouchers)
@@ -84,9 +85,9 @@ print(f"arms: {', '.join(estimator.arms_)}")
 # %% [markdown]
 # ## 1. Between the arms
 #
-# No row received "20 %, 4 weeks". Its effects on a thousand new customers are asked as those of any
-# arm. Without a description one would take the effects of the nearest voucher that was sent for its
-# own: that is the line below it.
+# No row received "20 %, 4 weeks". Its effects on a thousand new customers are computed like those
+# of any arm. Without a description, one would use the effects of the nearest voucher that was sent:
+# this is the second row of the second table below.
 
 # %%
 new = customers(1000)
@@ -149,9 +150,9 @@ for ax, name in zip(axes, (between, beyond), strict=True):
 figure.savefig(out / "described_arms_effects.png", dpi=150)
 
 # %% [markdown]
-# Intervals of the sent arms hold the truth in 92 to 99 % of the rows, where 90 % are stated. That
-# others are only described costs them little: they have all that a fit of them alone has, but for
-# trees among the inputs of their networks.
+# Intervals of 90 % for the arms that were sent contain the truth in 92 to 99 % of the rows. These
+# arms lose little because others are only described: the fit differs from one without the others
+# only in that their networks do not read the predictions of trees.
 
 # %%
 alone = HyperCATE(control="none", random_state=0).fit(X, y, arm, arm_features=vouchers.loc[sent])
@@ -163,15 +164,15 @@ for name, fitted in (("all vouchers", estimator), ("those sent", alone)):
     )
 
 # %% [markdown]
-# The interval of an arm without rows also holds how far the arms that were sent depart from what
-# their descriptions say. It cannot hold what no arm shows: had 40 % for 8 weeks a charm of its own,
-# nothing in these data would tell. So trust arms between others; take one beyond them as a
-# reason to try it.
+# The interval of an arm without rows also accounts for how much the arms that were sent differ from
+# what their descriptions predict. It cannot account for what no arm shows: if 40 % for 8 weeks had
+# a special appeal, nothing in these data would reveal it. So trust predictions for arms between
+# others; treat a prediction beyond them as a reason to run a trial.
 #
 # ## 3. Which arms are alike?
 #
-# `function` says how differently customers respond to two arms, once the mean is removed, in
-# standard deviations of the responses; `embedding` how alike their descriptions are to the
+# `function` is how differently customers respond to two arms once the mean is removed, in standard
+# deviations of the responses; `embedding` is how similar the two descriptions are for the
 # generator.
 
 # %%
@@ -181,16 +182,16 @@ print(similarity.embedding.loc[[between, beyond]].T.round(2).to_string())
 plot_arm_similarity(similarity).figure.savefig(out / "described_arms_similarity.png", dpi=150)
 
 # %% [markdown]
-# Both say that customers take "20 %, 4 weeks" much as they take "30 %, 4 weeks". They need not
-# agree: what a column of the description does is learnt. By its description, "40 %, 8 weeks" has
-# little in common with no voucher at all.
+# Both show that customers respond to "20 %, 4 weeks" much as they respond to "30 %, 4 weeks". The
+# two measures need not agree, because the model learns what each column of the description does. By
+# its description, "40 %, 8 weeks" has little in common with no voucher at all.
 #
-# ## 4. What cannot be asked
+# ## 4. What is not available
 #
-# Averages are corrected by outcomes, a score compares with outcomes, and an interval of a person
-# holds the spread of outcomes: an arm without rows has none. Everything else about it is answered;
-# its average effect on customers at hand is the mean of `effect`, without that correction. Averages
-# of the arms that were sent are there as ever.
+# Averages are corrected by outcomes, a score compares predictions with outcomes, and an interval of
+# a person includes the spread of outcomes; an arm without rows has no outcomes. Everything else is
+# available for it. Its average effect on given customers is the mean of `effect`, without that
+# correction. Averages of the arms that were sent are available as usual.
 
 # %%
 print(estimator.ate_inference().summary_frame().round(2).to_string())
@@ -222,11 +223,11 @@ for name, ask in questions.items():
 # %% [markdown]
 # ## What you can do now
 #
-# - Describe arms in a frame and give it to `fit`, so that arms with few rows learn from those that
-#   are made alike.
-# - Ask the effects of an arm that nobody has received, with intervals, and rank candidates for the
-#   next trial by them.
-# - Tell a candidate between others from one beyond them, by the widths.
+# - Describe arms in a frame and pass it to `fit`, so that arms with few rows learn from similar
+#   arms.
+# - Estimate the effects of an arm that nobody has received, with intervals, and rank candidates for
+#   the next trial by them.
+# - Recognise a candidate that lies beyond the others by its wider intervals.
 # - See which arms people respond to alike, also those that nobody has received.
 # - Where the treatment is one amount with many values, fit a curve: [doses](doses.py).
 #

@@ -10,8 +10,8 @@
 #    (`dose_response`);
 # 2. the effect of one dose compared with another, with its interval (`effect_interval`);
 # 3. the mean outcome if everyone got a dose of some range (`average_dose_response`);
-# 4. what no data of this kind can say, which is refused;
-# 5. how two drugs compare, each at doses of its own.
+# 4. what no data of this kind can tell, and raises an error;
+# 5. how two drugs compare, each at its own doses.
 #
 # Run it as it is (`python tutorials/doses.py --out FOLDER`), or cell by cell in an editor that
 # knows `# %%`. It needs `pip install ".[plots]"` and no download.
@@ -66,11 +66,11 @@ print(f"doses from {dose.min():.1f} to {dose.max():.1f} mg, half of them up to {
 # %% [markdown]
 # ## Overlap comes first
 #
-# A curve at x can only be told where people like x received each of its doses. The left picture
-# shows what to look at: at every severity there should be points from the bottom to the top. The
-# same is asked with numbers if the doses are cut into a few ranges, which `overlap_report` takes as
-# arms. (It does not take the doses themselves.) If a range were received by one kind of people
-# only, `fit` would warn, as it does of arms.
+# A curve at x can be estimated only where people like x received all of its doses. The left picture
+# shows what to look for: at every severity there should be points from the bottom to the top. To
+# get numbers, cut the doses into a few ranges and pass these to `overlap_report` as arms. (It does
+# not accept the doses themselves.) If only one kind of people received a range, `fit` would warn,
+# as it does for arms.
 
 # %%
 third = pd.qcut(dose, 3, labels=["low", "middle", "high"]).astype(str)
@@ -91,7 +91,8 @@ figure.savefig(out / "doses_overlap.png", dpi=150)
 # ## Fit
 #
 # The dose goes where arms would go. `control` is the dose with which others are compared, by
-# default the least; `predict` compares the median of the doses above it with it.
+# default the smallest dose; `predict` compares the median of the doses above the control with the
+# control.
 
 # %%
 estimator = HyperCATE(treatment_kind="dose", random_state=0).fit(X, y, dose)
@@ -100,8 +101,8 @@ estimator = HyperCATE(treatment_kind="dose", random_state=0).fit(X, y, dose)
 # ## 1. Curves, and what another milligram adds
 #
 # `dose_response` has a row for each person and a column for each dose. With `derivative=True` it is
-# the slope, points for another milligram. Asked here for a thousand new patients and set beside the
-# truth: "error" is the root mean square over patients of what the curves are off.
+# the slope, points for another milligram. Here both are computed for a thousand new patients and
+# compared with the truth. "error" is the root mean squared error of the curves over patients.
 
 # %%
 new = people(1000)
@@ -137,9 +138,9 @@ figure.savefig(out / "doses_curves.png", dpi=150)
 
 # %% [markdown]
 # The curves are smooth in the dose: a spline of the second degree with up to six pieces. Slopes are
-# less sure than outcomes, and least at the ends, where a sharp rise is flattened: at 5 mg the mean
-# slope is 0.47 where 0.75 is true. So take from them roughly where the gain becomes small, not the
-# milligram at which it does.
+# less certain than outcomes, most of all at the ends, where a sharp rise is flattened: at 5 mg the
+# mean slope is 0.47 where 0.75 is true. So use slopes to see roughly where the gain becomes small,
+# not at exactly which milligram.
 #
 # ## 2. Effects between doses
 #
@@ -161,11 +162,12 @@ axes = plots.plot_effect_by(inference, new["age"], alpha=0.1)
 axes.figure.savefig(out / "doses_effects.png", dpi=150)
 
 # %% [markdown]
-# Intervals allow for another sample of patients, not for what all models smooth alike. Rows of one
-# study are right or wrong together, so that this share says little of the next study.
+# Intervals account for sampling error, not for a bias that all models have in common, such as
+# smoothing. The errors of different rows in one study are correlated, so this share says little
+# about the next study.
 #
-# A dose can also be given for each row. If every patient of the study had taken 30 mg in place of
-# the dose that was prescribed, who would surely be better off by 3 points or more?
+# You can also pass one dose per row. If every patient of the study had taken 30 mg in place of the
+# dose that was prescribed, who would surely be better off by 3 points or more?
 
 # %%
 lower, upper = estimator.effect_interval(X, T0=dose, T1=30, alpha=0.1)
@@ -179,10 +181,10 @@ print(
 # %% [markdown]
 # ## 3. Averages
 #
-# `average_dose_response` has the mean outcome if everyone got a dose of a range, and its 95 %
-# interval: the curves' average, corrected by the errors of the patients who did get such a dose,
-# each weighted by one over the probability of it. Beside it stand the plain means of those who got
-# it, and the truth.
+# `average_dose_response` estimates the mean outcome if everyone got a dose in a range, with its
+# 95 % interval: the average of the curves, corrected by the errors of the patients who did get such
+# a dose, each weighted by one over its probability. The table also has the simple means of those
+# who got such a dose, and the truth.
 
 # %%
 average = estimator.average_dose_response()
@@ -205,15 +207,15 @@ axes.legend(frameon=False)
 figure.savefig(out / "doses_averages.png", dpi=150)
 
 # %% [markdown]
-# The plain means say that more than 32 mg does harm: they fall from 83.42 to 81.55. It does not:
-# those who got it were worse off to begin with. The estimates rise to 86.17, and the truth to
+# The simple means suggest that more than 32 mg does harm: they fall from 83.42 to 81.55. It does
+# not: those who got it were worse off to begin with. The estimates rise to 86.17, and the truth to
 # 85.82.
 #
-# ## 4. What cannot be asked
+# ## 4. What is not available
 #
-# Beyond the doses that were received nothing is known, and a curve would say anything there, so
-# that is an error. What a single person has to expect, and outcomes under "every arm", are
-# questions of arms. A treatment with many amounts that is not said to be a dose is refused as well.
+# Outside the range of received doses nothing is known and a curve would be arbitrary, so such doses
+# raise an error. Intervals for a single person, and outcomes under "every arm", need arms. A
+# treatment with many amounts also raises an error if you do not say that it is a dose.
 
 # %%
 questions = {
@@ -230,9 +232,10 @@ for name, ask in questions.items():
         print(f"{name}: {error}")
 
 # %% [markdown]
-# Two things are not refused and have to be watched. If many received nothing at all and even a
-# small dose does much, the jump is smoothed away: make "none or any" a treatment of its own. And an
-# unmeasured cause of both dose and outcome misleads as it does with arms. Hide the severity:
+# Two problems raise no error, so you have to watch for them. If many people received nothing and
+# even a small dose has a large effect, the jump is smoothed away: use "none or any" as the
+# treatment. And an unmeasured cause of both dose and outcome biases the estimates, as it does with
+# arms. Here the severity is hidden:
 
 # %%
 blind = HyperCATE(treatment_kind="dose", random_state=0).fit(X.drop(columns="severity"), y, dose)
@@ -245,7 +248,7 @@ print(f"true: {np.mean(true_outcome(new, 50) - true_outcome(new, 20)):.2f}")
 # Without it the drug seems to take 1.57 points where it gives 3.95, and nothing in the data would
 # tell.
 #
-# ## 5. Two drugs, each at doses of its own
+# ## 5. Two drugs, each at its own doses
 #
 # Where people got one of several drugs, the treatment is two columns, the drug and its dose. Each
 # drug has a range of its own, and the curves share what they have in common. Here a second drug

@@ -44,10 +44,10 @@ out.mkdir(parents=True, exist_ok=True)
 # %% [markdown]
 # ## 1. What each e-mail does on average
 #
-# Half of the customers are held out: whatever is chosen below is chosen on the others, and judged
-# on these. E-mails were drawn by lot, so everyone had each with a probability of one third, and
-# scores by design need no model: the mean score of an e-mail is the share that would visit if all
-# got it.
+# Half of the customers are held out: all choices below are made on the others and evaluated on
+# these. E-mails were assigned at random, so each customer received each of the three with a
+# probability of one third. Scores by design therefore need no model: the mean score of an e-mail is
+# the share of customers who would visit if all got it.
 
 # %%
 split = load_hillstrom(501, "visit")
@@ -73,7 +73,7 @@ print(policy_value({"mens": "mens", "womens": "womens"}, by_design, baseline="no
 # ## 2. Effects for each customer
 #
 # Half of the 32,000 customers that may be used, and `effort="fast"`, are enough for a tutorial.
-# `propensity=` says what is known of the lot.
+# `propensity=` passes the known probabilities.
 
 # %%
 some = np.arange(16_000)
@@ -110,10 +110,10 @@ figure.savefig(out / "hillstrom_order.png", dpi=150)
 # ## 3. Within a budget
 #
 # Both e-mails cost the same, and there is money for half of the customers. `spend` takes the
-# largest effects first, and for each customer the better of the two e-mails. What that is worth is
-# said by the scores, not by the predictions by which it was chosen. The same money, spent without a
-# model, pays the men's e-mail, which is the better on average, for half of the customers by lot:
-# its score is the mean of the scores of the e-mail and of none.
+# largest effects first, and for each customer the better of the two e-mails. The value of this
+# policy is estimated by the scores, not by the predictions by which it was chosen. The same money,
+# spent without a model, pays the men's e-mail, which is better on average, for a random half of the
+# customers: its score is the mean of the scores of the e-mail and of no e-mail.
 
 # %%
 budget = len(new) // 2
@@ -134,9 +134,10 @@ for name in ("best by effects", "womens by effects"):
 
 # %% [markdown]
 # With the women's e-mail alone, the same money gains half as much again if the model says who gets
-# it. With both, most of the money goes on the men's, which works on nearly everyone: there is
-# little to choose, and these customers hardly tell whether choosing is worth more than a lot. All
-# learners, over several splits: [benchmarks](../benchmarks/README.md#whom-to-e-mail-hillstrom).
+# it. With both, most of the money is spent on the men's e-mail, which works on nearly everyone. So
+# there is little to choose, and these data hardly show whether choosing is better than sending at
+# random. [Benchmarks](../benchmarks/README.md#whom-to-e-mail-hillstrom) has all learners, over
+# several splits.
 #
 # ## 4. How many to write to
 #
@@ -178,8 +179,9 @@ print(f"tree, more than mens for all: {100 * more.point_estimate[0]:.2f} cents a
       f"({100 * lower:.2f} to {100 * upper:.2f})")  # fmt: skip
 
 # %% [markdown]
-# All three earn about two cents a customer, and are not told apart. Take the one that is easiest to
-# explain and to keep up, and the model where the e-mail works on some only.
+# All three earn about two cents per customer; the data do not show which is best. Use the one that
+# is easiest to explain and to maintain, and use the model if an e-mail works only on some
+# customers.
 
 # %% [markdown]
 # ## What you can do now

@@ -53,7 +53,7 @@ plots.plot_overlap(report).figure.savefig(out / "nhefs-overlap.png")
 # ## 2. Average effects
 #
 # `effort="instant"` is quick, and made for a thousand rows or fewer; leave it out for an analysis
-# that counts. Averages are corrected by what the model missed of people that it had not seen.
+# that counts. Averages are corrected by the model's errors on people that it had not seen.
 
 # %%
 est = HyperCATE(control="no", effort="instant", random_state=0).fit(X, gained, gave_up)
@@ -80,9 +80,10 @@ plots.plot_group_effects(by_group).figure.savefig(out / "nhefs-groups.png", dpi=
 # %% [markdown]
 # ## 4. If a confounder was not measured
 #
-# The robustness value is how much of what is left of the outcome and of the weights a confounder
-# would have to explain to take the effect away. Beside it stand covariates that were measured: a
-# confounder as strong as the strongest of them would not do.
+# The robustness value is the share of the remaining variance of the outcome and of the weights that
+# a confounder would have to account for to explain the effect away. The output also has the
+# strength of the measured covariates: a confounder as strong as the strongest of them would not be
+# enough.
 
 # %%
 bounds = sensitivity(est)
@@ -97,8 +98,9 @@ plot_sensitivity(bounds, covariates=strengths).figure.savefig(out / "nhefs-sensi
 # %% [markdown]
 # ## 5. Fits whose answer is known
 #
-# With treatments or outcomes handed out anew the effect must be 0, and with a column of noise or
-# 80 % of the people it must stay what it was. A model that passes is not thereby right.
+# With permuted treatments or outcomes the effect must be 0, and with an additional column of noise
+# or with 80 % of the people it must stay the same. A model that passes these tests may still be
+# wrong.
 
 # %%
 checks = refute(est, X, gained, gave_up)
@@ -115,8 +117,8 @@ print(average.to_markdown())
 # %% [markdown]
 # ## What you can do now
 #
-# You can take a study from data to a table for a paper, for everyone and for groups that were fixed
-# in advance, and say what it rests on and how strong a confounder would have to be to upset it.
-# [The steps of an analysis](../docs/workflow.md) has the same for data of your own; more is in the
-# guides to [uncertainty](../docs/uncertainty.md) and to [confounders that were not
+# You can take a study from data to a table for a paper, for everyone and for groups that were
+# chosen in advance, and say what the result assumes and how strong a confounder would have to be to
+# change it. [The steps of an analysis](../docs/workflow.md) has the same for your own data; more is
+# in the guides to [uncertainty](../docs/uncertainty.md) and to [confounders that were not
 # measured](../docs/sensitivity.md).

@@ -1,15 +1,15 @@
 # %% [markdown]
 # # Production: from files of rows to a scored table and a report
 #
-# A model is fitted once and asked for months: by a job that runs every night, by a web service, by
-# colleagues who want to read what it says. Here a shop has files of customers, one a month, some of
-# whom got a letter, and wants to know whom to write to. Five things are done:
+# A model is fitted once and used for months: by a job that runs every night, by a web service, by
+# colleagues who want to read its results. Here a shop has one file of customers per month. Some
+# customers got a letter, and the shop wants to know whom to write to. The tutorial has five steps:
 #
-# 1. a model is fitted to a sample of the rows, which are more than need to be in memory
+# 1. a model is fitted to a sample of the rows, so that not all rows have to be in memory
 #    (`sample_rows`);
-# 2. it is saved to a file that holds nothing of a single customer;
+# 2. it is saved to a file that contains no data of single customers;
 # 3. all rows are scored from the command line (`hypercate predict`);
-# 4. a page is written for those who decide (`hypercate.report`);
+# 4. a one-page report is written for the people who decide (`hypercate.report`);
 # 5. single customers are scored as they come (`compiled`), and the model learns from a new month
 #    (`partial_fit`).
 #
@@ -42,9 +42,9 @@ folder = Path(temporary.name)
 # %% [markdown]
 # ## The files
 #
-# Three months of 40,000 customers each. Three in a hundred got the letter, more of them among those
-# who visit often. It raises what a customer spends by 4 on the mainland and by 1 on the islands,
-# and by less the older the customer.
+# There are three months with 40,000 customers each. Three in a hundred got the letter, and
+# customers who visit often got it more often. It raises what a customer spends by 4 on the mainland
+# and by 1 on the islands, and by less the older the customer.
 
 # %%
 rng = np.random.default_rng(0)
@@ -86,9 +86,9 @@ est = HyperCATE(control="none", effort="fast", random_state=0)
 est.fit(rows[COVARIATES], rows["spent"], rows["letter"], sample_weight=sample.weight)
 
 # %% [markdown]
-# Averages are those of all 120,000 customers, of which the sample is only a part. Beside the
-# estimate stand the plain difference, which is too large because letters went to those who spend
-# more anyway, and the truth.
+# The averages are for all 120,000 customers, although the sample is only a part of them. The output
+# also has the truth, and the simple difference of means, which is too large because letters went to
+# customers who spend more anyway.
 
 # %%
 every = files.to_table().to_pandas()
@@ -103,8 +103,8 @@ print(
 # %% [markdown]
 # ## 2. One file, without customers
 #
-# With `evidence=False` the file has nothing of a single row: no outcome, no treatment, no
-# propensity. Effects and their intervals need none of it.
+# With `evidence=False` the file contains no data of single rows: no outcome, no treatment, no
+# propensity. Effects and their intervals need none of these.
 
 # %%
 model = folder / "letters.hypercate"
@@ -114,8 +114,8 @@ print(f"the model's file has {model.stat().st_size / 1024:.0f} KiB")
 # %% [markdown]
 # ## 3. All rows are scored from the command line
 #
-# This is the job of every night. Memory does not grow with the rows, and the table appears once it
-# is whole: whatever goes wrong before, nothing half-written is left.
+# This is the nightly job. Memory does not grow with the number of rows, and the table appears only
+# when it is complete: if anything goes wrong before, no half-written file is left.
 
 # %%
 scored = folder / "scored.parquet"

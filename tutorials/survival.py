@@ -5,11 +5,12 @@
 # the ten years after it 318 of them died. The question is how many more would be alive after 2,
 # 4, ..., 10 years if everyone had given up, beside nobody. Four things are done:
 #
-# 1. survival is compared as it is seen, which misleads, for those who gave up were older;
+# 1. observed survival is compared directly, which is misleading because those who gave up were
+#    older;
 # 2. effects on the probability of surviving beyond each of five horizons, with 95 % intervals
 #    (`outcome="survival"`), and in months of life up to the last (`outcome="time"`);
 # 3. many people are hidden before the end of their time, and the answer is found again;
-# 4. what cannot be asked is refused.
+# 4. questions that cannot be answered raise an error.
 #
 # Run it as it is (`python tutorials/survival.py --out FOLDER`), or cell by cell in an editor that
 # knows `# %%`. It needs `pip install ".[benchmark]"` and no download.
@@ -50,11 +51,10 @@ for arm, name in ((1, "gave up"), (0, "smoked on")):
 # %% [markdown]
 # ## 2. Effects on survival, and in months
 #
-# `HyperCATE(outcome="survival", horizon=24)` learns the probability of living longer than 24
-# months with and without giving up, given the 14 covariates. `ate_inference` corrects the models'
-# average by their errors, and has a standard error. One fit is needed for each horizon;
-# `effort="instant"`, by which networks are emitted rather than trained, makes it a matter of
-# seconds.
+# `HyperCATE(outcome="survival", horizon=24)` learns the probability of living longer than 24 months
+# with and without giving up, given the 14 covariates. `ate_inference` corrects the models' average
+# by their errors, and has a standard error. One fit is needed for each horizon; `effort="instant"`,
+# which uses pre-trained networks, makes this a matter of seconds.
 
 
 # %%
@@ -161,8 +161,8 @@ for name, ask in questions.items():
 # - State how many more survive beyond a horizon, or how many months are gained up to it, with an
 #   interval, where some were lost on the way.
 # - Ask the same of each person: `effect(X)` and `effect_interval(X)`, as differences or ratios.
-# - Heed the warning of rows that had hardly a chance of being followed so long: pass an earlier
-#   horizon.
+# - Do not ignore the warning about rows that had hardly a chance of being followed so long: pass an
+#   earlier horizon.
 #
 # The guide to [kinds of outcomes](../docs/outcomes.md) has the calls, and what censoring may
 # depend on.

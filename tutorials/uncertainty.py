@@ -6,13 +6,13 @@
 # 1. **The effect at x** (the CATE): the mean effect among all people with covariates x. Ask
 #    `effect_interval`. More data make it narrower.
 # 2. **A person's own outcome or effect**: what will happen to this person. Ask
-#    `predict_outcome_interval` and `individual_effect_interval`. They hold the noise of persons,
-#    which no amount of data takes away.
+#    `predict_outcome_interval` and `individual_effect_interval`. They include the noise of single
+#    persons, which no amount of data removes.
 # 3. **An average**: of everyone (ATE), of the treated (ATT), of a group (GATE). Ask
-#    `ate_inference`, `att_inference`, `gate_inference`. Errors of single rows cancel out, so these
-#    are the surest.
+#    `ate_inference`, `att_inference`, `gate_inference`. Errors of single rows cancel out, so
+#    averages are the most certain.
 #
-# Here each is asked where the truth is known, and then where none of them is to be trusted. Run it
+# Here each is computed where the truth is known, and then where none of them can be trusted. Run it
 # as it is (`python tutorials/uncertainty.py --out FOLDER`), or cell by cell in an editor that knows
 # `# %%`. It needs `pip install ".[benchmark]"` and no download.
 
@@ -38,9 +38,9 @@ out.mkdir(parents=True, exist_ok=True)
 # %% [markdown]
 # ## The data
 #
-# A simulated study: 800 people to fit on, 1000 to predict, half of them treated, 20 covariates.
-# Those who do well without treatment are the likelier to get it, so the treated look far better off
-# than treatment makes them.
+# In this simulated study there are 800 people to fit to and 1000 to predict, half of them treated,
+# with 20 covariates. People who do well without treatment are more likely to get it, so the treated
+# look far better off than treatment makes them.
 
 # %%
 split = draw_interval_study("smooth", rows=800, replication=1)
@@ -52,9 +52,9 @@ print(f"true effects of the test rows: {test.effect.mean():.2f} ± {test.effect.
 # %% [markdown]
 # ## Overlap comes first
 #
-# Effects are comparisons, so everyone should have had a chance of either arm. `overlap_report` asks
-# the data before any outcome is looked at: how probable each arm was (by models that did not see
-# the row), how many rows a weighted comparison really rests on, and how alike weighting makes the
+# Effects are comparisons, so everyone should have had a chance of either arm. `overlap_report`
+# shows, before any outcome is looked at, how probable each arm was (by models that did not see the
+# row), the effective number of rows in a weighted comparison, and how similar weighting makes the
 # arms.
 
 # %%
@@ -68,12 +68,12 @@ figure.savefig(out / "uncertainty_overlap.png", dpi=150)
 
 # %% [markdown]
 # The arms overlap, and what they differ in is measured. Differences below 0.1 after weighting are
-# commonly held to be balance.
+# commonly regarded as balanced.
 #
 # ## Fit
 #
-# Held-out losses should fall and level off; the dot is the epoch that did best, and each member was
-# trained anew for as many on all of its rows.
+# Held-out losses should fall and level off. The dot is the best epoch; each member was then trained
+# again on all of its rows for as many epochs.
 
 # %%
 estimator = HyperCATE(random_state=0).fit(train.X, train.y, train.treatment)
@@ -81,15 +81,16 @@ estimator = HyperCATE(random_state=0).fit(train.X, train.y, train.treatment)
 # %% [markdown]
 # ## 1. The effect at x
 #
-# Standard errors come from a jackknife: every member of the ensemble left out its own fifth of the
-# rows, and how far members differ, times a factor that follows from that fifth, is how far another
-# sample of people would move the estimate. Members differ by their random start as well, which
-# cancels in their mean: each is trained from two starts, to tell how much of it is that.
-# `calibration_` holds the factor, that share, and the degrees of freedom of Student's t.
+# Standard errors come from a jackknife. Every member of the ensemble left out its own fifth of the
+# rows. The differences between members, times a factor that follows from that fifth, estimate how
+# much another sample of people would change the estimate. Members also differ by their random
+# initialisation, which cancels in their mean. To measure this share of the differences, each member
+# is trained from two initialisations. `calibration_` has the factor, this share, and the degrees of
+# freedom of Student's t.
 #
 # *Use it* to say at which covariates an effect is surely above a threshold, or to rank rows by how
-# sure their effect is. *It cannot see* an error that all members make alike: a step that all of
-# them smooth, or an effect that they all call constant.
+# certain their effect is. *It cannot show* an error that all members have in common: a step that
+# all of them smooth, or an effect that all of them estimate as constant.
 
 # %%
 inference = estimator.effect_inference(test.X)
@@ -103,10 +104,10 @@ plots.plot_effect_by(inference, test.X["x8"], alpha=0.1, ax=right)
 figure.savefig(out / "uncertainty_effects.png", dpi=150)
 
 # %% [markdown]
-# The truth is known here, so the share of intervals that hold it can be counted, at every level.
-# Without calibration draws have the spread of the members, which is too small: they share most of
-# their rows. One data set is one draw, in which intervals are right or wrong together:
-# `hypercate benchmark simulated --intervals` counts over many.
+# The truth is known here, so the coverage of the intervals can be measured at every level. Without
+# calibration, draws have the spread of the members, which is too small because members share most
+# of their rows. Within one data set, intervals tend to be right or wrong together: `hypercate
+# benchmark simulated --intervals` measures coverage over many data sets.
 
 # %%
 uncalibrated = HyperCATE(calibrate=False, random_state=0)
@@ -118,14 +119,15 @@ for name, fitted in (("calibrated", estimator), ("not calibrated", uncalibrated)
 # %% [markdown]
 # ## 2. A person's own outcome and effect
 #
-# Two people with the same covariates have different outcomes. Conformal intervals are as wide as
-# predictions of held-out people were wrong. *Use them* for what a single person has to expect.
-# They hold 90 % of **people on average**, also over the samples that one might have fitted, of
-# which this is one; a kind of people whose outcomes vary more is held less often, others more. The
-# interval of a person's own effect allows for any dependence between the outcome with and the one
-# without treatment, of which only one is ever seen; it is therefore wider than needed here, where
-# what moves the one says nothing of the other. `dependence="independent"` supposes that. No data
-# can show whether it is so: *use it* only where you can argue it.
+# Two people with the same covariates have different outcomes. The width of conformal intervals
+# comes from the errors of predictions for held-out people. *Use them* for what a single person can
+# expect. They cover 90 % of **people on average**, where the average is also over samples to fit
+# to, of which this is one. People whose outcomes vary more are covered less often, others more
+# often. The interval of a person's own effect allows for any dependence between the outcome with
+# treatment and the outcome without, because only one of them is ever observed. It is therefore
+# wider than needed here, where the noise of the two outcomes is independent.
+# `dependence="independent"` assumes that. No data can show whether it is true: *use it* only if you
+# can justify it.
 
 # %%
 noise = np.random.default_rng(0).normal(0, NOISE_SD, test.mu.shape)
@@ -159,15 +161,15 @@ table = {
 print(pd.DataFrame.from_dict(table, orient="index").round(2).to_string())
 
 # %% [markdown]
-# The last row is the mistake to avoid: the interval of a mean is no interval for a person.
+# The last row is the mistake to avoid: the interval of a mean is not an interval for a person.
 #
 # ## 3. Averages
 #
 # Cross-fitted AIPW: predictions that did not see the row, corrected by the weighted residuals of
-# those who did get the arm. It is right if either the outcomes' model or the propensities are.
-# *Use it* for statements on a population: is it worth it at all, for whom on average? Groups have
-# to be fixed before outcomes are looked at; to group rows by their estimated effect and then test
-# these groups on the same rows would test a guess on what it was made from.
+# those who did get the arm. It is right if either the outcomes' model or the propensities are. *Use
+# it* for statements about a population: is it worth it at all, for whom on average? Groups have to
+# be chosen before outcomes are looked at: if rows are grouped by their estimated effect and these
+# groups are tested on the same rows, the test is not valid.
 
 # %%
 average = estimator.ate_inference()
@@ -190,8 +192,8 @@ figure.savefig(out / "uncertainty_averages.png", dpi=150)
 # %% [markdown]
 # Do effects differ at all? The test regresses doubly robust scores on the predicted effects. A
 # coefficient of `differential_prediction` near 1 says that the predicted differences are of the
-# right size; a small p-value, that there are differences and the model sees some of them. A large
-# one is no proof that there are none.
+# right size; a small p-value says that there are differences and that the model finds some of them.
+# A large p-value does not prove that there are none.
 
 # %%
 print(estimator.heterogeneity_test().round(4).to_string())
@@ -201,8 +203,8 @@ print(estimator.heterogeneity_test().round(4).to_string())
 #
 # `reject` marks the rows with the largest standard errors. Whether the rest are better is seen in
 # the right picture: a line that falls from "at random" towards the oracle. It falls little here,
-# where the effect is about equally hard to tell for all. The left picture has the coverage of all
-# levels.
+# because the effect is about equally hard to estimate for everyone. The left picture has the
+# coverage at all levels.
 
 # %%
 effect = estimator.predict(test.X)
@@ -243,10 +245,11 @@ for warning in caught:
     print(f"{warning.category.__name__}: {warning.message}")
 
 # %% [markdown]
-# Look at the widths. Conformal intervals are infinite for most people whose like was never treated:
-# nothing is known of them. The interval of the effect at x is hardly wider there: members that
-# extrapolate alike agree. That it holds the truth here is owed to a smooth surface, and no data
-# could have told. So heed the warning, and keep to the common support.
+# Look at the widths. Conformal intervals are infinite for most people of a kind that was never
+# treated: nothing is known about them. The interval of the effect at x is hardly wider there,
+# because members that extrapolate in the same way agree. It contains the truth here only because
+# the surface is smooth, which no data could have shown. So do not ignore the warning, and use only
+# rows in common support.
 
 # %%
 of_effect = np.subtract(*apart.effect_interval(test.X, alpha=0.1)[::-1])
@@ -258,10 +261,10 @@ print(widths.groupby(untreated).mean().round(2).to_string())
 # %% [markdown]
 # ## Unmeasured confounding
 #
-# Now hide the four covariates in which the arms differ most. The arms seem to overlap better
-# than before, every interval is narrow, the test of heterogeneity is passed, and the ATE is wrong
-# by many standard errors. **No interval can see what was not measured**: that X holds whatever
-# drives both has to be argued from how treatment was given.
+# Now hide the four covariates in which the arms differ most. The arms seem to overlap better than
+# before, every interval is narrow, the test of heterogeneity is passed, and the ATE is wrong by
+# many standard errors. **No interval can see what was not measured**: that X contains everything
+# that drives both has to be justified by how treatment was given.
 
 # %%
 hidden = report.balance["before"].abs().nlargest(4).index.get_level_values("covariate")
