@@ -34,9 +34,9 @@ out.mkdir(parents=True, exist_ok=True)
 # %% [markdown]
 # ## The data
 #
-# One replicate: coefficients of the outcome's surface drawn anew, 672 children to fit on, 75 to
-# predict. About a fifth is treated. The treated outcome is linear in the covariates and the control
-# outcome exponential, so the effect differs between children.
+# This is one replicate, with newly drawn coefficients of the outcome's surface, 672 children to fit
+# to and 75 to predict. About a fifth of the children are treated. The treated outcome is linear in
+# the covariates and the control outcome exponential, so the effect differs between children.
 
 # %%
 split = load_ihdp(replication=1)
@@ -63,8 +63,8 @@ print(estimator.effect_inference(test.X.head()).summary_frame().round(2).to_stri
 #
 # Each member of the ensemble tried degrees of sharing, from arms that differ only by a constant
 # ("intercept") to arms that share nothing ("independent"), each with the covariates as they are and
-# as boosted trees see them, and took what had the smallest factual loss on rows that it had set
-# aside. Its effects count as constant unless letting them differ lowers the loss by half a standard
+# as boosted trees see them, and took the candidate with the smallest factual loss on its validation
+# rows. Its effects count as constant unless letting them differ lowers the loss by half a standard
 # error over these rows, and its arms share where that lowers it by as much. If "intercept" is far
 # behind, the effect is not constant; if "independent" were far ahead, the arms would have little in
 # common. Close losses say that the degree hardly matters.
@@ -78,9 +78,9 @@ print(estimator.n_parameters_)
 # ## Did training go well?
 #
 # The held-out loss of each member's chosen network should fall and level off. Training stops after
-# `patience` epochs in which it does not fall by 1 %; the network is then trained anew, with the
-# rows that had been set aside, for as many epochs as did best. The outcome is standardised: 1 is
-# the loss of predicting the mean.
+# `patience` epochs in which it does not fall by 1 %; the network is then trained again, with the
+# validation rows included, for the best number of epochs. The outcome is standardised: 1 is the
+# loss of predicting the mean.
 
 # %%
 axes = plots.plot_history(estimator)
@@ -91,10 +91,10 @@ axes.figure.savefig(out / "ihdp_history.png", dpi=150)
 #
 # Points on the diagonal are right. The bars are 95 % intervals of the effect at a child's
 # covariates (the CATE), by a jackknife over the members of the ensemble. The truth is known here,
-# so the share of intervals that hold it can be counted. A replicate is one draw, in which intervals
-# are right or wrong together: `hypercate benchmark ihdp --intervals` counts over many, as it does
-# what is gained by abstaining from the children of largest standard error. What may be asked
-# besides, of a single child and of averages, is in [uncertainty](uncertainty.py).
+# so the coverage of the intervals can be measured. In a single replicate, intervals tend to be
+# right or wrong together: `hypercate benchmark ihdp --intervals` measures coverage over many
+# replicates, and also what is gained by leaving out the children with the largest standard errors.
+# [Uncertainty](uncertainty.py) has the intervals for a single child and for averages.
 
 # %%
 lower, upper = estimator.effect_interval(test.X, alpha=0.05)
@@ -118,11 +118,12 @@ axes.set_title("test children; bars: 95 % intervals", fontsize="medium")
 figure.savefig(out / "ihdp_effects.png", dpi=150)
 
 # %% [markdown]
-# ## Beside a learner of EconML, on the same split
+# ## Compared with a learner of EconML, on the same split
 #
-# EconML's T-learner with a Gaussian process is strong on such smooth surfaces. Two anchors tell how
-# large an error is: no effect for anyone, and the true average for everyone (whose sqrt-PEHE is
-# about the standard deviation of the effect: an estimate above it finds no heterogeneity).
+# EconML's T-learner with a Gaussian process is strong on such smooth surfaces. Two reference values
+# show how large an error is: no effect for anyone, and the true average for everyone (whose
+# sqrt-PEHE is about the standard deviation of the effect: an estimate above it finds no
+# heterogeneity).
 
 # %%
 process = GaussianProcessRegressor(RBF(5.0) + WhiteKernel(0.1), normalize_y=True, random_state=0)
@@ -144,14 +145,14 @@ comparison = pd.DataFrame(
 print(comparison.round(3).to_string())
 
 # %% [markdown]
-# One replicate is one draw: it says little about which learner is better. `hypercate benchmark
-# ihdp` repeats this over many replicates with the whole panel, a Gaussian process with a length
-# scale for each column among it, and [benchmarks](../benchmarks/README.md) has the table.
+# One replicate says little about which learner is better. `hypercate benchmark ihdp` repeats this
+# over many replicates with the whole panel, a Gaussian process with a length scale for each column
+# among it, and [benchmarks](../benchmarks/README.md) has the table.
 
 # %% [markdown]
 # ## What you can do now
 #
 # You can measure effects against a truth that is known, see how far the arms were shared, and tell
-# whether training went well. [How it works](../docs/how-it-works.md) says what was chosen by
-# which rows, and [which settings, when](../docs/settings.md) what may be changed.
+# whether training went well. [How it works](../docs/how-it-works.md) says which rows were used for
+# which choice, and [which settings, when](../docs/settings.md) says what you may change.
 # [Limits](../docs/limits.md) says where such errors are larger.

@@ -6,7 +6,8 @@
 # No one's true effect is known, but on the experiment's own rows two things can be measured:
 #
 # - **policy risk**: the share who would have no job if exactly those with a positive estimated
-#   effect were trained, estimated on those whom the draw gave what the policy advises;
+#   effect were trained, estimated on the people to whom the random draw gave what the policy
+#   advises;
 # - **ATT**: the estimated average effect on the treated and its interval, against the experiment's
 #   difference in means.
 #
@@ -61,9 +62,9 @@ print("within the experiment: {:+.3f} ± {:.3f}".format(*difference(train, train
 # %% [markdown]
 # ## Who can be compared at all?
 #
-# Most of the survey's people would never have been in the programme, and no method can tell what
-# it would have done for them. `overlap_report` sees that from covariates and treatment alone, and
-# `fit` would warn of it. Weighting does not mend it: the covariates still differ afterwards. The
+# Most of the survey's people would never have been in the programme, and no method can tell what it
+# would have done for them. `overlap_report` sees that from covariates and treatment alone, and
+# `fit` would warn of it. Weighting does not solve this: the covariates still differ afterwards. The
 # rows in common support are those of a kind that either arm received: nearly all of the
 # experiment's, and a third of the survey's.
 
@@ -84,8 +85,8 @@ figure.savefig(options.out / "jobs_overlap.png", dpi=150)
 #
 # The published folds are ten random splits into 2570 training and 642 test rows. HyperCATE is
 # fitted on the training rows in common support. It sees only covariates, treatment and outcome;
-# which rows are the experiment's is for the measures alone. The outcome, employed or not, is
-# binary, so effects are differences in the chance of a job.
+# which rows are from the experiment is used only for the evaluation. The outcome, employed or not,
+# is binary, so effects are differences in the chance of a job.
 
 # %%
 POLICIES = {
@@ -130,10 +131,10 @@ risks, atts = pd.DataFrame(risks), pd.DataFrame(atts)
 # %% [markdown]
 # ## Policy risk
 #
-# Lower is better. "Treat everyone" and "treat no one" are the anchors: an estimate of effects earns
-# its keep only where it beats the better of the two. Means and standard deviations over folds; the
-# test rows of different folds overlap, so dividing by the root of their number would not give a
-# valid standard error.
+# Lower is better. "Treat everyone" and "treat no one" are the references: estimated effects are
+# useful only if they are better than the better of these two. Means and standard deviations over
+# folds; the test rows of different folds overlap, so dividing by the root of their number would not
+# give a valid standard error.
 
 # %%
 print(risks.groupby(["rows", "policy"], sort=False)["risk"].agg(["mean", "std"]).round(3))
@@ -145,19 +146,20 @@ for anchor in ("treat everyone", "treat no one"):
 
 # %% [markdown]
 # Treating everyone is hard to beat here: the effect is positive on average, and the experiment is
-# too small to show for whom it is not. A policy risk above the anchor's does not prove the effects
-# wrong, but it is a reason not to act on their sign.
+# too small to show for whom it is not. A policy risk above that reference does not prove the
+# effects wrong, but it is a reason not to act on their sign.
 #
 # ## ATT
 #
-# By cross-fitted AIPW, with 95 % intervals; `holds it` is the share of folds whose interval holds
-# the experiment's difference in means. The training rows were seen in fit, but never marked as the
-# experiment: two thirds of the controls in common support are the survey's.
+# By cross-fitted AIPW, with 95 % intervals; `holds it` is the share of folds whose interval
+# contains the experiment's difference in means. The training rows were seen in fit, but never
+# marked as the experiment: two thirds of the controls in common support are the survey's.
 #
 # A test fold holds 144 rows of the experiment, so its own difference in means has a standard error
-# as large as the effect: the error of a single test fold is mostly the benchmark's noise, and an
-# interval that speaks of the population need not hold it. The training rows hold four times as
-# many. Folds share most of their rows, so ten of them are far from ten trials of the interval.
+# as large as the effect: the error on a single test fold is mostly noise of the benchmark, and an
+# interval for the population need not contain it. The training rows contain four times as many rows
+# of the experiment. Folds share most of their rows, so ten folds are far from ten independent tests
+# of the interval.
 
 # %%
 print(atts.drop(columns="fold").groupby("rows", sort=False).mean().round(3).to_string())
@@ -184,8 +186,7 @@ figure.savefig(options.out / "jobs.png", dpi=150)
 # %% [markdown]
 # ## What you can do now
 #
-# You can find who may be compared at all before any outcome is looked at, and judge a policy and an
-# average by an experiment, where there is one. [The steps of an
-# analysis](../docs/workflow.md) has these in their order, [decisions](../docs/decisions.md) says
-# what a policy is worth where nothing was randomised, and [limits](../docs/limits.md) what it means
-# that arms do not overlap.
+# You can find out who can be compared at all before you look at any outcome, and evaluate a policy
+# and an average by an experiment, if there is one. [The steps of an analysis](../docs/workflow.md)
+# has these steps in order, [decisions](../docs/decisions.md) says how to evaluate a policy where
+# nothing was randomised, and [limits](../docs/limits.md) says what follows if arms do not overlap.

@@ -2,12 +2,12 @@
 # # Many arms: which of five programmes for whom?
 #
 # With several arms each has only its share of the rows. But arms that work in similar ways have
-# much in common, and `HyperCATE` lets each learn from all others, as far as held-out rows say that
-# it helps. Four things are done, in a simulated study whose true effects are known:
+# much in common, and `HyperCATE` lets each arm learn from all others, as far as held-out rows show
+# that this helps. This tutorial has four steps, in a simulated study whose true effects are known:
 #
-# 1. effects of five programmes, beside those of arms that are fitted **apart**;
+# 1. effects of five programmes, compared with those of arms that are fitted **separately**;
 # 2. which arms people respond to **alike**;
-# 3. **averages** of arms and groups, ten at once, with intervals that all hold together;
+# 3. **averages** of arms and groups, ten at once, with simultaneous intervals;
 # 4. the **best arm** for each person, and what that is worth.
 #
 # Run it as it is (`python tutorials/many_arms.py --out FOLDER`), or cell by cell in an editor that
@@ -34,10 +34,10 @@ out.mkdir(parents=True, exist_ok=True)
 # %% [markdown]
 # ## The data
 #
-# People who sleep badly received usual care or one of five programmes. The outcome is a score of
-# sleep, on which more is better. Each programme calms, activates, or does some of both: calming
-# helps those under stress, activity those who sit much. Those under stress were given the two
-# calming programmes more often. The truth, of which the model is told nothing:
+# People who sleep badly received usual care or one of five programmes. The outcome is a sleep score
+# (higher is better). Each programme calms, activates, or does some of both: calming helps people
+# under stress, activity helps people who sit much. People under stress received the two calming
+# programmes more often. The true effects, which the model does not see:
 
 # %%
 programmes = pd.DataFrame(
@@ -109,13 +109,15 @@ print(table.round(2).to_string())
 
 # %% [markdown]
 # Shared, the error is 0.74 on average, and apart 0.82. Not all models of the ensemble chose to
-# share: with some 150 people an arm can also stand alone, and the fewer there are, the more is
-# gained by sharing. The table of `sharing_` has the held-out losses that they chose by.
+# share: with some 150 people an arm can also be fitted alone. The fewer people an arm has, the more
+# it gains from sharing. The table `sharing_` has the held-out losses on which the models based
+# their choice.
 #
 # ## 2. Which arms are alike?
 #
-# `function` says how differently people respond to two arms, once the mean is removed, in standard
-# deviations of the responses: less is more alike. Nobody said what a programme is made of.
+# `function` is how differently people respond to two arms once the mean is removed, in standard
+# deviations of the responses: the lower, the more alike. The model was not told what a programme
+# consists of.
 
 # %%
 similarity = arm_similarity(est, X)
@@ -126,9 +128,9 @@ print(similarity.function.loc[names, names].round(2).to_string())
 # ## 3. Averages of arms and groups
 #
 # `ate_inference` has the average effect of each programme, and `gate_inference` that of each
-# programme in each group. Of ten intervals at 95 % one or the other may well miss;
-# `simultaneous_frame` widens them so that all hold at once with that probability, and its p-values
-# allow for their number.
+# programme in each group. Of ten intervals at 95 %, one or two may well miss the true value.
+# `simultaneous_frame` widens them so that all of them contain the true values at once with that
+# probability, and its p-values are corrected for their number.
 
 # %%
 print(est.ate_inference().simultaneous_frame().round(3).to_string())
@@ -150,14 +152,14 @@ axes = plots.plot_group_effects(by_stress)
 axes.figure.savefig(out / "many_arms_groups.png", dpi=150)
 
 # %% [markdown]
-# The course and the app help those under stress. What walks and the gym do hardly depends on it,
-# for they act upon sitting.
+# The course and the app help those under stress. The effects of walks and the gym hardly depend on
+# stress, because these help people who sit much.
 #
 # ## 4. The best arm for each
 #
 # `best_arm` takes predicted outcomes of all arms, less what the arms cost, in units of the outcome.
-# What its advice is worth is known here. In a study of your own ask `policy_value` on held-out
-# people, by doubly robust scores.
+# The value of its advice is known here. In your own study, estimate it by `policy_value` on
+# held-out people, with doubly robust scores.
 
 # %%
 costs = pd.Series({"usual care": 0, "course": 1, "app": 0.2, "group": 0.5, "walks": 0.2, "gym": 1})
