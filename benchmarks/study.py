@@ -16,9 +16,9 @@ overlap is good and 2 where it is poor, and all treatments are equally likely.
 In every draw the default is fitted. So are three settings drawn at random, each of whose factors
 (learner, generation, hypernet, sharing) is that of the default with probability 0.7, and else any
 other; and, as they are, trained networks alone, without emitted ones and without a second
-stage, ``effort="instant"``, ``context="data"`` and ``generation="low_rank"``. Every other parameter
-is as it is by default, so that a degree of sharing, for one, goes without emitted networks, as it
-does for a user. The draws are few for so many combinations, but main effects, and how they depend
+stage, ``effort="instant"``, ``context="data"``, ``generation="low_rank"`` and ``"once"``. Every
+other parameter is as it is by default, so that a degree of sharing, for one, goes without emitted
+networks, as it does for a user. The draws are few for so many combinations, but main effects, and how they depend
 on one factor of the regime, are told: the tables give geometric means of the error (sqrt-PEHE on
 1000 fresh rows, mean over the treatments) over the default's on the same draw, by least squares on
 the logarithms with an indicator for each changed factor, with standard errors that count draws, not
@@ -74,6 +74,7 @@ AS_THEY_ARE: dict[str, dict[str, Any]] = {
     "effort=instant": {"effort": "instant"},
     "context=data": {"context": "data"},
     "generation=low_rank": {"generation": "low_rank"},
+    "generation=once": {"generation": "once"},
 }
 """Settings that are fitted in every draw."""
 
@@ -236,7 +237,7 @@ def to_markdown(results: pd.DataFrame) -> str:
         "| change of the default | " + " | ".join(columns) + " | time |",
         "| --- " * (len(columns) + 2) + "|",
     ]
-    for change in [name for name in order if name in seconds.index]:
+    for change in [name for name in dict.fromkeys(order) if name in seconds.index]:
         cells = [_cell(*column.loc[change]) if change in column.index else "few"
                  for column in columns.values()]  # fmt: skip
         time_ratio = np.exp(seconds.loc[change, "mean"])
@@ -259,7 +260,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("results/study"), metavar="DIR")
     options = parser.parse_args(arguments)
     wanted = [
-        (draw, setting) for draw in options.draws for setting in [*AS_THEY_ARE, *settings_of(draw)]
+        (draw, setting)
+        for draw in options.draws
+        for setting in dict.fromkeys([*AS_THEY_ARE, *settings_of(draw)])
     ]
     scripts.measure_and_report(measure, wanted, KEY, to_markdown, options.out, options.jobs)
 
