@@ -49,6 +49,7 @@ myst_heading_anchors = 4
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"hypercate {version}"
+html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_search_scorer = str(HERE / "scorer.js")

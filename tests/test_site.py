@@ -119,6 +119,11 @@ class TestSite:
                     assert (site / file).is_file(), (name, link)
                     assert not anchor or anchor in pages[file].anchors, (name, link)
 
+    def test_every_page_has_the_icon(self, site, pages):
+        assert (site / "_static/favicon.svg").read_text().startswith("<svg")
+        for name in set(pages) - {"index.html"}:
+            assert any(link.endswith("_static/favicon.svg") for link in pages[name].loaded), name
+
     def test_every_page_is_reached_from_the_front(self, site, pages):
         seen, ahead = set(), ["index.html", "docs/index.html"]
         while ahead:
