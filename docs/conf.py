@@ -1,4 +1,4 @@
-"""Settings of the documentation site: `sphinx-build -W -c docs . build/site` in the root folder.
+"""Settings of the documentation site, which `tools/build_site.py` builds.
 
 Pages are read where they stand in the repository, so that their relative links also lead on where a
 code host shows them.
@@ -76,6 +76,8 @@ html_sidebars = {
 html_theme_options = {
     "header_links_before_dropdown": 6,
     "navbar_align": "left",
+    "logo": {"text": project},
+    "navbar_start": ["navbar-logo", "version"],
     "navbar_end": ["theme-switcher"],
     "navbar_persistent": ["search-button"],
     "secondary_sidebar_items": ["page-toc"],

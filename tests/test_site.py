@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 import zlib
@@ -24,6 +25,7 @@ from hypercate import HyperCATE
 
 ROOT = Path(__file__).parents[1]
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+write_lists = runpy.run_path(str(ROOT / "tools/build_site.py"))["write_lists"]
 TOPICS = ("metrics", "policy", "inspection", "sensitivity", "plots", "datasets")
 IN_OTHERS = {
     "econml.as_econml",
@@ -69,17 +71,14 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The site, with every warning an error, by the command of CONTRIBUTING.md."""
+    """This version's pages, with every warning an error, by the command of CONTRIBUTING.md."""
     out = tmp_path_factory.mktemp("site")
-    (line,) = re.findall(r"^\.venv/bin/sphinx-build (.*) build/site$", CONTRIBUTING, re.M)
+    (script,) = re.findall(r"^\.venv/bin/python (tools/build_site\.py)$", CONTRIBUTING, re.M)
     built = subprocess.run(
-        [sys.executable, "-m", "sphinx", "-q", *line.split(), out],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
+        [sys.executable, ROOT / script, out], cwd=ROOT, capture_output=True, text=True
     )
     assert built.returncode == 0, built.stderr
-    return out
+    return out / hypercate.__version__
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +102,7 @@ def target(site, name, link):
     """The file of the site that a link of a page leads to, and the anchor in it."""
     path, _, anchor = link.partition("#")
     file = (site / name).parent / path if path else site / name
-    return Path(os.path.normpath(file)).relative_to(site).as_posix(), anchor
+    return Path(os.path.relpath(file, site)).as_posix(), anchor
 
 
 def is_elsewhere(link):
@@ -142,6 +141,43 @@ class TestSite:
             assert not [link for link in page.loaded if is_elsewhere(link)], name
         for sheet in site.rglob("*.css"):
             assert not re.search(r"(url\(|@import)\s*[\"']?(https?:)?//", sheet.read_text()), sheet
+
+
+class TestVersions:
+    def test_every_page_shows_its_version_and_leads_to_the_list(self, site, pages):
+        for name in set(pages) - {"index.html"}:
+            (link,) = (link for link in pages[name].links if "versions.html" in link)
+            assert target(site, name, link) == ("../versions.html", "")
+            assert f">{hypercate.__version__}</a>" in (site / name).read_text(), name
+
+    def test_the_front_of_all_leads_to_this_version_and_so_does_the_list(self, site):
+        for name in ("index.html", "versions.html"):
+            page = Page(site.parent / name)
+            assert page.links == {f"{hypercate.__version__}/index.html"}
+            assert all((site.parent / file).is_file() for file in page.links | page.loaded)
+
+    @pytest.mark.parametrize(
+        ("built", "listed", "newest"),
+        [
+            (["0.9.0", "0.10.0"], ["0.10.0", "0.9.0"], "0.10.0"),
+            (["0.2.0", "0.3.0rc1"], ["0.3.0rc1", "0.2.0"], "0.2.0"),
+            (["0.1.0.dev1", "0.1.0.dev2"], ["0.1.0.dev2", "0.1.0.dev1"], "0.1.0.dev2"),
+        ],
+    )
+    def test_the_newest_comes_first_and_the_front_leads_to_the_last_release(
+        self, tmp_path, built, listed, newest
+    ):
+        for version in built:
+            (tmp_path / version).mkdir()
+            (tmp_path / version / "index.html").write_text("<title>hypercate</title>")
+        (tmp_path / "1.0").mkdir()  # without pages
+        write_lists(tmp_path)
+        text = (tmp_path / "versions.html").read_text()
+        assert re.findall(r'<a href="(.+?)/index\.html">(.+?)</a>', text) == [
+            (version, version) for version in listed
+        ]
+        assert re.findall(r">(\S+)</a> \(newest\)", text) == [newest]
+        assert f"url={newest}/index.html" in (tmp_path / "index.html").read_text()
 
 
 class TestTutorials:
