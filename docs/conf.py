@@ -9,11 +9,12 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))  # llms.py and notebooks.py
+sys.path.insert(0, str(HERE))  # keywords.py, llms.py and notebooks.py
 
 project = "hypercate"
 release = version = version_of("hypercate")
 extensions = [
+    "keywords",
     "llms",
     "myst_parser",
     "notebooks",
