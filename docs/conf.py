@@ -1,4 +1,4 @@
-"""Settings of the documentation site: `sphinx-build -W -c docs . build/site` in the root folder.
+"""Settings of the documentation site, which `tools/build_site.py` builds.
 
 Pages are read where they stand in the repository, so that their relative links also lead on where a
 code host shows them.
@@ -9,11 +9,12 @@ from importlib.metadata import version as version_of
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))  # llms.py and notebooks.py
+sys.path.insert(0, str(HERE))  # keywords.py, llms.py and notebooks.py
 
 project = "hypercate"
 release = version = version_of("hypercate")
 extensions = [
+    "keywords",
     "llms",
     "myst_parser",
     "notebooks",
@@ -49,6 +50,7 @@ myst_heading_anchors = 4
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"hypercate {version}"
+html_favicon = "_static/favicon.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_search_scorer = str(HERE / "scorer.js")
@@ -75,6 +77,8 @@ html_sidebars = {
 html_theme_options = {
     "header_links_before_dropdown": 6,
     "navbar_align": "left",
+    "logo": {"text": project},
+    "navbar_start": ["navbar-logo", "version"],
     "navbar_end": ["theme-switcher"],
     "navbar_persistent": ["search-button"],
     "secondary_sidebar_items": ["page-toc"],

@@ -37,7 +37,7 @@ def text_of(app, builder, page):
         notebook = json.loads(source.read_text(encoding="utf-8"))
         return without_pictures(as_markdown(notebook, source.stem))
     if source.suffix == ".md":
-        hidden = r"^```\{toctree\}\n.*?^```\n?"
+        hidden = r"^```\{toctree\}\n.*?^```\n?|^<!-- search: .*? -->\n+"
         return re.sub(hidden, "", source.read_text(encoding="utf-8"), flags=re.S | re.M)
     doctree = app.env.get_and_resolve_doctree(page, builder)
     translator = builder.create_translator(doctree, builder)

@@ -109,6 +109,19 @@ def overlapping_texts(ax):
     return pairs
 
 
+def covering(ax):
+    """What the legend lies on in the drawn picture, or leaves: nothing."""
+    ax.figure.canvas.draw()
+    found = ax.get_legend()
+    if found is None:
+        return []
+    box, heading = found.get_window_extent(), title(ax).get_window_extent()
+    outside = box.y0 > ax.bbox.y1 - 1 or box.x0 > ax.bbox.x1 - 1
+    within = box.x1 < ax.figure.bbox.x1 + 1 and heading.y1 < ax.figure.bbox.y1 + 1
+    said = {"data": not outside, "title": box.overlaps(heading), "margin": not within}
+    return [what for what, lies_on in said.items() if lies_on]
+
+
 @pytest.fixture(scope="module")
 def report():
     rng = np.random.default_rng(0)
@@ -734,13 +747,45 @@ class TestAxes:
             assert len(plt.get_fignums()) == 1
             plt.close(ax.figure)
 
-    def test_axes_are_labelled_and_labels_do_not_overlap(self, report):
+    def test_axes_are_labelled_and_neither_labels_nor_legends_overlap(self, report):
         for draw, arguments in every_plot(report):
             ax = draw(*arguments)
             assert ax.get_xlabel()
             assert ax.get_ylabel() or ticks(ax.yaxis)
             assert not overlapping_texts(ax)
+            assert not covering(ax), draw
             plt.close(ax.figure)
+
+    def test_legends_in_large_letters_cover_neither_data_nor_titles(self, report):
+        with plt.style.context({"font.size": 14}):
+            for draw, arguments in every_plot(report):
+                ax = draw(*arguments)
+                assert not covering(ax), draw
+                plt.close(ax.figure)
+
+    def test_legends_of_several_models_and_of_long_names_cover_nothing_either(self):
+        rng, long = np.random.default_rng(0), "sertraline 50 mg, taken once daily"
+        true, pred = rng.normal(size=(2, 60))
+        for draw, given in (
+            (plots.plot_calibration, lambda: (true, inference())),
+            (plots.plot_rejection, lambda: (true, pred, rng.random(60))),
+            (plots.plot_qini, lambda: (qini_curve(true, rng.normal(size=60), np.arange(60) % 2),)),
+        ):
+            ax = None
+            for name in ("HyperCATE", "causal forest", "X-learner of boosted trees", long):
+                ax = draw(*given(), label=name, ax=ax)
+            assert not covering(ax), draw
+        X = pd.DataFrame({"age": rng.normal(size=150)})
+        report = overlap_report(X, rng.choice(["waiting list", f"{long}, with advice"], 150))
+        names = [f"{long}, with advice of kind {k}" for k in range(5)]
+        for ax in (
+            plots.plot_overlap(report),
+            plots.plot_balance(report),
+            plots.plot_effects(inference(n=6)),
+            plots.plot_effects(inference(n_effects=5, arms=names)),
+        ):
+            assert not covering(ax)
+            assert not overlapping_texts(ax)
 
     def test_all_is_in_the_public_list(self, report):
         others = {"plot_history", "plot_dose_response", "plot_policy_tree"}

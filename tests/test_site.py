@@ -7,6 +7,8 @@ import io
 import json
 import os
 import re
+import runpy
+import shutil
 import subprocess
 import sys
 import zlib
@@ -24,6 +26,7 @@ from hypercate import HyperCATE
 
 ROOT = Path(__file__).parents[1]
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+write_lists = runpy.run_path(str(ROOT / "tools/build_site.py"))["write_lists"]
 TOPICS = ("metrics", "policy", "inspection", "sensitivity", "plots", "datasets")
 IN_OTHERS = {
     "econml.as_econml",
@@ -50,6 +53,52 @@ METHODS = {
 }
 
 
+FIRST = {
+    "uplift": "glossary#uplift",
+    "ITE": "glossary#ite",
+    "coverage": "glossary#coverage",
+    "cluster": "clusters",
+    "dose": "glossary#dose",
+    "propensity": "glossary#propensity",
+    "ATT": "glossary#att",
+    "qini": "glossary#qini",
+    "overlap": "glossary#overlap",
+    "positivity": "glossary#overlap",
+    "policy": "glossary#policy",
+    "survival": "glossary#survival",
+    "confidence interval": "glossary#confidence-interval",
+    "standard error": "uncertainty#uncertainty",
+    "p-value": "faq#can-i-trust-the-p-values-of-single-rows",
+    "subgroup": "uncertainty#averages-and-groups",
+    "binary outcome": "outcomes#binary-outcomes-and-ratios",
+    "odds ratio": "outcomes#binary-outcomes-and-ratios",
+    "time to event": "outcomes#times-until-an-event",
+    "multiple treatments": "outcomes#several-arms",
+    "continuous treatment": "doses#doses-and-described-arms",
+    "missing values": "faq#can-x-hold-missing-values-and-categories",
+    "categorical": "faq#can-x-hold-missing-values-and-categories",
+    "sample weights": "get-started#your-own-data",
+    "A/B test": "faq#my-data-are-from-an-experiment-does-that-change-anything",
+    "instrumental variable": "faq#can-i-use-an-instrument-or-panel-data",
+    "panel data": "faq#can-i-use-an-instrument-or-panel-data",
+    "unobserved confounding": "sensitivity#if-a-confounder-was-not-measured",
+    "placebo test": "sensitivity#fits-whose-answer-is-known",
+    "feature importance": "explaining#what-effects-depend-on",
+    "causal forest": "coming-from#coming-from-econml-or-causalml",
+    "hyperparameter": "settings#which-settings-when",
+    "cross validation": "scikit-learn#in-scikit-learn",
+    "GPU": "faq#do-i-need-a-gpu",
+    "memory": "large#more-rows-than-memory",
+    "save model": "saving#saving-and-production",
+    "deploy": "saving#saving-and-production",
+    "ONNX": "serving#onnx",
+    "spark": "distributed#more-than-one-machine-dask-spark-several-processes-and-gpus",
+    "random seed": "faq#two-fits-differ-why",
+    "install": "get-started#install",
+}
+"""What users look for, and the page of `docs` and the heading that the search shows first."""
+
+
 class Page(HTMLParser):
     """Anchors of a page, and what it links to and loads."""
 
@@ -69,17 +118,14 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The site, with every warning an error, by the command of CONTRIBUTING.md."""
+    """This version's pages, with every warning an error, by the command of CONTRIBUTING.md."""
     out = tmp_path_factory.mktemp("site")
-    (line,) = re.findall(r"^\.venv/bin/sphinx-build (.*) build/site$", CONTRIBUTING, re.M)
+    (script,) = re.findall(r"^\.venv/bin/python (tools/build_site\.py)$", CONTRIBUTING, re.M)
     built = subprocess.run(
-        [sys.executable, "-m", "sphinx", "-q", *line.split(), out],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
+        [sys.executable, ROOT / script, out], cwd=ROOT, capture_output=True, text=True
     )
     assert built.returncode == 0, built.stderr
-    return out
+    return out / hypercate.__version__
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +149,7 @@ def target(site, name, link):
     """The file of the site that a link of a page leads to, and the anchor in it."""
     path, _, anchor = link.partition("#")
     file = (site / name).parent / path if path else site / name
-    return Path(os.path.normpath(file)).relative_to(site).as_posix(), anchor
+    return Path(os.path.relpath(file, site)).as_posix(), anchor
 
 
 def is_elsewhere(link):
@@ -118,6 +164,11 @@ class TestSite:
                     file, anchor = target(site, name, link.split("?")[0])
                     assert (site / file).is_file(), (name, link)
                     assert not anchor or anchor in pages[file].anchors, (name, link)
+
+    def test_every_page_has_the_icon(self, site, pages):
+        assert (site / "_static/favicon.svg").read_text().startswith("<svg")
+        for name in set(pages) - {"index.html"}:
+            assert any(link.endswith("_static/favicon.svg") for link in pages[name].loaded), name
 
     def test_every_page_is_reached_from_the_front(self, site, pages):
         seen, ahead = set(), ["index.html", "docs/index.html"]
@@ -137,6 +188,43 @@ class TestSite:
             assert not [link for link in page.loaded if is_elsewhere(link)], name
         for sheet in site.rglob("*.css"):
             assert not re.search(r"(url\(|@import)\s*[\"']?(https?:)?//", sheet.read_text()), sheet
+
+
+class TestVersions:
+    def test_every_page_shows_its_version_and_leads_to_the_list(self, site, pages):
+        for name in set(pages) - {"index.html"}:
+            (link,) = (link for link in pages[name].links if "versions.html" in link)
+            assert target(site, name, link) == ("../versions.html", "")
+            assert f">{hypercate.__version__}</a>" in (site / name).read_text(), name
+
+    def test_the_front_of_all_leads_to_this_version_and_so_does_the_list(self, site):
+        for name in ("index.html", "versions.html"):
+            page = Page(site.parent / name)
+            assert page.links == {f"{hypercate.__version__}/index.html"}
+            assert all((site.parent / file).is_file() for file in page.links | page.loaded)
+
+    @pytest.mark.parametrize(
+        ("built", "listed", "newest"),
+        [
+            (["0.9.0", "0.10.0"], ["0.10.0", "0.9.0"], "0.10.0"),
+            (["0.2.0", "0.3.0rc1"], ["0.3.0rc1", "0.2.0"], "0.2.0"),
+            (["0.1.0.dev1", "0.1.0.dev2"], ["0.1.0.dev2", "0.1.0.dev1"], "0.1.0.dev2"),
+        ],
+    )
+    def test_the_newest_comes_first_and_the_front_leads_to_the_last_release(
+        self, tmp_path, built, listed, newest
+    ):
+        for version in built:
+            (tmp_path / version).mkdir()
+            (tmp_path / version / "index.html").write_text("<title>hypercate</title>")
+        (tmp_path / "1.0").mkdir()  # without pages
+        write_lists(tmp_path)
+        text = (tmp_path / "versions.html").read_text()
+        assert re.findall(r'<a href="(.+?)/index\.html">(.+?)</a>', text) == [
+            (version, version) for version in listed
+        ]
+        assert re.findall(r">(\S+)</a> \(newest\)", text) == [newest]
+        assert f"url={newest}/index.html" in (tmp_path / "index.html").read_text()
 
 
 class TestTutorials:
@@ -206,19 +294,25 @@ class TestSearch:
         pages = [index["docnames"][page] for page, _ in index["alltitles"][word]]
         assert "docs/glossary" in pages
 
-    @pytest.mark.parametrize(
-        ("stem", "page"),
-        [("cluster", "clusters"), ("dose", "doses"), ("uncertainti", "uncertainty")],
-    )
-    def test_a_guide_is_found_by_the_word_in_its_title(self, index, stem, page):
-        found = index["titleterms"][stem]
-        places = found if isinstance(found, list) else [found]
-        assert f"docs/{page}" in {index["docnames"][place] for place in places}
-
     def test_pages_come_before_functions_of_the_same_name(self, site):
         scorer = (site / "_static/language_data.js").read_text()
         assert "2 * score" in scorer
         assert '"CHANGELOG", "CONTRIBUTING"' in scorer
+
+    def test_what_users_look_for_is_found_first(self, site):
+        if not (node := shutil.which("node")):
+            pytest.skip("the site's search is JavaScript, which node runs")
+        command = [node, ROOT / "tests/search.js", site, *FIRST]
+        found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        expected = [f"docs/{place}" for place in FIRST.values()]
+        assert dict(zip(FIRST, json.loads(found), strict=True)) == dict(
+            zip(FIRST, expected, strict=True)
+        )
+
+    def test_other_words_of_a_section_are_hidden_from_readers(self, index, site):
+        assert index["indexentries"]["save models"]
+        assert "<!-- search" not in (site / "docs/saving.html").read_text()
+        assert "\n<!-- search" not in (site / "llms-full.txt").read_text()
 
 
 class TestPlainText:
@@ -227,7 +321,7 @@ class TestPlainText:
         of_sphinx = {"index.html", "genindex.html", "py-modindex.html", "search.html"}
         assert sorted(listed) == sorted(set(pages) - of_sphinx)
         whole = (site / "llms-full.txt").read_text()
-        assert (ROOT / "docs/settings.md").read_text().strip() in whole
+        assert (ROOT / "docs/clusters.md").read_text().strip() in whole
         assert (ROOT / "benchmarks/README.md").read_text().strip() in whole
         assert "Area between the Qini curve and that of a random order" in whole
         assert "toctree" not in whole.replace("`toctree`", "")

@@ -22,11 +22,11 @@ from hypercate.plots.style import (
     colour_of,
     dodged,
     effect_label,
-    legend,
     legend_beside,
     named_ticks,
     new_axes,
     percent,
+    title_and_legend,
     written_blue,
     zero_line,
 )
@@ -106,8 +106,7 @@ def plot_effect_dependence(
     named = alone and len(result.arms) > 1
     ax.set(xlabel=str(name), ylabel=effect_label(arms[0] if named else None))
     if alone:
-        ax.set_title(f"Effect by {name}, other columns as they are", loc="left")
-        legend(ax)
+        title_and_legend(ax, f"Effect by {name}, other columns as they are")
     else:
         ax.set_title(
             f"Effect by {name}, other columns as they are:\n"

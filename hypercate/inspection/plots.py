@@ -19,8 +19,8 @@ from hypercate.plots.style import (
     INSTALL_HINT,
     colour_of,
     ink,
-    legend,
     legend_beside,
+    title_and_legend,
 )
 
 if TYPE_CHECKING:
@@ -169,11 +169,12 @@ def plot_layer_departures(departures: pd.DataFrame, *, ax: Axes | None = None) -
     ax.set(xlabel="layer of the outcome network", ylabel="departure, relative to the arms' mean")
     top = values[np.isfinite(values)].max(initial=0.0)
     ax.set_ylim(0, 1.08 * top if top > 0 else 1)
-    ax.set_title("Where the weights of the arms' networks part", loc="left")
+    title = "Where the weights of the arms' networks part"
     if few:
+        ax.set_title(title, loc="left")
         legend_beside(ax, "arm")
     else:
-        legend(ax, loc="best")
+        title_and_legend(ax, title)
     return ax
 
 

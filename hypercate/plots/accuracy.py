@@ -10,7 +10,13 @@ import numpy as np
 from hypercate.encoding import check_rows
 from hypercate.inference.effects import EffectInference, check_alpha
 from hypercate.metrics import rejection_curve
-from hypercate.plots.style import GREY, colour_of, count_of, legend, new_axes
+from hypercate.plots.style import (
+    GREY,
+    colour_of,
+    count_of,
+    new_axes,
+    title_and_legend,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -100,10 +106,9 @@ def plot_calibration(
         label=label or "intervals",
         zorder=3,
     )
-    ax.set(xlim=(0, 100), ylim=(0, 102), aspect="equal")
+    ax.set(xlim=(0, 100), ylim=(0, 102), aspect="equal", anchor="W")
     ax.set(xlabel="level of the intervals (%)", ylabel="true effects inside (%)")
-    ax.set_title("Coverage of intervals", loc="left")
-    legend(ax, loc="best")
+    title_and_legend(ax, "Coverage of intervals")
     return ax
 
 
@@ -181,8 +186,7 @@ def plot_rejection(
     ax.set_ylabel("sqrt-PEHE of the rows kept")
     top = max(np.max(line.get_ydata()) for line in ax.lines)
     ax.set_ylim(0, 1.05 * top if top > 0 else 1)
-    ax.set_title("Error of the rows kept, by share rejected", loc="left")
-    legend(ax, loc="best")
+    title_and_legend(ax, "Error of the rows kept, by share rejected")
     return ax
 
 

@@ -20,11 +20,11 @@ from hypercate.plots.style import (
     colour_of,
     dodged,
     effect_label,
-    legend,
     legend_beside,
     new_axes,
     percent,
     refuse_several_outcomes,
+    title_and_legend,
     zero_line,
 )
 
@@ -166,8 +166,7 @@ def plot_dose_response(
     label = f"doubly robust mean of a range, {percent(1 - alpha)} interval"
     ax.errorbar(middle, mean, ends, fmt="o", color=ORANGE, ms=5, lw=1.2, label=label)
     ax.set(xlabel="dose", ylabel="mean outcome")
-    ax.set_title("Outcome over doses" + ("" if arm is None else f" of {arm}"), loc="left")
-    legend(ax, loc="best")
+    title_and_legend(ax, "Outcome over doses" + ("" if arm is None else f" of {arm}"))
     return ax
 
 

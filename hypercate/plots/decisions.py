@@ -15,9 +15,9 @@ from hypercate.plots.style import (
     colour_of,
     count_of,
     dash_of,
-    legend,
     new_axes,
     percent,
+    title_and_legend,
     zero_line,
 )
 from hypercate.policy.rules import Question, Rule
@@ -294,6 +294,5 @@ def _draw(
     title = curve.title
     if alpha is not None:
         title += f" with {percent(1 - alpha)} intervals"
-    ax.set_title(title, loc="left")
-    legend(ax, loc="best")
+    title_and_legend(ax, title)
     return ax

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,12 +20,12 @@ from hypercate.plots.style import (
     colour_of,
     dodged,
     effect_label,
-    legend,
     legend_beside,
     named_ticks,
     new_axes,
     percent,
     refuse_several_outcomes,
+    title_and_legend,
     zero_line,
 )
 
@@ -93,15 +94,15 @@ def plot_effects(
             if not shown.any():
                 continue
             some, where = frame.iloc[drawn[shown[drawn]]], at[shown[drawn]]
-            label = f"{text}: {percent(shown.mean())} of rows" if alone else text
+            label = f"{text}: {percent(shown.mean())} of rows" if alone else _once(ax, text)
             bars = some["ci_lower"], some["ci_upper"]
             ax.vlines(where, *bars, color=colour, alpha=0.35, lw=1, zorder=2)
             ax.plot(where, some["point_estimate"], ".", color=colour, ms=4, label=label, zorder=3)
         mean = float(scale.back(scale.forth(frame["point_estimate"].to_numpy()).mean()))
-        label = f"mean effect: {mean:.3g}" if alone else "mean effect"
+        label = f"mean effect: {mean:.3g}" if alone else _once(ax, "mean effect")
         ends = [left, left + 100]
         ax.plot(ends, [mean, mean], color=ORANGE, ls="--", lw=1.2, label=label, zorder=1)
-        names.append(f"{name}\n{percent(excludes.mean())} exclude {null}")
+        names.append(f"{fill(str(name), 16)}\n{percent(excludes.mean())} exclude {null}")
     ax.set(xlim=(0, ends[-1]), xlabel="rows, sorted by effect (% of rows)")
     if not alone:
         ax.set_xticks(50 + 110 * np.arange(len(names)), names)
@@ -109,13 +110,7 @@ def plot_effects(
         ax.set_xlabel("rows of each arm, sorted by effect")
     ax.set_ylabel(effect_label(next(iter(tables)) if alone else None, scale))
     zero_line(ax, "h", scale)
-    title = f"Effects with {percent(1 - alpha)} intervals"
-    ax.set_title(title, loc="left", pad=None if alone else 24)
-    handles, labels = ax.get_legend_handles_labels()
-    once = dict(zip(labels, handles, strict=True))
-    above = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0, "ncols": 3}
-    where = {"loc": "upper left"} if alone else above
-    legend(ax, handles=list(once.values()), labels=list(once), **where)
+    title_and_legend(ax, f"Effects with {percent(1 - alpha)} intervals")
     return ax
 
 
@@ -205,12 +200,16 @@ def plot_effect_by(
     ax.set_ylabel(effect_label(next(iter(tables)) if alone else None, scale))
     zero_line(ax, "h", scale)
     if alone:
-        ax.set_title(f"Effect by {name}", loc="left", pad=24)
-        legend(ax, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, ncols=3)
+        title_and_legend(ax, f"Effect by {name}")
     else:
         ax.set_title(f"Effect by {name}: {MEANS},\nand {intervals}", loc="left")
         legend_beside(ax, "arm")
     return ax
+
+
+def _once(ax: Axes, label: str) -> str:
+    """A label that the legend does not have yet, or one that it leaves out."""
+    return f"_{label}" if label in ax.get_legend_handles_labels()[1] else label
 
 
 def _effects_of(inference: EffectInference, alpha: float, arm: Any) -> dict[Any, pd.DataFrame]:

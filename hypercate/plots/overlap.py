@@ -17,10 +17,10 @@ from hypercate.plots.style import (
     colour_of,
     dodged,
     ink,
-    legend,
     legend_beside,
     new_axes,
     style_of,
+    title_and_legend,
 )
 
 if TYPE_CHECKING:
@@ -84,10 +84,11 @@ def plot_overlap(report: OverlapReport, *, arm: Any = None, ax: Axes | None = No
     limit = report.arms["limit"].iloc[labels.index(arm)]
     ax.axvline(limit, color=ink(ax), ls=":", lw=1.5, label=f"limit of support: {limit:.3g}")
     ax.set(xlim=(0, edges[-1]), xlabel=f"propensity of {arm}", ylabel="rows of the arm (%)")
-    ax.set_title(f"Overlap: who could have received {arm}", loc="left")
+    title = f"Overlap: who could have received {arm}"
     if len(labels) == 2:
-        legend(ax, loc="best")
+        title_and_legend(ax, title)
     else:
+        ax.set_title(title, loc="left")
         legend_beside(ax, "")
     return ax
 
@@ -136,7 +137,7 @@ def plot_balance(
     order = balance["before"].max(axis=1).sort_values(kind="stable").index
     shown = balance.loc[order[-most:]]
     each_row = 0.24 if alone else 0.1 + 0.12 * len(arms)
-    of_legend = 1.2 + 0.36 * len(arms)
+    of_legend = 1.5 + 0.36 * len(arms)
     height = max(1.6 + each_row * len(shown), of_legend)
     ax = new_axes(ax, height=height, width=6.4 if alone else 8.4)
     values = shown.to_numpy()
@@ -157,10 +158,11 @@ def plot_balance(
     ax.set(xlim=(0, 1.05 * end), ylim=(-0.7, len(shown) - 0.3))
     ax.set_xlabel("standardised mean difference from control, absolute (sd)")
     left_out = f", {len(shown)} of {len(balance)} covariates" if len(shown) < len(balance) else ""
-    ax.set_title(f"Balance of {arms[0] if alone else 'all arms'}{left_out}", loc="left")
+    title = f"Balance of {arms[0] if alone else 'all arms'}{left_out}"
     if alone:
-        legend(ax, loc="lower right")
+        title_and_legend(ax, title)
     else:
+        ax.set_title(title, loc="left")
         legend_beside(ax, "arm")
     return ax
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from hypercate.inference.scales import DIFFERENCE, Scale
 from hypercate.log_axis import label_decimals
@@ -17,6 +20,7 @@ FAINT = "#B0B0B0"
 COLOURS = (BLUE, ORANGE, GREEN, PINK, YELLOW, SKY, BLACK)
 DASHES = ("-", "--", ":", "-.")
 ALPHA = 0.05
+LONGEST_LABEL, LONGEST_TITLE = 48, 62  # letters in a line
 INSTALL_HINT = 'pip install "hypercate[plots]"'
 
 
@@ -73,13 +77,34 @@ def zero_line(ax: Axes, direction: str, scale: Scale = DIFFERENCE) -> None:
         label_decimals(axis)
 
 
-def legend(ax: Axes, **where: Any) -> None:
-    ax.legend(**{"frameon": False, "fontsize": "small", **where})
+def title_and_legend(ax: Axes, title: str) -> None:
+    """A title, and between it and the axes, where it covers no data, a legend of few entries."""
+    from matplotlib.font_manager import FontProperties
+
+    letter = FontProperties(size="small").get_size_in_points()
+    room = ax.bbox.width / ax.figure.dpi * 72 / (0.56 * letter)
+    labels = _legend(ax, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0, room=room)
+    n_lines = max((sum(1 + each.count("\n") for each in column) for column in labels), default=0)
+    pad = letter * (1.2 + 1.68 * n_lines) if n_lines else None
+    ax.set_title(fill(title, LONGEST_TITLE), loc="left", pad=pad)
 
 
 def legend_beside(ax: Axes, title: str) -> None:
     """A legend that covers no data, of many entries."""
-    legend(ax, loc="upper left", bbox_to_anchor=(1, 1), title=title, title_fontsize="small")
+    _legend(ax, loc="upper left", bbox_to_anchor=(1, 1), title=title, title_fontsize="small")
+
+
+def _legend(ax: Axes, room: float = 0, **where: Any) -> list[list[str]]:
+    """A legend in as many columns as there is room for, in letters; its labels by column."""
+    handles, labels = ax.get_legend_handles_labels()
+    labels = [fill(label, max(LONGEST_LABEL, int(room) - 9)) for label in labels]
+    for n_columns in range(max(1, len(labels)), 0, -1):
+        columns = [part.tolist() for part in np.array_split(labels, n_columns)]
+        widths = [max(map(len, "\n".join(column).split("\n"))) for column in columns]
+        if sum(9 + width for width in widths) <= room:  # 9 are its mark and the next gap
+            break
+    ax.legend(handles, labels, ncols=n_columns, frameon=False, fontsize="small", **where)
+    return columns
 
 
 def named_ticks(ax: Axes, at: Any, names: list[str]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sklearn.utils.validation import check_is_fitted
 
 from hypercate.log_axis import label_decimals
-from hypercate.plots.style import colour_of, legend, new_axes
+from hypercate.plots.style import colour_of, new_axes, title_and_legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,6 +76,5 @@ def plot_history(estimator: Any, *, ax: Axes | None = None) -> Axes:
         ax.plot(best["epoch"], best["validation_loss"], "o", color=colour, ms=5)
     ax.set(xlabel="epoch", ylabel=_LOSSES[estimator.outcome_], yscale="log")
     label_decimals(ax.yaxis)
-    ax.set_title("Loss: training (dotted), validation (solid), its lowest (dot)", loc="left")
-    legend(ax, loc="upper right", ncols=2)
+    title_and_legend(ax, "Loss: training (dotted), validation (solid), its lowest (dot)")
     return ax
