@@ -18,8 +18,8 @@ In every draw the default is fitted. So are three settings drawn at random, each
 other; and, as they are, trained networks alone, without emitted ones and without a second
 stage, ``effort="instant"``, ``context="data"``, ``generation="low_rank"`` and ``"once"``. Every
 other parameter is as it is by default, so that a degree of sharing, for one, goes without emitted
-networks, as it does for a user. The draws are few for so many combinations, but main effects, and how they depend
-on one factor of the regime, are told: the tables give geometric means of the error (sqrt-PEHE on
+networks, as it does for a user. The draws are few for so many combinations, but main effects, and
+how they depend on one factor of the regime, are told: the tables give geometric means of the error (sqrt-PEHE on
 1000 fresh rows, mean over the treatments) over the default's on the same draw, by least squares on
 the logarithms with an indicator for each changed factor, with standard errors that count draws, not
 fits. Results are kept as they come: the same command resumes, and ``--draws 1-192`` continues with
