@@ -15,15 +15,15 @@ overlap is good and 2 where it is poor, and all treatments are equally likely.
 
 In every draw the default is fitted. So are three settings drawn at random, each of whose factors
 (learner, generation, hypernet, sharing) is that of the default with probability 0.7, and else any
-other; and, as they are, trained networks alone, without emitted ones and without a second
-stage, ``effort="instant"``, ``context="data"``, ``generation="low_rank"`` and ``"once"``. Every
-other parameter is as it is by default, so that a degree of sharing, for one, goes without emitted
+other; and, as they are, trained networks alone, without emitted ones and without a second stage,
+``effort="instant"``, ``context="data"``, ``generation="low_rank"`` and ``"once"``. Every other
+parameter is as it is by default, so that a degree of sharing, for one, goes without emitted
 networks, as it does for a user. The draws are few for so many combinations, but main effects, and
-how they depend on one factor of the regime, are told: the tables give geometric means of the error (sqrt-PEHE on
-1000 fresh rows, mean over the treatments) over the default's on the same draw, by least squares on
-the logarithms with an indicator for each changed factor, with standard errors that count draws, not
-fits. Results are kept as they come: the same command resumes, and ``--draws 1-192`` continues with
-a second draw of every regime.
+how they depend on one factor of the regime, are told: the tables give geometric means of the error
+(sqrt-PEHE on 1000 fresh rows, mean over the treatments) over the default's on the same draw, by
+least squares on the logarithms with an indicator for each changed factor, with standard errors that
+count draws, not fits. Results are kept as they come: the same command resumes, and ``--draws
+1-192`` continues with a second draw of every regime.
 """
 
 from __future__ import annotations
