@@ -110,174 +110,185 @@ class HyperCATE(Answers, BaseEstimator):
     Parameters
     ----------
     learner : {"t", "s", "tarnet", "x", "ra", "dr", "r"}, default="t"
-        What is generated, and what it is fitted to. ``"t"``: a potential-outcome network an arm.
-        ``"s"`` and ``"tarnet"``: the same, and the arms share all but the first bias, or the first
-        half of the layers. The others have two stages: beside the arms' networks, which give the
-        outcomes' level, there is a network for the effect of each arm, fitted to pseudo-outcomes
-        that cross-fitted nuisances give. ``"x"``: effects imputed in both groups, weighed by the
-        propensity; ``"ra"``: regression adjustment; ``"dr"``: doubly robust scores; ``"r"``: what
-        is left of the outcome on what is left of the treatment. See `hypercate.learners` for their
-        sources. Nuisances are the networks that ``effort="instant"`` emits where `pretrained`
-        allows, else boosted trees.
+        Which networks are generated, and what they are fitted to. ``"t"``: one potential-outcome
+        network per arm. ``"s"`` and ``"tarnet"``: the same, but the arms share everything except
+        the first bias (``"s"``), or share the first half of the layers (``"tarnet"``). The other
+        learners have two stages: besides the arms' networks, which give the level of the outcome,
+        there is one network for the effect of each arm, fitted to pseudo-outcomes from
+        cross-fitted nuisance models. ``"x"``: effects imputed in both groups, weighted by the
+        propensity; ``"ra"``: regression adjustment; ``"dr"``: doubly robust scores; ``"r"``:
+        residuals of the outcome regressed on residuals of the treatment. See `hypercate.learners`
+        for the sources. The nuisance models are the networks that ``effort="instant"`` emits, if
+        `pretrained` allows these, and otherwise boosted trees.
     hypernet : {"mlp", "rnn", "cnn", "attention"}, default="mlp"
-        The hypernetwork's architecture. ``"mlp"``: every piece of the weights, a chunk or a layer,
-        is generated from its own embedding and the arm's. The others pass over the sequence of
-        pieces first: a recurrent network, a convolution, or attention.
+        The hypernetwork's architecture. ``"mlp"``: every piece of the weights (a chunk or a layer)
+        is generated from its own embedding and the arm's embedding. The others first process the
+        sequence of pieces, by a recurrent network, a convolution or attention.
     context : {None, "data"}, default=None
-        What the generator is told of each arm beside its embedding. ``"data"``: a summary of the
-        arm's rows, of those alone that a member may see: the mean of every input, its covariance
-        with the outcome, the mean outcome and how many rows there are, less what arms have in
-        common. Arms whose rows are alike are then generated alike; that has not lessened errors
-        where it was tried (``docs/how-it-works.md``). The summary is kept, so that predictions
-        need no row; of an arm of very few rows, it tells much of them.
+        What the generator is told about each arm besides its embedding. ``"data"``: a summary of
+        those rows of the arm that a member may see: the mean of every input, its covariance with
+        the outcome, the mean outcome and the number of rows, each minus what all arms have in
+        common. Arms with similar rows then get similar networks; this has not reduced errors
+        where it was tried (``docs/how-it-works.md``). The summary is stored with the model, so
+        that predictions need no training rows; if an arm has very few rows, the summary reveals
+        much about them.
     effort : {"balanced", "instant", "fast", "thorough"}, default="balanced"
-        ``"balanced"`` trains a hypernetwork on the rows: seconds for a thousand of them on one
-        thread. ``"fast"`` takes about half the time: constant effects are no candidate, patience is
-        half of `patience` and minibatches are twice as large, and networks stay as the search found
-        them, fitted on three quarters of the rows that a member may see. ``"thorough"`` has twice
-        `n_members` members and takes nearly twice as long. ``"instant"`` trains nothing: a
-        generator that was trained on simulated studies, where every effect is known, reads the rows
-        and emits every arm's network; see `hypercate.pretraining`. It is for studies of few rows,
-        and for first looks: the parameters of the hypernetwork and of its training have no effect
-        and must be left as they are. Draws of effects then differ by the posterior of the networks'
-        last layers.
+        ``"balanced"`` trains a hypernetwork on the rows, which takes seconds for a thousand rows
+        on one thread. ``"fast"`` takes about half the time: constant effects are not tried as a
+        candidate, patience is half of `patience`, minibatches are twice as large, and the networks
+        that the search found are kept as they are, fitted on three quarters of the rows that a
+        member may see. ``"thorough"`` has twice `n_members` members and takes nearly twice as
+        long. ``"instant"`` trains nothing: a generator that was trained on simulated studies,
+        where every effect is known, reads the rows and emits every arm's network; see
+        `hypercate.pretraining`. It is meant for studies with few rows, and for first looks. The
+        parameters of the hypernetwork and of its training have no effect then, and must keep their
+        default values. Draws of effects come from the posterior of the networks' last layers.
     generation : {"chunk", "component", "low_rank", "once", "none"}, default="chunk"
-        How weights are generated: in equal chunks, a layer at a time, or all at once.
-        ``"low_rank"``: a layer at a time, its matrix as the product of two of `rank` columns and
-        rows, so that the generator of wide networks stays small. ``"none"`` trains plain
-        independent weights for each arm, as an ablation.
+        How weights are generated: in equal chunks, one layer at a time, or all at once.
+        ``"low_rank"``: one layer at a time, with the layer's matrix as the product of a matrix
+        with `rank` columns and a matrix with `rank` rows, so that the generator of wide networks
+        stays small. ``"none"`` trains plain independent weights for each arm, as an ablation.
     n_chunks : int, default=8
         Number of chunks of ``generation="chunk"``.
     rank : int, default=4
-        How many columns and rows these have with ``generation="low_rank"``; a matrix that is not
-        larger than they are is generated as it is.
+        Number of columns and rows of the two factors with ``generation="low_rank"``; a matrix that
+        is not larger than its factors is generated directly.
     n_heads : int, default=1
-        Output heads of the generator; each reads an equal share of its last hidden layer, whose
-        width it has to divide.
+        Number of output heads of the generator. Each head reads an equal share of the last hidden
+        layer, so the width of that layer must be divisible by `n_heads`.
     embedding_dim : int, default=8
         Size of the learned embeddings of arms, layers and chunks.
     hypernet_hidden : tuple of int, default=(16,)
         Widths of the generator's hidden layers.
     hypernet_dropout : float in [0, 1), default=0
-        Dropout of the generator's last hidden layer, in training and, as ``uncertainty`` says, in
-        draws of effects.
+        Dropout rate of the generator's last hidden layer, in training and, depending on
+        `uncertainty`, in draws of effects.
     hypernet_noise : float, default=0
-        Standard deviation of Gaussian noise of the generator, in training and, as ``uncertainty``
-        says, in draws of effects; the point prediction has none.
+        Standard deviation of Gaussian noise in the generator, in training and, depending on
+        `uncertainty`, in draws of effects; the point prediction has no noise.
     noise_kind : {"input", "weights"}, default="input"
-        ``"input"``: noise of ``embedding_dim`` values conditions the generator beside the arm's
-        embedding. No penalty holds it up, so that training fades it out with every epoch: how far
-        draws spread depends on when training stops, and says little before it is calibrated.
-        ``"weights"``: noise is added to every weight that is emitted, of a size that each weight
-        learns, and that a penalty keeps where the rows do not tell it (variational inference with
-        ``hypernet_noise``, in units of the departure of an arm, as the prior's standard deviation;
-        see `hypercate.generator.noise`). Draws are then about as wide as errors without
-        calibration, at the price of larger errors (``docs/how-it-works.md``).
+        ``"input"``: ``embedding_dim`` values of noise are an input of the generator, next to the
+        arm's embedding. No penalty keeps this noise from shrinking, and training reduces it with
+        every epoch: the spread of the draws depends on when training stops, and means little
+        before it is calibrated. ``"weights"``: noise is added to every generated weight. Its size
+        is learned for each weight, and a penalty keeps it large where the rows say little about
+        that weight (variational inference, with ``hypernet_noise``, in units of the departure of
+        an arm, as the prior's standard deviation; see `hypercate.generator.noise`). Even without
+        calibration, draws are then about as wide as the errors, at the price of larger errors
+        (``docs/how-it-works.md``).
     spectral_norm : bool, default=False
-        Keep the generator's matrices at spectral norm 1.
+        Whether to keep the generator's matrices at spectral norm 1.
     sharing : str, default="auto"
-        How far arms may depart from one another. ``"intercept"``: only by a constant; ``"s"``: by
-        the first bias, as with an indicator of the arm; ``"tarnet"``: in the last half of the
-        layers; ``"strong"``, ``"moderate"``, ``"weak"``: in every layer, more with depth;
-        ``"independent"``: their networks share nothing. ``"auto"`` tries intercept and weak, and
-        independent if there are more than two arms, and every member takes the one with the
-        smallest factual loss on its own stop rows, but independent arms only if sharing is not
-        better there by half a standard error.
+        How far the networks of the arms may differ from one another. ``"intercept"``: only by a
+        constant; ``"s"``: by the first bias, as with an indicator of the arm; ``"tarnet"``: in the
+        last half of the layers; ``"strong"``, ``"moderate"``, ``"weak"``: in every layer, more
+        with depth; ``"independent"``: the networks share nothing. ``"auto"`` tries ``"intercept"``
+        and ``"weak"``, and also ``"independent"`` if there are more than two arms. Every member
+        takes the one with the smallest factual loss on its own early-stopping rows, but
+        independent arms only if sharing is not better there by half a standard error.
     inputs : {"auto", "raw", "boosted"}, default="auto"
-        How the networks see the covariates. ``"raw"``: encoded, all alike. ``"boosted"``: each
-        scaled by its importance in boosted trees, with the trees' cross-fitted predictions of
-        every arm's outcome as further inputs. ``"auto"`` tries both, crossed with the degrees of
-        sharing.
+        How the networks see the covariates. ``"raw"``: encoded, all on the same scale.
+        ``"boosted"``: each scaled by its importance in boosted trees, with the trees' cross-fitted
+        predictions of every arm's outcome as further inputs. ``"auto"`` tries both, each combined
+        with every degree of sharing.
     outcome_hidden : tuple of int, default=(32, 32, 32, 32, 32)
         Widths of the potential-outcome network's hidden layers.
     widths : tuple of float, default=(1.0,)
         Widths of the potential-outcome networks that one generator is trained for, as shares of the
-        units of `outcome_hidden`, increasing up to 1. With several, every training step draws one
-        for each network, and a member takes the width that does best on its stop rows, without
-        being trained anew; a narrower network consists of the first units of each layer. It has
-        lessened errors of small arms a little, and not those of larger ones
-        (``docs/how-it-works.md``).
+        units of `outcome_hidden`, increasing up to 1. With several widths, every training step
+        draws one for each network, and each member takes the width that does best on its
+        early-stopping rows, without further training; a narrower network consists of the first
+        units of each layer. Several widths have reduced the errors of small arms a little, but not
+        those of larger ones (``docs/how-it-works.md``).
     depths : tuple of float, default=(1.0,)
-        Likewise their depths, as shares of the hidden layers, which then have to be of one width: a
-        shallower network consists of the first layers, of one at least. With several widths and
-        several depths, every one of both is tried. It has not lessened errors
-        (``docs/settings.md``).
+        Depths of these networks in the same way, as shares of the hidden layers, which must then
+        all have one width: a shallower network consists of the first layers, at least one. With
+        several widths and several depths, every combination is tried. Several depths have not
+        reduced errors (``docs/settings.md``).
     activation : str, default="blunt_silu"
-        Of the potential-outcome network: blunt_silu, blunt_softplus, silu, gelu, elu, tanh or relu.
+        Activation function of the potential-outcome networks: blunt_silu, blunt_softplus, silu,
+        gelu, elu, tanh or relu.
     treatment_kind : {"auto", "dose"}, default="auto"
-        ``"auto"``: treatments are arms, labels of any kind. ``"dose"``: they are amounts, numbers
-        of many values, and outcomes are smooth in them: quadratic splines of the dose whose
-        coefficients are generated networks; see `hypercate.encoding.doses`. `dose_response` gives
-        the curves, ``effect(X, T0=0, T1=1.5)`` compares doses, ``arms_`` and averages are of
-        ranges of doses, and `control` is a dose, by default the least. Emitted networks and the
-        second stage are of arms, and do not count. A treatment of two columns is an arm and a
-        dose: see `fit`.
+        ``"auto"``: treatments are arms, with labels of any kind. ``"dose"``: treatments are
+        amounts, numbers with many distinct values, and outcomes are smooth in the dose: quadratic
+        splines of the dose, whose coefficients are generated networks; see
+        `hypercate.encoding.doses`. `dose_response` gives the curves, ``effect(X, T0=0, T1=1.5)``
+        compares doses, ``arms_`` and averages refer to ranges of doses, and `control` is a dose,
+        by default the smallest. Emitted networks and the second stage exist only for arms, and are
+        not used. A treatment with two columns is an arm and a dose: see `fit`.
     outcome : str, dict or sequence of str, default="auto"
-        "auto", "continuous", "binary", "count", "positive", "time" or "survival"; with several
-        outcomes, which may not be times, one for all,
-        or for each: in the order of y's columns, or by their names, "auto" for those left out.
-        ``"auto"`` takes y as binary if it holds two distinct strings, or only 0 and 1 (or
-        booleans), both present, and else as continuous. A binary outcome gives probabilities, and
-        risk differences for effects. ``"count"``: whole numbers of at least 0, whose expected
-        number is learned by Poisson deviance; ``"positive"``: numbers above 0, such as costs or
-        durations, by gamma deviance. Both have a log link, so that what multiplies the outcome is
-        easy to learn, and potential outcomes above 0; effects are differences of them, or ratios.
-        ``"time"`` and ``"survival"``: y is the time until an event, or until a row was last seen
-        without it, as ``fit(..., event=)`` says. Potential outcomes are mean times up to `horizon`
-        (restricted mean survival times), or probabilities of surviving beyond it; see
-        `hypercate.nuisance.censoring`. Censoring must depend on covariates and arm alone.
+        "auto", "continuous", "binary", "count", "positive", "time" or "survival". With several
+        outcomes, none of which may be a time, pass one kind for all of them, a sequence in the
+        order of y's columns, or a dict from the columns' names to kinds, with "auto" for those
+        left out. ``"auto"`` treats y as binary if it holds two distinct strings, or only 0 and 1
+        (or booleans), both present, and otherwise as continuous. For a binary outcome, potential
+        outcomes are probabilities and effects are risk differences. ``"count"``: whole numbers of
+        at least 0, whose mean is learned by Poisson deviance; ``"positive"``: numbers above 0,
+        such as costs or durations, learned by gamma deviance. Both have a log link, so
+        multiplicative effects are easy to learn and potential outcomes stay above 0; effects are
+        differences of potential outcomes, or ratios. ``"time"`` and ``"survival"``: y is the time
+        until an event, or until the row was last seen without it, as ``fit(..., event=)`` states.
+        Potential outcomes are mean times up to `horizon` (restricted mean survival times), or
+        probabilities of surviving beyond it; see `hypercate.nuisance.censoring`. Censoring must
+        depend only on the covariates and the arm.
     horizon : float, default=None
-        In the unit of y; required with ``outcome="time"`` and ``"survival"``. Many rows of every
-        arm should be followed so long.
+        Time up to which ``outcome="time"`` and ``"survival"`` look, in the unit of y; required
+        with these. In every arm, many rows should still be followed at that time.
     control : label, default=None
         The control arm; the first in sorted order by default.
     n_members : int, default=5
-        Members of the ensemble, whose mean is the prediction. Whatever it is, as many models are
-        trained as a partition has parts, so that every row is judged by a model that it did not
-        touch; those beyond `n_members` serve averages and intervals alone.
+        Number of ensemble members, whose mean is the prediction. At least as many models are
+        trained as a partition of the rows has parts (see `validation_fraction`), so that every
+        row is held out from some model; models beyond `n_members` are used only for averages and
+        intervals.
     pretrained : {"auto", "none"}, default="auto"
         With ``"auto"``, the networks that ``effort="instant"`` emits are averaged with the trained
-        ones, by weights within each member that predict its stop rows best, held to the emitted
-        ones where these say little: see ``weights_``. Not with ``generation="none"`` or one degree
-        of sharing, which they do not keep to, nor where draws differ by ``"dropout"`` or
-        ``"noise"`` alone, which do not reach them, nor where there are more than 5,000 rows, 100
-        encoded covariates or 8 arms, on which they have not been tried. ``"none"`` leaves them out.
+        ones. Within each member, the weights are those that predict its early-stopping rows best;
+        where these rows say little, the weights are pulled towards the emitted networks: see
+        ``weights_``. Emitted networks are not used with ``generation="none"`` or one fixed degree
+        of sharing, which they would not respect; with ``uncertainty="dropout"`` or ``"noise"``,
+        which do not affect them; or with more than 5,000 rows, 100 encoded covariates or 8 arms,
+        on which they have not been tried. ``"none"`` leaves them out.
     second_stage : {"auto", "none"}, default="auto"
-        With ``"auto"``, every member also fits effects alone, after the outcome's mean and the
-        propensities are taken out (the R-learner): a constant, and boosted trees. Its effects are
-        weighed with these, by weights that explain its stop rows best, held to the networks' where
-        these say little: see ``weights_`` and `hypercate.second_stage`. Not of a count or a
-        positive outcome, whose effects multiply rather than add, nor with ``inputs="raw"``,
-        for no trees are grown, nor with ``generation="none"`` or one degree of sharing, nor where
-        draws differ by ``"dropout"`` or ``"noise"`` alone, which do not reach it.
+        With ``"auto"``, every member also fits the effects directly, after the outcome's mean and
+        the propensities are subtracted (the R-learner): by a constant, and by boosted trees. These
+        are averaged with the effects of the member's networks, by the weights that explain its
+        early-stopping rows best; where these rows say little, the weights are pulled towards the
+        networks: see ``weights_`` and `hypercate.second_stage`. There is no second stage for a
+        count or a positive outcome, whose effects multiply rather than add; with ``inputs="raw"``,
+        since no trees are grown; with ``generation="none"`` or one fixed degree of sharing; or
+        with ``uncertainty="dropout"`` or ``"noise"``, which do not affect it.
     model_propensity : estimator, default=None
-        A scikit-learn classifier of the arms, in place of our own calibrated pool of a logistic
-        regression and trees. It is cloned, and cross-fitted on the encoded covariates.
+        A scikit-learn classifier that predicts the arm, instead of our own calibrated pool of a
+        logistic regression and trees. It is cloned, and cross-fitted on the encoded covariates.
     model_outcome : estimator, default=None
-        A scikit-learn regressor, or classifier of a binary outcome, of the mean outcomes that
-        second stages take out, in place of boosted trees or emitted networks. It is cloned, and
-        fitted for each arm on the encoded covariates, cross-fitted inside each member.
+        A scikit-learn regressor, or a classifier for a binary outcome, that predicts the mean
+        outcomes used by second stages, instead of boosted trees or emitted networks. It is cloned,
+        and fitted for each arm on the encoded covariates, cross-fitted within each member.
     uncertainty : {"members", "dropout", "noise", "both"}, default="members"
-        What draws of effects differ by: members of the ensemble; dropout or noise of the
-        hypernetwork, which need ``hypernet_dropout`` or ``hypernet_noise`` above 0; or both,
-        members and whichever of these is on. Neither dropout nor noise reaches independent arms:
-        with ``"dropout"`` and ``"noise"``, they are not tried.
+        The source of variation between draws of effects: the members of the ensemble; dropout or
+        noise of the hypernetwork, which need ``hypernet_dropout`` or ``hypernet_noise`` above 0;
+        or ``"both"``, the members and whichever of these two is above 0. Neither dropout nor noise
+        affects independent arms, so these are not tried with ``"dropout"`` and ``"noise"``.
     calibrate : bool, default=True
-        Scale the draws to the standard error of a delete-a-group jackknife over the models, and
-        shrink each row's to that of a typical row; see `hypercate.inference.jackknife`. Without,
-        draws have the spread of what they differ by, which is as a rule too small.
+        Whether to scale the draws to the standard error of a delete-a-group jackknife over the
+        models, with each row's standard error shrunk towards that of a typical row; see
+        `hypercate.inference.jackknife`. If False, draws have the spread that `uncertainty` gives
+        them, which is usually too small.
     max_epochs : int, default=400
-        An epoch is a pass over the data, or 32 minibatches where the pass is longer.
+        Largest number of epochs. An epoch is a pass over the data, but at most 32 minibatches.
     batch_size : int or "auto", default="auto"
-        ``"auto"`` grows with the data, from 128 to 2048.
+        Rows in a minibatch; ``"auto"`` grows with the data, from 128 to 2048.
     learning_rate : float, default=0.005
     weight_decay : float, default=0.01
     validation_fraction : float in (0, 1), default=0.2
-        Share of the rows that a model is judged on: the rows are parted into
-        ``round(1 / validation_fraction)`` parts, at least three, once for every so many models. A
-        quarter of the other rows stop the model's training and choose its candidate.
+        Share of the rows that are held out from a model, to judge it. The rows are divided into
+        ``round(1 / validation_fraction)`` parts, at least three, and each model of such a partition
+        holds out one part; further models use further partitions. A quarter of a model's other rows
+        are its early-stopping rows: they stop its training and choose its candidate.
     patience : int, default=15
-        Epochs in which the loss on the stop rows does not fall by 1 %, after which a network stops.
+        Number of epochs without a fall of 1 % in the loss on the early-stopping rows after which
+        the training of a network stops.
     device : str, default="auto"
         ``"auto"`` uses a GPU if there is one.
     devices : int, list of int or "auto", default=None
@@ -298,50 +309,55 @@ class HyperCATE(Answers, BaseEstimator):
     random_state : int, RandomState instance or None, default=None
         Seeds everything; an int makes fits reproducible on the same device.
     verbose : bool, default=False
-        Show a progress bar of each stage of the fit, on standard error. The logger ``hypercate``
-        tells of the same and of what was chosen, in more detail at the level ``DEBUG``.
+        Whether to show a progress bar for each stage of the fit, on standard error. The logger
+        ``hypercate`` reports the same stages and what was chosen, in more detail at level
+        ``DEBUG``.
 
     Attributes
     ----------
     arms_ : ndarray, shape (n_arms,)
         Labels of the arms, control first; the order of every output.
     classes_ : ndarray, shape (2,), or None
-        Labels of a binary outcome; effects are of the probability of the second.
+        Labels of a binary outcome; effects are differences in the probability of the second label.
     outcome_ : str
         One of continuous, binary, count, positive, time, survival.
     outcomes_ : list of str
         Names of the outcomes, only if y had several columns; the order of every answer's last axis.
-        `of` gives the model of one of them. Attributes that say something of an outcome, such as
-        ``outcome_``, are then dicts by outcome, and tables have a first index level for it.
+        `of` gives the model of one of them. Attributes that describe one outcome, such as
+        ``outcome_``, are then dicts by outcome, and tables have the outcome as first index level.
     n_features_in_ : int
     feature_names_in_ : ndarray of str, shape ``(n_features_in_,)``
         Only if X was a frame with string column names.
     encoded_names_ : list of str
         Names of the encoded covariates.
     fitted_ : Fitted
-        All that the fit left: what `save` writes and every method reads.
-    sharing_, inputs_ : DataFrame, a row a member
-        Least factual loss on the member's stop rows at each degree of sharing and with each way to
-        see the inputs, and the ``chosen`` one. With ``effort="instant"`` there is one of each:
-        mean squared error of rows left out of the last layers, one at a time, in units of the
-        outcome's variance (of a binary outcome: by a linear model of its probability; of the root
-        of a count; of the logarithm of a positive outcome).
+        Everything that the fit learned: what `save` writes and every method reads.
+    sharing_, inputs_ : DataFrame, one row per member
+        Smallest factual loss on the member's early-stopping rows at each degree of sharing, and
+        with each of the `inputs`, and the ``chosen`` one. With ``effort="instant"`` there is one of
+        each, and its loss is the leave-one-out mean squared error of the last layers, in units of
+        the outcome's variance (for a binary outcome: by a linear model of its probability; for a
+        count: of its square root; for a positive outcome: of its logarithm).
     widths_, depths_ : ndarray, shape (n_members,)
-        Of `widths` and `depths`, the one that each member took for the arms' networks.
-    weights_ : DataFrame, a row a member
-        Weights by which effects are averaged: those of the ``trained`` and of the ``emitted``
-        networks, a ``constant`` effect, and those of ``boosted`` trees; of sum 1.
+        The width and the depth, among `widths` and `depths`, that each member took for the arms'
+        networks.
+    weights_ : DataFrame, one row per member
+        Weights by which effects are averaged: of the effects by the ``trained`` and the
+        ``emitted`` networks, of a ``constant`` effect, and of the effects by ``boosted`` trees.
+        They sum to 1.
     calibration_ : Calibration
-        ``scale`` of the draws' deviations, ``dof`` of Student's t, and ``start_share``, the share
-        of the models' variance that is only their random start.
+        ``scale``, by which the draws' deviations are multiplied, ``dof``, the degrees of freedom
+        of Student's t, and ``start_share``, the share of the models' variance that comes only from
+        their random start.
     history_ : DataFrame
-        ``member, epoch, train_loss, validation_loss`` of the chosen candidates while they were
-        searched for, on the standardised outcome (cross-entropy for a binary one; deviance, in
-        units of the mean, for counts and positive ones).
+        ``member, epoch, train_loss, validation_loss`` of the chosen candidates during the search,
+        on the standardised outcome (cross-entropy for a binary outcome; deviance, in units of the
+        mean, for counts and positive outcomes). ``validation_loss`` is the loss on the
+        early-stopping rows.
     n_parameters_ : dict
-        ``trained``: parameters of one member's generator, or of its arms' own networks where no
-        member's arms share; ``generated``: weights of all arms' networks. Emitted networks that
-        are averaged with these are not counted.
+        ``trained``: number of parameters of one member's generator, or of its arms' own networks
+        if the arms of no member share anything; ``generated``: number of weights of all arms'
+        networks. Emitted networks that are averaged with these are not counted.
 
     References
     ----------
@@ -546,53 +562,55 @@ class HyperCATE(Answers, BaseEstimator):
             Numeric, boolean, categorical and string columns, with missing values. A frame may be
             of pandas, polars or pyarrow, or any other eager frame that narwhals reads.
         y : array-like, shape (n,) or (n, n_outcomes)
-            Observed outcome. Several, as the columns of a frame or an array, are learned together:
-            arms' networks share their hidden layers among outcomes, each of which has a last layer
-            of its own, and answers gain a last axis. Everything else is each outcome's own, but the
-            choice of `sharing` and `inputs`, which is joint. See ``outcomes_`` and `of`.
-            Like the other arguments with one value per row, outcomes are taken by position: a
-            pandas Series or frame is refused if its index holds the labels of X in another order.
-            Gross outliers, which would decide every mean, are counted as the furthest of the
-            others, with a warning that names the rows: at most 1 % of the rows, if they are more
-            than ten times as far from the median as all others.
+            Observed outcome. Several outcomes, as the columns of a frame or an array, are learned
+            together: an arm's network shares its hidden layers among the outcomes and has one last
+            layer per outcome, and answers gain a last axis for the outcome. The choice of `sharing`
+            and `inputs` is joint; everything else is done for each outcome separately. See
+            ``outcomes_`` and `of`.
+            Like the other arguments with one value per row, outcomes are matched to the rows of X
+            by position: a pandas Series or frame is refused if its index holds the labels of X in
+            another order. Gross outliers, which would dominate every mean, are set to the most
+            distant of the other values, with a warning that names the rows: at most 1 % of the
+            rows, if they are more than ten times as far from the median as all others.
         treatment : array-like, shape (n,)
-            Arm that each row received, any labels. Required. With ``treatment_kind="dose"`` it is
-            the dose, or a frame of two columns: the dose, of a type of numbers, and the arm that
-            was given in this dose, of strings, categories or booleans. Each arm has curves over
-            doses of its own, in units of its own; one that has a single dose, such as a control of
-            dose 0, has no curve. Then `T0` and `T1` of all questions of effects are pairs
-            ``(arm, dose)``, or frames of the two columns with a row each, ``dose_response`` needs
-            ``arm=``, and ``arms_`` are the ranges of doses of each arm. `control` is an arm, by
-            default the first in sorted order, at its least dose, or such a pair; `predict`
-            compares the usual dose of every other arm, the median, with it.
+            Arm that each row received, as labels of any kind. Required. With
+            ``treatment_kind="dose"`` it is the dose, or a frame of two columns: the dose, a column
+            of numbers, and the arm that was given at this dose, a column of strings, categories or
+            booleans. Each arm then has its own dose-response curves, over its own doses and in its
+            own units; an arm with a single dose, such as a control at dose 0, has no curve. `T0`
+            and `T1` of all methods about effects are then pairs ``(arm, dose)``, or frames of the
+            two columns with one row for each row of X, ``dose_response`` needs ``arm=``, and
+            ``arms_`` are the ranges of doses of each arm. `control` is such a pair, or an arm at
+            its smallest dose, by default the first arm in sorted order; `predict` compares the
+            median dose of every other arm with it.
         sample_weight : array-like, shape (n,), optional
-            Averages are of rows weighed so; effects depend on weights within an arm alone.
+            Averages are weighted by them; effects depend only on the weights' ratios within an arm.
         groups : array-like, shape (n,), optional
-            Cluster of each row, any labels: rows of one person, school or clinic are not
-            independent. Clusters are fitted or held out whole, and standard errors count clusters
-            rather than rows.
+            Cluster of each row, as labels of any kind, if rows of one person, school or clinic are
+            not independent. A cluster is fitted or held out as a whole, and standard errors are
+            computed over clusters rather than rows.
         propensity : array-like, shape (n,) or (n, n_arms), optional
-            Probabilities of the arms where they are known, as in an experiment: that of the
-            treatment if there are two arms, or those of all arms, as a frame with a column for
-            each label or an array in the order of ``arms_``. They take the place of those that are
-            estimated, at the training rows; at new rows, too, if they are the same in all.
+            Probabilities of the arms if they are known, as in an experiment: that of the treated
+            arm if there are two arms, or those of all arms, as a frame with one column per label
+            or an array in the order of ``arms_``. They replace the estimated propensities at the
+            training rows, and also at new rows if they are the same in all training rows.
         arm_features : DataFrame, optional
-            What arms are made of, such as a dose or the parts of a combined treatment: a row for
-            each arm, its label in the index or in a column ``"arm"``, and columns of numbers or
+            Descriptions of the arms, such as a dose or the parts of a combined treatment: one row
+            per arm, with its label in the index or in a column ``"arm"``, and columns of numbers or
             categories. An arm's network is then generated from its description, and departs from
-            what that says as far as the arm's own rows show. Arms that are described and that no
-            row received have effects too, in ``predict``, ``effect`` and their intervals: they
-            are the last ones of ``arms_``. With such arms networks read the covariates alone, and
-            only the arms with rows have emitted networks and a second stage.
+            it as far as the arm's own rows show. Arms that are described but that no row received
+            have effects too, in ``predict``, ``effect`` and their intervals: they come last in
+            ``arms_``. If there are such arms, networks read only the covariates, and only the arms
+            with rows have emitted networks and a second stage.
         event : array-like, shape (n,), optional
-            With ``outcome="time"`` and ``"survival"``, where it is required: 1 or True if the event
-            was seen at the time in y, 0 or False if the row was censored then.
+            Required with ``outcome="time"`` and ``"survival"``, and only used there: 1 or True if
+            the event was seen at the time in y, 0 or False if the row was censored at that time.
         checkpoint : path-like, optional
-            Folder in which training is kept every half minute, and at the end of each of its
-            stages. If the process ends before the fit does, a call with the same arguments,
-            parameters and folder goes on from there and comes to the same model, to the bit, for
-            which `random_state` has to be an integer. A folder of another fit is refused. What
-            was kept is removed when the fit ends. See ``docs/saving.md``.
+            Folder in which the state of the training is saved every half minute, and at the end of
+            each stage. If the process ends before the fit does, a call with the same arguments,
+            parameters and folder continues from there and gives exactly the same model, for which
+            `random_state` must be an integer. A folder that belongs to another fit is refused. The
+            saved state is removed when the fit ends. See ``docs/saving.md``.
 
         Returns
         -------
@@ -605,7 +623,7 @@ class HyperCATE(Answers, BaseEstimator):
         FloatingPointError
             If training diverges.
         OSError
-            If no checkpoint can be written, as on a full disk. What was kept before stays.
+            If no checkpoint can be written, as on a full disk. What was saved before stays.
 
         Examples
         --------
@@ -715,25 +733,25 @@ class HyperCATE(Answers, BaseEstimator):
         return self
 
     def add_arm(self, X: Any, y: Any, treatment: Any = None, *, sample_weight: Any = None) -> Self:
-        """Learn arms that were not there at fit from a few dozen rows of theirs, in no time.
+        """Learn arms that were not there at fit from a few dozen of their rows, without refitting.
 
-        A new arm is taken to be to the arms of the fit as these are to one another: its outcome is
-        a mixture of theirs, which is held to their mean where its rows say little, a level, and a
-        linear departure of its own, as large as its rows show. See `hypercate.added.arms`. What
-        the model says of all other arms stays as it was, to the bit. The new arms are the last of
-        ``arms_``, and have outcomes, effects, intervals and draws of effects. Their intervals hold
-        how uncertain the arms of the fit are, and what so few rows leave open. Averages, scores
-        and intervals of persons rest on the rows of the fit, and refuse them; with some hundred
-        rows, fit again with all.
+        A new arm is assumed to relate to the arms of the fit as these relate to one another: its
+        outcome is a mixture of their outcomes, which is pulled towards their mean where its rows
+        say little, plus a level, plus a linear departure of its own, as large as its rows show. See
+        `hypercate.added.arms`. Predictions for all other arms stay exactly as they were. The new
+        arms come last in ``arms_``, and have outcomes, effects, intervals and draws of effects.
+        Their intervals include both the uncertainty about the arms of the fit and the uncertainty
+        that so few rows leave. Averages, scores and intervals of persons rest on the rows of the
+        fit, and refuse the new arms; with some hundred rows, fit again with all rows.
 
         Parameters
         ----------
         X : DataFrame or array-like, shape (n, n_features)
-            As in `fit`, with the same columns: rows that received the new arms.
+            Rows that received the new arms, with the same columns as in `fit`.
         y : array-like, shape (n,)
-            Observed outcome, of the kind that it was in `fit`.
+            Observed outcome, of the same kind as in `fit`.
         treatment : array-like, shape (n,)
-            New arm that each row received. Required. Two rows an arm are needed at least.
+            New arm that each row received. Required. At least two rows per arm are needed.
         sample_weight : array-like, shape (n,), optional
 
         Returns
@@ -745,7 +763,7 @@ class HyperCATE(Answers, BaseEstimator):
         NotFittedError
             Before a fit.
         TypeError, ValueError
-            If the data cannot be used, treatment holds an arm that the model has already, or
+            If the data cannot be used, if treatment holds an arm that the model has already, or if
             treatments are doses; the estimator stays as it was.
 
         Examples
@@ -772,31 +790,33 @@ class HyperCATE(Answers, BaseEstimator):
         sample_weight: Any = None,
         groups: Any = None,
     ) -> Self:
-        """Learn from further rows of arms that the model knows, without the rows that it had.
+        """Learn from further rows of arms that the model knows, without the rows of the fit.
 
-        Before a fit this is `fit`. Afterwards every model gets a smooth correction of the outcomes
-        that it predicts, in closed form, from the new rows that it is not judged on: one for all
-        arms that have new rows, and one for each of them. How far the model is moved depends on
-        how far off the new rows show it to be, and on how many rows of the arm it has learned from
-        before; see `hypercate.updated`. Arms without new rows stay as they were, to the bit.
-        Networks, second stage, encoders of the covariates, and the model of the propensities stay
-        as well. Where there is evidence, the new rows join it, and averages are of old and new
-        rows; old rows keep the predictions that were made of them. Fit again with all rows where
-        these are at hand: that is more accurate.
+        Before a fit this is the same as `fit`. Afterwards, every model of the ensemble gets a
+        smooth correction of the outcomes that it predicts, in closed form, from the new rows that
+        are not held out from it: one correction for all arms with new rows together, and one for
+        each of these arms. The size of a correction depends on how wrong the new rows show the
+        model to be, and on how many rows of the arm it has learned from before; see
+        `hypercate.updated`. Predictions for arms without new rows stay exactly as they were. The
+        networks, the second stage, the encoding of the covariates and the propensity model do not
+        change either. If the model was saved with its evidence or never saved, the new rows are
+        added to it, and averages cover old and new rows; old rows keep the predictions that they
+        had. If all rows are available, fit again with all of them: that is more accurate.
 
         Parameters
         ----------
         X : DataFrame or array-like, shape (n, n_features)
             As in `fit`, with the same columns.
         y : array-like, shape (n,)
-            Observed outcome, of the kind that it was in `fit`.
+            Observed outcome, of the same kind as in `fit`.
         treatment : array-like, shape (n,)
-            Arm that each row received, of those that `fit` had rows of; not all of them need be
-            there. Required. Two rows an arm are needed at least.
+            Arm that each row received, among the arms that had rows in `fit`; not all of these need
+            to occur. Required. At least two rows per arm are needed.
         sample_weight : array-like, shape (n,), optional
-            On the scale of those of `fit`, where rows without weights count 1 each.
+            Weights on the same scale as in `fit`, where rows without weights count 1 each.
         groups : array-like, shape (n,), optional
-            Cluster of each new row. They are other clusters than those of earlier rows.
+            Cluster of each new row. These are taken as different clusters from those of earlier
+            rows, even if labels are equal.
 
         Returns
         -------
@@ -805,9 +825,9 @@ class HyperCATE(Answers, BaseEstimator):
         Raises
         ------
         TypeError, ValueError
-            If the data cannot be used, treatment holds an arm that `fit` had no rows of, treatments
-            are doses, outcomes are times until an event, or there are several; the estimator stays
-            as it was.
+            If the data cannot be used, if treatment holds an arm that had no rows in `fit`, if
+            treatments are doses, if outcomes are times until an event, or if there are several
+            outcomes; the estimator stays as it was.
 
         Examples
         --------
@@ -833,18 +853,20 @@ class HyperCATE(Answers, BaseEstimator):
         Parameters
         ----------
         path : path-like
-            By convention with the ending ``.hypercate``. An existing file is replaced.
+            File name, by convention with the ending ``.hypercate``. An existing file is replaced.
         evidence : bool, default=True
-            Keep what is known of each training row: its arm, outcome, weight, cluster, propensity
-            and cross-fitted predictions, on which averages, intervals of persons and the test of
-            heterogeneity rest. Without, the file holds none of these and such questions raise.
+            Whether to keep what is known about each training row: its arm, outcome, weight,
+            cluster, propensity and cross-fitted predictions. Averages, intervals of persons and
+            the test of heterogeneity need them. If False, the file holds none of these, and such
+            methods raise an error.
 
         Raises
         ------
         NotFittedError
             Before a fit.
         TypeError
-            If a parameter or column label is neither a number nor a string, as `model_propensity`.
+            If a parameter (such as `model_propensity`) or a column label is neither a number nor a
+            string.
         OSError
             If the file cannot be written.
 
@@ -860,11 +882,11 @@ class HyperCATE(Answers, BaseEstimator):
         for name in _MODELS:
             if parameters[name] is not None:
                 raise TypeError(
-                    f"{name}={parameters[name]!r} has no place in a file from which no code is "
-                    "run: pickle the estimator instead"
+                    f"{name}={parameters[name]!r} cannot be saved in this file format, which "
+                    "stores no code: pickle the estimator instead"
                 )
         if not isinstance(self.random_state, Integral):
-            parameters["random_state"] = None  # the state of a generator has no place in a file
+            parameters["random_state"] = None  # the state of a generator cannot be saved
         parameters["device"] = str(self.device)
         fitted = self.fitted_ if evidence else self.fitted_.without_evidence()
         persistence.save(path, parameters, fitted)
@@ -877,17 +899,18 @@ class HyperCATE(Answers, BaseEstimator):
         ----------
         path : path-like
         device : str, default="auto"
-            Where the model predicts, wherever it was fitted.
+            Device on which the model predicts, whichever device it was fitted on.
 
         Returns
         -------
         HyperCATE
-            Whose answers are those of the model saved: to the bit on the same machine.
+            The saved model. On the same machine, its answers are exactly those of the model that
+            was saved.
 
         Raises
         ------
         ValueError
-            If the file is damaged, is not such a model, or is of a newer format.
+            If the file is damaged, is not a saved model, or has a newer format.
         OSError
             If the file cannot be read.
 
@@ -958,7 +981,7 @@ class HyperCATE(Answers, BaseEstimator):
             off = all(getattr(self, rate) == 0 for rate in rates)
             if off or self.generation == "none" or self.sharing == "independent":
                 raise ValueError(
-                    f"uncertainty={self.uncertainty!r} draws by {' or '.join(kinds)} of the "
+                    f"uncertainty={self.uncertainty!r} makes draws by {' or '.join(kinds)} of the "
                     f"hypernetwork: set {' or '.join(rates)} above 0, with a generation other "
                     "than 'none' and a sharing other than 'independent'"
                 )
@@ -972,12 +995,12 @@ class HyperCATE(Answers, BaseEstimator):
         adds = self._has_second_stage and self.outcome not in LOG_LINKED
         if self.model_outcome is not None and not (adds or two_stages):
             raise ValueError(
-                "model_outcome would have no effect, for there is no second stage with these "
+                "model_outcome would have no effect, because there is no second stage with these "
                 "parameters: leave it out, or use learner='x', 'ra', 'dr' or 'r'"
             )
         if self.sharing != "auto" and LEARNERS[self.learner].degree is not None:
             raise ValueError(
-                f"learner={self.learner!r} says how far arms share, so that "
+                f"learner={self.learner!r} fixes how far arms share, so "
                 f"sharing={self.sharing!r} would have no effect: leave it out, or use learner='t'"
             )
         if self.effort == "instant":
@@ -989,7 +1012,7 @@ class HyperCATE(Answers, BaseEstimator):
             ]
             if changed:
                 raise ValueError(
-                    f"effort='instant' trains nothing, so that {listed(changed)} would have no "
+                    f"effort='instant' trains nothing, so {listed(changed)} would have no "
                     "effect: leave out what was passed, or use effort='balanced'"
                 )
         for name in ("widths", "depths"):
@@ -1002,26 +1025,26 @@ class HyperCATE(Answers, BaseEstimator):
                 )
         if len(self.depths) > 1 and len(set(self.outcome_hidden)) > 1:
             raise ValueError(
-                f"depths={self.depths!r} leaves out hidden layers, which then have to be of one "
-                f"width: make those of outcome_hidden={self.outcome_hidden!r} equal, or leave out "
-                "depths"
+                f"depths={self.depths!r} leaves out hidden layers, which must then all have the "
+                f"same width: make the widths in outcome_hidden={self.outcome_hidden!r} equal, or "
+                "leave out depths"
             )
         if self.noise_kind != "input" and not self.hypernet_noise:
             raise ValueError(
                 f"noise_kind={self.noise_kind!r} would have no effect with hypernet_noise=0: set "
-                "that above 0, or leave noise_kind out"
+                "hypernet_noise above 0, or leave noise_kind out"
             )
         if self.context and (self.generation == "none" or self.sharing == "independent"):
             raise ValueError(
-                f"context={self.context!r} is told to a generator, and there is none with "
-                "generation='none' or sharing='independent': leave out one of the two"
+                f"context={self.context!r} is an input of the generator, and there is no generator "
+                "with generation='none' or sharing='independent': leave out one of the two"
             )
         pieces = self.n_chunks if self.generation == "chunk" else 1
         if self.hypernet != "mlp" and pieces == 1 and self.generation not in LAYERWISE:
             raise ValueError(
-                f"hypernet={self.hypernet!r} passes over pieces of the weights, of which there is "
-                "one at most with these parameters: use generation='chunk' with several n_chunks, "
-                "or generation='component' or 'low_rank'"
+                f"hypernet={self.hypernet!r} processes a sequence of pieces of the weights, but "
+                "there is at most one piece with these parameters: use generation='chunk' with "
+                "several n_chunks, or generation='component' or 'low_rank'"
             )
         if self.hypernet_hidden[-1] % self.n_heads:
             raise ValueError(
@@ -1033,8 +1056,9 @@ class HyperCATE(Answers, BaseEstimator):
         """Refuse to keep a fit that draws anew when it is called again."""
         if checkpoint.folder is not None and not isinstance(self.random_state, Integral):
             raise ValueError(
-                f"checkpoint needs an integer random_state, not {self.random_state!r}, for a fit "
-                "that goes on has to draw what it drew before: set random_state=0, or another"
+                f"checkpoint needs an integer random_state, not {self.random_state!r}, because a "
+                "fit that continues must make the same random draws as before: set random_state=0, "
+                "or another integer"
             )
 
     def _check_alike(self, processes: Processes) -> None:
@@ -1049,14 +1073,14 @@ class HyperCATE(Answers, BaseEstimator):
         """Refuse what is of times without them, and times without what they need."""
         of_times = isinstance(self.outcome, str) and self.outcome in CENSORED
         for name, value, how in (
-            ("event", event, "fit(X, y, treatment, event=), whether it was seen in each row"),
+            ("event", event, "fit(X, y, treatment, event=), whether each row's event was seen"),
             ("horizon", self.horizon, "a time at which many rows of every arm are still followed"),
         ):
             if of_times and value is None:
                 raise ValueError(f"{name} is needed with outcome={self.outcome!r}: pass {how}")
             if value is not None and not of_times:
                 raise ValueError(
-                    f"{name} is of times until an event, and would have no effect with "
+                    f"{name} is only for times until an event, and would have no effect with "
                     f"outcome={self.outcome!r}: use outcome='time' or 'survival', or leave it out"
                 )
 
@@ -1067,14 +1091,14 @@ class HyperCATE(Answers, BaseEstimator):
         for name, value in arguments.items():
             if value is not None:
                 raise ValueError(
-                    f"{name} is of arms, and with treatment_kind='dose' there are none: leave out "
-                    "one of the two"
+                    f"{name} describes arms, and with treatment_kind='dose' there are none: leave "
+                    "out one of the two"
                 )
         if issubclass(LEARNERS[self.learner], EffectLearner) or self.effort == "instant":
             name = "effort" if self.effort == "instant" else "learner"
             raise ValueError(
-                f"{name}={getattr(self, name)!r} is of arms: with treatment_kind='dose' leave it "
-                "out"
+                f"{name}={getattr(self, name)!r} works only with arms: with treatment_kind='dose' "
+                "leave it out"
             )
 
     def _check_described(self, encoded: Encoded) -> None:
@@ -1105,9 +1129,9 @@ class HyperCATE(Answers, BaseEstimator):
         except ValueError as error:
             label = conditions.labels[conditions.position_of(error.args[0])].item()
             raise ValueError(
-                f"arm {label!r} cannot be held out and trained on at once: it is found in few "
-                f"groups, and no split of the groups into {n_parts} parts was found that has every "
-                "arm in two. Pass finer groups or a smaller validation_fraction, drop the arm or "
+                f"arm {label!r} occurs in too few groups to be both trained on and held out: no "
+                f"split of the groups into {n_parts} parts was found that has every arm in at "
+                "least two. Pass finer groups or a smaller validation_fraction, drop the arm or "
                 "merge it with another"
             ) from None
 

@@ -135,6 +135,6 @@ class TestModels:
     )
     def test_of_a_single_piece_are_refused(self, architecture, parameters):
         X, y, arm, _ = trial(n=60)
-        message = re.escape(f"hypernet={architecture!r} passes over pieces")
+        message = re.escape(f"hypernet={architecture!r} processes a sequence of pieces")
         with pytest.raises(ValueError, match=message):
             tiny(hypernet=architecture, **parameters).fit(X, y, arm)

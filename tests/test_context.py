@@ -198,9 +198,9 @@ class TestModels:
     @pytest.mark.parametrize(
         ("parameters", "message"),
         [
-            ({"generation": "none"}, "context='data' is told to a generator"),
-            ({"sharing": "independent"}, "context='data' is told to a generator"),
-            ({"effort": "instant"}, "effort='instant' trains nothing, so that context"),
+            ({"generation": "none"}, "context='data' is an input of the generator"),
+            ({"sharing": "independent"}, "context='data' is an input of the generator"),
+            ({"effort": "instant"}, "effort='instant' trains nothing, so context"),
         ],
         ids=str,
     )

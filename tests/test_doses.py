@@ -245,7 +245,7 @@ class TestRefusals:
             (np.where(np.arange(60) == 3, np.inf, 1.5), {}, ValueError, "infinite in row 3"),
             (np.arange(60.0), {"control": 77}, ValueError, "control=77.* outside the doses"),
             (np.arange(60.0), {"control": "low"}, TypeError, "control='low' must be a dose"),
-            (np.arange(60.0), {"learner": "dr"}, ValueError, "learner='dr' is of arms"),
+            (np.arange(60.0), {"learner": "dr"}, ValueError, "learner='dr' works only with arms"),
             (np.arange(59.0), {}, ValueError, "59"),
         ],
     )
@@ -256,9 +256,9 @@ class TestRefusals:
 
     def test_of_what_is_of_arms(self):
         X, y, dose = study(n=60)
-        with pytest.raises(ValueError, match="propensity is of arms"):
+        with pytest.raises(ValueError, match="propensity describes arms"):
             HyperCATE(**FEW).fit(X, y, dose, propensity=np.full(60, 0.5))
-        with pytest.raises(ValueError, match="effort='instant' is of arms"):
+        with pytest.raises(ValueError, match="effort='instant' works only with arms"):
             HyperCATE(treatment_kind="dose", effort="instant").fit(X, y, dose)
         est, X = fitted()
         for ask in (
@@ -267,7 +267,7 @@ class TestRefusals:
             lambda: est.predict_outcome_interval(X),
             lambda: est.individual_effect_interval(X),
         ):
-            with pytest.raises(ValueError, match="this model is of doses"):
+            with pytest.raises(ValueError, match="treatments of this model are doses"):
                 ask()
 
     def test_of_doses_where_nothing_is_known(self):

@@ -279,7 +279,7 @@ class TestOneDegree:
     @pytest.mark.parametrize("name", ONE_DEGREE)
     def test_another_degree_is_refused(self, name):
         X, y, arm, _ = trial(60)
-        with pytest.raises(ValueError, match=f"learner='{name}' says how far arms share"):
+        with pytest.raises(ValueError, match=f"learner='{name}' fixes how far arms share"):
             fitted(name, X, y, arm, sharing="weak")
 
     def test_plain_networks_share_all_but_what_may_depart(self):

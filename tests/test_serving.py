@@ -33,7 +33,7 @@ class TestCompiled:
         assert est.predict(X).std() > 0.01
         np.testing.assert_allclose(model.predict(X), est.predict(X), rtol=0, atol=ROUNDING)
         if kind == "doses":
-            with pytest.raises(ValueError, match=r"predict_outcomes is of arms.*dose_response"):
+            with pytest.raises(ValueError, match=r"predict_outcomes needs arms.*dose_response"):
                 model.predict_outcomes(X)
         else:
             outcomes = est.predict_outcomes(X)
@@ -197,7 +197,7 @@ class TestForest:
         x = np.where(rng.random((200, 1)) < 0.3, np.nan, rng.normal(size=(200, 1)))
         y = np.isnan(x[:, 0]) + 1.0
         model, _ = lightgbm.grow(x, y, np.ones(200), 3, np.zeros(1))
-        with pytest.raises(ValueError, match="missing values apart"):
+        with pytest.raises(ValueError, match="missing values separately"):
             Forest.of([model], 1)
 
 

@@ -132,7 +132,7 @@ class TestThroughFit:
         X, y, arm, _ = trial(60)
         est = tiny(model_propensity=LogisticRegression()).fit(X, y, arm)
         with pytest.raises(
-            TypeError, match=r"model_propensity=LogisticRegression\(\) has no place"
+            TypeError, match=r"model_propensity=LogisticRegression\(\) cannot be saved"
         ):
             est.save(tmp_path / "model.hypercate")
         assert list(tmp_path.iterdir()) == []
@@ -182,8 +182,8 @@ class TestKnownPropensities:
         [
             (TABLE[:, :2], r"shape \(2, 2\)"),
             (TABLE[:1], r"shape \(1, 3\)"),
-            (TABLE * 0.9, "sum to 1 over the arms, and does not in rows 0, 1"),
-            ([[0.5, 0.5, 0.0], [0.2, 0.3, 0.5]], "above 0 and below 1, and is not in row 0"),
+            (TABLE * 0.9, "sum to 1 over the arms, but does not in rows 0, 1"),
+            ([[0.5, 0.5, 0.0], [0.2, 0.3, 0.5]], "above 0 and below 1, but is not in row 0"),
             ([[0.2, 0.3, 0.5], [1.2, -0.4, 0.2]], "is not in row 1"),
             (pd.DataFrame(TABLE, columns=["a", "b", "d"]), "named by its label"),
             (pd.DataFrame(TABLE[:, :2], columns=["a", "b"]), "named by its label"),

@@ -1,4 +1,4 @@
-"""What a fitted model answers: potential outcomes, effects, and how sure they are."""
+"""What a fitted model answers: potential outcomes, effects, and their uncertainty."""
 
 from hypercate.answers.doses import DoseResponses
 from hypercate.answers.groups import GroupAverages
@@ -11,4 +11,4 @@ from hypercate.several.answers import SeveralOutcomes, by_outcome
 
 @by_outcome
 class Answers(SeveralOutcomes, Persons, GroupAverages, Populations, DoseResponses, RScores, Scores):
-    """Questions to a fitted `hypercate.HyperCATE`; what they read is set by its ``fit``."""
+    """Questions that a fitted `hypercate.HyperCATE` answers, from what its ``fit`` has set."""

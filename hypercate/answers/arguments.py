@@ -1,4 +1,4 @@
-"""What callers pass: refused early, or turned into what is computed with."""
+"""Arguments that callers pass: refused early, or turned into what computations need."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def require_treatment(treatment: Any, method: str, arguments: str = "X, y, treat
     if treatment is None:
         raise TypeError(
             f"treatment is missing: pass the arm that each row received, {method}({arguments}). A "
-            "Pipeline, a search or a cross-validation hands it on only with scikit-learn's "
-            "metadata routing: call sklearn.set_config(enable_metadata_routing=True) before. Both "
+            "Pipeline, a search or a cross-validation passes it on only with scikit-learn's "
+            "metadata routing: call sklearn.set_config(enable_metadata_routing=True) first. Both "
             "fit and score then request it by themselves"
         )
 

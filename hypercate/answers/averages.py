@@ -38,26 +38,26 @@ class Averages(Effects):
         Parameters
         ----------
         X : DataFrame or array-like, shape (n, n_features), optional
-            Rows to average over; by default the training rows. Training rows, in any order, are
-            known again: some of them, a subgroup chosen before outcomes were seen, have an average
-            and a standard error of their own, as by `gate`. Other rows, or a mix, are taken as new
-            rows.
+            Rows to average over; by default the training rows. Training rows are recognised, in
+            any order: if X holds only some of them, such as a subgroup that was chosen before
+            outcomes were seen, the average and its standard error are those of this subgroup, as
+            with `gate`. All other X, also mixtures, are treated as new rows.
         T0 : label, optional
             The arm compared with; control by default.
         scale : {"difference", "ratio", "odds"}, default="difference"
-            As in `effect`, of average outcomes: a ratio of averages, not an average of ratios. That
-            of the odds is nearer to 1 than the rows' odds ratios.
+            As in `effect`, but for average outcomes: a ratio of averages, not an average of ratios.
+            The odds ratio of averages is nearer to 1 than the odds ratios of the rows.
         trim : float, optional
-            Leave out training rows of which an arm has a lower probability than this, such as 0.1
-            (Crump, Hotz, Imbens & Mitnik, 2009, Biometrika 96:187-199); only without X. The
-            average is then of the others, of whom there is something to compare.
+            Leave out training rows for which the probability of some arm is below this number, such
+            as 0.1 (Crump, Hotz, Imbens & Mitnik, 2009, Biometrika 96:187-199); only without X. The
+            average is then over the other rows, for which there are comparable rows in every arm.
 
         Returns
         -------
         float for two arms, ndarray of shape (n_arms - 1,) for more
-            In the units of y, or risk differences. Of new rows, the mean effect by all models,
-            corrected by the mean error that out-of-fold predictions have over the training rows:
-            valid if the new rows come from the training population.
+            In the units of y, or risk differences. For new rows, this is the mean effect by all
+            models, corrected by the mean error of the out-of-fold predictions over the training
+            rows: valid if the new rows come from the training population.
 
         Examples
         --------
@@ -109,13 +109,14 @@ class Averages(Effects):
         Parameters
         ----------
         X, T0, scale, trim
-            As in `ate`; standard errors of ratios are of their logarithms.
+            As in `ate`; for ratios, standard errors are those of their logarithms.
 
         Returns
         -------
         AverageInference
-            By cross-fitted AIPW; see `hypercate.inference.averages` and `ratios`. The standard
-            error is NaN for one row, and for training rows among which an arm has fewer than two.
+            By cross-fitted AIPW; see `hypercate.inference.averages` and
+            `hypercate.inference.ratios`. The standard error is NaN for a single row, and for a
+            subgroup of the training rows in which an arm has fewer than two rows.
 
         Examples
         --------
@@ -132,7 +133,7 @@ class Averages(Effects):
 
         if trim is not None:
             if X is not None:
-                raise ValueError("trim leaves out training rows: pass it without X")
+                raise ValueError("trim leaves out training rows, so it is allowed only without X")
             return of_training(trimmed(evidence, trim))
         if X is None:
             return of_training(evidence)
@@ -156,8 +157,8 @@ class Averages(Effects):
         X : DataFrame or array-like, shape (n, n_features), optional
             Rows to average over, as in `ate`; by default the training rows.
         treatment : array-like, shape (n,), optional
-            Arm that each row of X received; required with X. Training rows are known again if
-            they come with the arm that they had.
+            Arm that each row of X received; required with X. Training rows are recognised only if
+            they are passed with the arm that they had.
         T0 : label, optional
             The arm compared with; control by default.
 
@@ -212,7 +213,7 @@ class Averages(Effects):
         Raises
         ------
         ValueError
-            If no row received another arm than T0.
+            If no row received an arm other than T0.
 
         Examples
         --------
@@ -237,7 +238,7 @@ class Averages(Effects):
         return self._noted(found, evidence)
 
     def heterogeneity_test(self, *, T0: Any = None) -> pd.DataFrame:
-        """Test whether effects differ between rows, and predictions see it.
+        """Test whether effects differ between rows and the predictions capture the differences.
 
         Parameters
         ----------
@@ -287,7 +288,7 @@ class Averages(Effects):
 
 
 def ends(found: AverageInference, alpha: float) -> tuple[float | np.ndarray, float | np.ndarray]:
-    """Of the interval of level 1 - alpha: numbers where there is one average."""
+    """Ends of the interval of level 1 - alpha: numbers if there is a single average."""
     lower, upper = found.interval(alpha)
     return unboxed(lower), unboxed(upper)
 

@@ -1,4 +1,4 @@
-"""What outcomes do as the dose grows."""
+"""How outcomes change with the dose."""
 
 from __future__ import annotations
 
@@ -16,22 +16,24 @@ from hypercate.train.device import resolve_device
 
 
 class DoseResponses(Outcomes):
-    """Curves of models with ``treatment_kind="dose"``."""
+    """Dose-response curves of models with ``treatment_kind="dose"``."""
 
     def dose_response(
         self, X: Any, doses: Any, *, arm: Any = None, derivative: bool = False
     ) -> np.ndarray:
-        """Mean outcome of each row at each of some doses.
+        """Mean outcome of each row at each of the given doses.
 
         Parameters
         ----------
         X : DataFrame or array-like, shape (n, n_features)
         doses : array-like, shape (n_doses,)
-            Between the least and the greatest dose of the fit, or of the arm.
+            Doses between the smallest and the largest dose in the fit, or of the arm.
         arm : label, optional
-            Which of the arms, where treatment had a column of these beside the doses.
+            The arm whose curve is wanted; needed if treatment had a column of arms besides the
+            doses.
         derivative : bool, default=False
-            How much the outcome grows with the dose, for each unit of it, in place of the outcome.
+            If True, return the slope, the change of the outcome per unit of the dose, instead of
+            the outcome.
 
         Returns
         -------
@@ -41,8 +43,8 @@ class DoseResponses(Outcomes):
         Raises
         ------
         ValueError
-            If treatments are arms, a dose lies outside those of the fit, or `arm` is none of the
-            arms, is lacking, or has one dose, where there is no slope.
+            If treatments are arms, if a dose lies outside the range of the fit, or if `arm` is
+            unknown, is missing, or has a single dose, so that there is no slope.
 
         Examples
         --------
@@ -61,7 +63,7 @@ class DoseResponses(Outcomes):
             return networks.at_doses(splines(at)).predict(x, device)
         if of_curve.is_one:
             raise ValueError(
-                f"arm={arm!r} was given in one dose alone, {of_curve.control:.6g}, where there is "
+                f"arm={arm!r} was given at a single dose, {of_curve.control:.6g}, so there is "
                 "no slope"
             )
         about = of_curve.slopes(at)
@@ -69,7 +71,7 @@ class DoseResponses(Outcomes):
         return np.diff(outcomes.reshape(len(x), -1, 2), axis=2)[..., 0] / np.diff(about)[:, 0]
 
     def average_dose_response(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Mean outcome were everyone given a dose of each range, doubly robust.
+        """Mean outcome if everyone were given a dose from a range, for each range, doubly robust.
 
         Parameters
         ----------
@@ -78,13 +80,13 @@ class DoseResponses(Outcomes):
 
         Returns
         -------
-        DataFrame, a row a range of doses, from the least, arm by arm
-            ``arm``, where there are several, ``least`` and ``greatest`` dose of it, the mean
-            outcome as ``point_estimate`` with its ``stderr``, and its interval from ``ci_lower`` to
-            ``ci_upper``: by cross-fitted AIPW, as averages of arms are
-            (`hypercate.inference.averages`), with the range for an arm. The outcome model is
-            blended over the range's doses as those that were received, and errors count that it
-            makes at the dose that each row received.
+        DataFrame, one row per range of doses, in increasing order, arm by arm
+            Columns are ``arm``, if there are several, the ``least`` and ``greatest`` dose of the
+            range, the mean outcome as ``point_estimate`` with its ``stderr``, and its interval from
+            ``ci_lower`` to ``ci_upper``. Estimates are by cross-fitted AIPW, as averages of arms
+            are (`hypercate.inference.averages`), with each range in the role of an arm. The
+            outcome model is averaged over the doses that were received in the range, and the
+            correction uses its errors at the dose that each row received.
 
         Raises
         ------
@@ -111,7 +113,7 @@ class DoseResponses(Outcomes):
         check_is_fitted(self, "fitted_")
         if self.fitted_.doses is None:
             raise ValueError(
-                f"{method} is of doses, and the treatments of this model are arms: fit with "
+                f"{method} needs doses, but the treatments of this model are arms: fit with "
                 "treatment_kind='dose' if they are amounts"
             )
         return self.fitted_.doses

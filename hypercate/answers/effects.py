@@ -22,7 +22,7 @@ from hypercate.train.device import resolve_device
 
 
 class Effects(Outcomes):
-    """The effect of an arm against another, for persons of a row's covariates."""
+    """The effect of one arm against another, for persons with the covariates of a row."""
 
     def predict(self, X: Any) -> np.ndarray:
         """CATE of every arm against control.
@@ -56,9 +56,10 @@ class Effects(Outcomes):
         T1 : label or array-like of labels, shape (n,), optional
             By default every arm but T0, as in `predict`.
         scale : {"difference", "ratio", "odds"}, default="difference"
-            What two mean outcomes are compared by. ``"ratio"``: T1's over T0's, of a count, a
-            positive or a binary outcome; ``"odds"``: the ratio of the odds of a binary one.
-            Probabilities count as a millionth from 0 and 1 at least.
+            How two mean outcomes are compared. ``"ratio"``: the mean outcome under T1 divided by
+            that under T0, for a count, a positive or a binary outcome; ``"odds"``: the odds ratio,
+            for a binary outcome. For ratios, probabilities are kept at least a millionth away from
+            0 and 1.
 
         Returns
         -------
@@ -89,21 +90,22 @@ class Effects(Outcomes):
         T0: Any = None,
         T1: Any = None,
     ) -> np.ndarray:
-        """Draws of the effect as a function of the covariates: a draw is the same for all rows.
+        """Draws of the effect as a function of the covariates: each draw is one function.
 
         Parameters
         ----------
         X : DataFrame or array-like, shape (n, n_features)
         n_samples : int, default=200
         random_state : int, RandomState instance or None, default=None
-            None repeats the draws that the fit's seed gives.
+            None repeats the same draws at every call, from the seed of the fit.
         T0, T1 : label or array-like of labels, optional
             As in `effect`.
 
         Returns
         -------
         ndarray, shape (n_samples, n) or (n_samples, n, n_arms - 1)
-            Their quantiles are the bounds of `effect_interval`, but for chance.
+            Draw s of the effects of all rows. The quantiles of the draws are the bounds of
+            `effect_interval`, up to simulation error.
 
         Raises
         ------
@@ -134,7 +136,7 @@ class Effects(Outcomes):
         alpha: float = 0.05,
         scale: str = "difference",
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Interval of the effect at each row's covariates (the CATE), not of a person's own.
+        """Confidence interval of the CATE at each row's covariates, not of a person's own effect.
 
         Parameters
         ----------
@@ -142,16 +144,16 @@ class Effects(Outcomes):
         T0, T1 : label or array-like of labels, optional
             As in `effect`.
         alpha : float in (0, 1), default=0.05
-            The interval has nominal level 1 - alpha; see `hypercate.inference.jackknife` for the
-            grounds of its width, and what it assumes.
+            The interval has nominal level 1 - alpha; see `hypercate.inference.jackknife` for how
+            its width is derived, and what it assumes.
         scale : {"difference", "ratio", "odds"}, default="difference"
-            As in `effect`. Intervals of ratios are symmetric about the logarithm, by the delta
+            As in `effect`. Intervals of ratios are symmetric on the log scale, by the delta
             method: see `hypercate.inference.scales`.
 
         Returns
         -------
         lower, upper : ndarray
-            Of the shape of `effect`.
+            With the shape of `effect`.
 
         Examples
         --------
@@ -172,7 +174,7 @@ class Effects(Outcomes):
         T0, T1 : label or array-like of labels, optional
             As in `effect`.
         scale : {"difference", "ratio", "odds"}, default="difference"
-            As in `effect`; standard errors of ratios are of their logarithms.
+            As in `effect`; for ratios, standard errors are those of their logarithms.
 
         Returns
         -------
@@ -210,17 +212,18 @@ class Effects(Outcomes):
         share : float in [0, 1)
             Share of the rows to reject, rounded down to whole rows.
         T0, T1 : label or array-like of labels, optional
-            As in `effect`; with several effects a row's largest standard error counts.
+            As in `effect`; with several effects, the largest standard error of the row is used.
 
         Returns
         -------
         ndarray of bool, shape (n,)
-            True where the standard error is among the largest; of equal ones, later rows first.
+            True where the standard error is among the largest; among equal ones, later rows are
+            rejected first.
 
         Raises
         ------
         ValueError
-            If share is not a number from 0 up to, but without, 1.
+            If share is not a number of at least 0 and below 1.
 
         Examples
         --------

@@ -28,20 +28,20 @@ class GroupAverages(Averages):
         Parameters
         ----------
         groups : array-like, shape (n,) or (n, n_columns)
-            Label of each row of the frame that was fitted, or of X; groups of several columns are
-            those that their labels form together.
+            Label of each row of the frame that was fitted, or of X; with several columns, each
+            combination of labels is a group.
         X : DataFrame or array-like, shape (n, n_features), optional
-            Rows that were not fitted, with their outcomes and arms: averages are then of these, by
-            the model's outcomes and propensities, which did not see them.
+            Rows that were not in the fit, with their outcomes and arms. Averages are then over
+            these rows, by the outcomes and propensities of the model, which did not see them.
         y, treatment : array-like, shape (n,), optional
-            Required with X.
+            Outcome and arm of each row of X; required with X.
         T0 : label, optional
             The arm compared with; control by default.
 
         Returns
         -------
         Series
-            On the groups; with several other arms on groups and arms.
+            Indexed by group; with several other arms, by group and arm.
 
         Examples
         --------
@@ -104,8 +104,9 @@ class GroupAverages(Averages):
         Raises
         ------
         ValueError
-            If a label is missing, a group has fewer than two rows of an arm, groups is a Series
-            or frame with the labels of the rows in another order, or X are training rows.
+            If a label is missing, if a group has fewer than two rows of an arm, if groups is a
+            Series or frame that has the index labels of the rows in another order, or if X holds
+            training rows.
 
         Examples
         --------
@@ -161,7 +162,7 @@ class GroupAverages(Averages):
 
 
 def crossed(groups: Any) -> pd.Series:
-    """Labels of groups: of one column as they are, of several those that they form together."""
+    """Labels of groups: those of one column as they are, of several columns their combinations."""
     frame = as_pandas(groups, "groups")
     if isinstance(frame, np.ndarray) and frame.ndim == 2:
         frame = pd.DataFrame(frame)
@@ -173,8 +174,8 @@ def crossed(groups: Any) -> pd.Series:
     if missing.any(axis=None):
         column = missing.any().idxmax()
         raise ValueError(
-            f"groups column {column!r} misses {missing[column].sum()} labels, the first at row "
-            f"{missing[column].to_numpy().argmax()}: give those rows a group of their own"
+            f"groups column {column!r} has {missing[column].sum()} missing labels, the first at "
+            f"row {missing[column].to_numpy().argmax()}: give those rows their own group"
         )
     by = frame.groupby(list(frame.columns), sort=True, observed=True)
     names = [", ".join(map(str, key)) for key in by.groups]

@@ -19,7 +19,7 @@ from hypercate.train.device import resolve_device
 
 
 class Outcomes:
-    """What ``fit`` leaves, read from `fitted_`, and the outcomes that it predicts."""
+    """What ``fit`` has set, read from `fitted_`, and the outcomes that the model predicts."""
 
     device: str | torch.device
     fitted_: Fitted
@@ -127,17 +127,18 @@ class Outcomes:
         return self.fitted_.outcomes(x, resolve_device(self.device))
 
     def compiled(self) -> Compiled:
-        """The model made ready for single rows, such as a service is asked for.
+        """The model compiled for fast predictions of single rows, as a web service needs them.
 
-        Effects and outcomes are those of `predict` and `predict_outcomes`, many times as fast. It
-        is of the model as it now is, and does not learn with it.
+        Effects and outcomes are those of `predict` and `predict_outcomes`, many times as fast. The
+        compiled model is a snapshot: it does not change when the estimator learns further rows or
+        arms.
 
         Returns
         -------
         Compiled
-            With `predict` and `predict_outcomes`, of models of every kind: any learner, arms,
-            described arms and doses, every kind of outcome and several of them, arms that were
-            added and rows that were learned from since.
+            An object with `predict` and `predict_outcomes`. Every kind of model can be compiled:
+            any learner; arms, described arms and doses; every kind of outcome, and several
+            outcomes; models that learned further arms or rows after the fit.
 
         Examples
         --------
@@ -153,8 +154,8 @@ class Outcomes:
         check_is_fitted(self, "fitted_")
         if self.fitted_.doses is not None:
             raise ValueError(
-                f"{method} is of arms, and this model is of doses (treatment_kind='dose'): use "
-                f"{instead}"
+                f"{method} needs arms, but the treatments of this model are doses "
+                f"(treatment_kind='dose'): use {instead}"
             )
 
     def _require_uncensored(self, method: str, instead: str) -> None:
@@ -163,8 +164,8 @@ class Outcomes:
         kind = self.fitted_.family.kind
         if kind in CENSORED:
             raise ValueError(
-                f"{method} rests on outcomes as they are seen, and with outcome={kind!r} some are "
-                f"censored: use {instead}"
+                f"{method} needs outcomes that are fully observed, and with outcome={kind!r} some "
+                f"are censored: use {instead}"
             )
 
     def _known(self, name: str) -> Fitted:
@@ -184,14 +185,14 @@ class Outcomes:
         check_is_fitted(self, "fitted_")
         if self.fitted_.evidence is None:
             raise ValueError(
-                "this model was saved without evidence, so nothing is known of its training rows: "
-                "averages, intervals of persons and the test of heterogeneity need them. Save it "
-                "with evidence=True, or fit again"
+                "this model was saved without evidence, so it knows nothing about its training "
+                "rows, which averages, intervals of persons and the test of heterogeneity need. "
+                "Save it with evidence=True, or fit again"
             )
         return self.fitted_.evidence
 
     def _codes(self, name: str, label: Any, n: int, index: pd.Index | None) -> np.ndarray:
-        """Positions of the arms of n rows with that index, given a label or a label a row."""
+        """Positions of the arms of n rows with that index, given one label or one label per row."""
         conditions = self.fitted_.conditions
         if label is None or np.ndim(label) == 0:
             return np.full(n, 0 if label is None else conditions.position(label))

@@ -1,4 +1,4 @@
-"""What a new person's own outcome and effect may be, by conformal intervals."""
+"""Conformal intervals of a new person's own outcome and effect."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _EFFECT_INTERVALS = {
 
 
 class Persons(Outcomes):
-    """Intervals of a new person's own outcome and effect, which hold the outcomes' noise."""
+    """Intervals of a new person's own outcome and effect, which include the outcomes' noise."""
 
     def predict_outcome_interval(
         self, X: Any, *, arm: Any = None, alpha: float = 0.05
@@ -37,9 +37,9 @@ class Persons(Outcomes):
         Returns
         -------
         lower, upper : ndarray, shape (n,)
-            In the units of y; the ends of what y can be where nothing is known. For a binary
-            outcome, the range of classes, as 0 and 1 for the two of ``classes_``, that cannot be
-            excluded.
+            In the units of y. Where the data say nothing, these are the bounds of y itself. For a
+            binary outcome, this is the range of classes that cannot be excluded, coded as 0 and 1
+            for the two of ``classes_``.
 
         Examples
         --------
@@ -72,7 +72,7 @@ class Persons(Outcomes):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Interval of a new person's own effect, outcome under T1 minus outcome under T0.
 
-        Much wider than `effect_interval`, for it holds both outcomes' noise.
+        Much wider than `effect_interval`, because it includes the noise of both outcomes.
 
         Parameters
         ----------
@@ -82,22 +82,23 @@ class Persons(Outcomes):
         alpha : float in (0, 1), default=0.05
             Share of persons whose effect may lie outside; see `hypercate.inference.conformal`.
         dependence : {"any", "independent"}, default="any"
-            What is supposed of a person's two potential outcomes, given the covariates. ``"any"``:
-            nothing; most intervals then hold far more than they state. ``"independent"``: what
-            moves one outcome beyond the covariates says nothing of the other. Intervals are
-            then much narrower (hardly so for a binary outcome) and hold about ``1 - alpha``.
-            But **no data can check it**, for nobody's two outcomes are seen, and where it is
-            wrong they may hold fewer. See `hypercate.inference.independent`.
+            What is assumed about the joint distribution of a person's two potential outcomes, given
+            the covariates. ``"any"``: nothing; coverage is then usually far above the nominal
+            level. ``"independent"``: given the covariates, the two outcomes are independent.
+            Intervals are then much narrower (hardly so for a binary outcome), with coverage of
+            about ``1 - alpha``. But **no data can check this assumption**, because nobody's two
+            outcomes are both seen, and where it is wrong, coverage may be lower. See
+            `hypercate.inference.independent`.
 
         Returns
         -------
         lower, upper : ndarray
-            Of the shape of `effect`; infinite where nothing is known and y has no bounds.
+            With the shape of `effect`; infinite where the data say nothing and y has no bounds.
 
         Raises
         ------
         ValueError
-            If alpha or dependence is none of these, or as in `effect`.
+            If alpha or dependence has another value than these, or as in `effect`.
 
         Examples
         --------
@@ -136,6 +137,6 @@ class Persons(Outcomes):
         self._evidence()  # refuses early
         instead = "effect_interval(X, T0=, T1=)"
         self._require_arms("an interval of a person", instead)
-        self._require_uncensored("an interval of a person", f"{instead}, of the mean effect")
+        self._require_uncensored("an interval of a person", f"{instead}, for the mean effect")
         outcomes = self.fitted_.networks.by_model(x, resolve_device(self.device))
         return outcomes[..., : self.fitted_.conditions.n_received], self.fitted_.propensities(x)

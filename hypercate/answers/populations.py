@@ -1,4 +1,4 @@
-"""Averages over the controls and over rows that overlap, and effects projected on covariates."""
+"""Averages over the controls and the overlap population, and effects projected on covariates."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from hypercate.inference.populations import effect_on_control, overlap_weighted_
 
 
 class Populations(Averages):
-    """Doubly robust averages over some of the training rows, and how effects vary among them."""
+    """Doubly robust averages over parts of the training rows, and how effects vary among them."""
 
     def atc(self, *, T0: Any = None) -> float | np.ndarray:
         """Average effect of every other arm against T0 over the training rows that received T0.
 
-        What those who were not treated would have gained.
+        It is what those who were not treated would have gained.
 
         Parameters
         ----------
@@ -66,9 +66,9 @@ class Populations(Averages):
     def ato(self, *, T0: Any = None) -> float | np.ndarray:
         """Overlap-weighted average effect of every other arm against T0.
 
-        Training rows count by how likely they could have received any of the arms, ``e (1 - e)``
-        for two. Where overlap is poor, this is the average that the data say most of, and hardly
-        moved by single rows; its population is that of rows in equipoise.
+        Training rows are weighted by how likely they could have received each of the arms, by
+        ``e (1 - e)`` with two arms. Where overlap is poor, this is the average about which the data
+        say most, and single rows hardly move it; its population is that of rows in equipoise.
 
         Parameters
         ----------
@@ -111,10 +111,10 @@ class Populations(Averages):
         return self._noted(overlap_weighted_effect(evidence, control, self._received), evidence)
 
     def number_needed_to_treat(self, *, T0: Any = None, alpha: float = 0.05) -> pd.DataFrame:
-        """How many have to be treated for one outcome more, of a binary outcome.
+        """How many persons must be treated for one more event of a binary outcome.
 
-        One over the average effect (Laupacis, Sackett & Roberts, 1988, NEJM 318:1728-1733), and
-        over the ends of its interval.
+        It is one divided by the average effect (Laupacis, Sackett & Roberts, 1988, NEJM
+        318:1728-1733), with an interval of one divided by the ends of the effect's interval.
 
         Parameters
         ----------
@@ -126,11 +126,11 @@ class Populations(Averages):
         Returns
         -------
         DataFrame
-            A row for each other arm, with columns ``number_needed, ci_lower, ci_upper,
-            excludes_zero``. Negative numbers are those for one outcome less. Where the interval of
-            the effect holds 0, ``excludes_zero`` is False, and that of the number is all below
-            ``ci_lower`` and all above ``ci_upper``, through infinity (Altman, 1998, BMJ
-            317:1309-1312).
+            One row for each other arm, with columns ``number_needed, ci_lower, ci_upper,
+            excludes_zero``. A negative number is the number to treat for one event fewer. If the
+            interval of the effect contains 0, ``excludes_zero`` is False, and the interval of the
+            number consists of all numbers below ``ci_lower`` and all above ``ci_upper``, through
+            infinity (Altman, 1998, BMJ 317:1309-1312).
 
         Raises
         ------
@@ -146,7 +146,7 @@ class Populations(Averages):
         found = self.ate_inference(T0=T0)
         if self.fitted_.family.classes is None:
             raise ValueError(
-                "a number needed to treat is of a binary outcome, and this one is "
+                "a number needed to treat needs a binary outcome, and this one is "
                 f"{self.fitted_.family.kind}: use ate_inference"
             )
         lower, upper = found.interval(alpha)
@@ -168,22 +168,23 @@ class Populations(Averages):
         Parameters
         ----------
         covariates : DataFrame, Series or array, shape (n,) or (n, p)
-            Of the rows of the frame that was fitted: columns of numbers or booleans, or of strings
-            or categories, of which all levels but the first get an indicator. A constant is added.
+            Covariates of the rows of the frame that was fitted, in its order: columns of numbers or
+            booleans, or of strings or categories, where every level except the first gets an
+            indicator. A constant is added.
         T0 : label, optional
             The arm compared with; control by default.
 
         Returns
         -------
         AverageInference
-            A row for each term; with several other arms for each arm and term. See
+            One row per term; with several other arms, one row per arm and term. See
             `hypercate.inference.projection`.
 
         Raises
         ------
         ValueError
-            If a value is missing, a covariate is constant or a combination of others, or the rows
-            are in another order than the frame that was fitted.
+            If a value is missing, if a covariate is constant or a combination of others, or if the
+            rows are in another order than in the frame that was fitted.
 
         Examples
         --------
@@ -206,7 +207,8 @@ def _design(covariates: Any) -> pd.DataFrame:
     if missing.any():
         names = listed(map(repr, frame.columns[missing]))
         raise ValueError(
-            f"covariates {names} miss values: fill them, or add an indicator of what is missing"
+            f"covariates {names} have missing values: fill them, or add an indicator of which are "
+            "missing"
         )
     expanded = pd.get_dummies(frame, drop_first=True, dtype=float).astype(np.float64)
     if not np.isfinite(expanded.to_numpy()).all():

@@ -1,4 +1,4 @@
-"""How much of the effects' variation a fitted model explains, by rows with outcomes."""
+"""How much of the effects' variation a fitted model explains, at rows with outcomes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class RScores(Outcomes):
     def score(self, X: Any, y: Any, treatment: Any = None, *, sample_weight: Any = None) -> float:
         """R-score: how much of the effects' variation is explained; higher is better.
 
-        Never needs the true effect; see `hypercate.scoring.r_score`.
+        The true effects are not needed; see `hypercate.scoring.r_score`.
 
         Parameters
         ----------
@@ -42,8 +42,8 @@ class RScores(Outcomes):
         True
         """
         require_treatment(treatment, "score")
-        self._require_arms("score", "the error of dose_response at rows that were left out")
-        self._require_uncensored("score", "heterogeneity_test(), which rests on rows left out")
+        self._require_arms("score", "the error of dose_response at held-out rows")
+        self._require_uncensored("score", "heterogeneity_test(), which rests on held-out rows")
         x = self._encode(X)
         fitted = self.fitted_
         outcomes = fitted.outcomes(x, resolve_device(self.device))

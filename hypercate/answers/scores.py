@@ -19,27 +19,28 @@ class Scores(Outcomes):
     def scores_frame(self, X: Any = None) -> pd.DataFrame:
         """Doubly robust (AIPW) scores of the outcome under each arm, of the training rows.
 
-        The predicted outcome, by models that did not see the row, plus, for the arm that the row
-        received, what is left of its own outcome over the arm's probability (Robins, Rotnitzky &
-        Zhao, 1994, JASA 89:846-866). The weights of what is left are scaled to mean 1 in each arm,
-        so that weighted means of the scores' differences are those of `ate`.
+        A score is the outcome predicted by models that did not see the row, plus, for the arm that
+        the row received, the residual of its own outcome divided by the probability of that arm
+        (Robins, Rotnitzky & Zhao, 1994, JASA 89:846-866). The weights of the residuals are scaled
+        to mean 1 in each arm, so that weighted means of the scores' differences are those of `ate`.
 
         Parameters
         ----------
         X : DataFrame or array-like, shape (n, n_features), optional
-            The frame that was fitted, for its index; without it, rows are counted from 0.
+            The frame that was fitted, whose index the scores then have; without it, rows are
+            numbered from 0.
 
         Returns
         -------
         DataFrame, shape (n, n_arms)
-            In the units of y, or of the probability of ``classes_[1]``; a column for each arm that
-            rows received, control first. NaN in rows of weight 0.
+            In the units of y, or of the probability of ``classes_[1]``; one column for each arm
+            that rows received, control first. NaN in rows of weight 0.
 
         Raises
         ------
         ValueError
-            If X has other rows than the frame that was fitted, or in another order, or the model
-            was saved without evidence.
+            If X has other rows than the frame that was fitted, or the same rows in another order,
+            or if the model was saved without evidence.
 
         Examples
         --------
@@ -70,13 +71,14 @@ class Scores(Outcomes):
         Parameters
         ----------
         X : DataFrame or array-like, shape (n, n_features)
-            New rows: of training rows the model has seen the arms.
+            New rows, since the model has already seen the arms of the training rows.
 
         Returns
         -------
         DataFrame, shape (n, n_arms)
-            On the index of X, a column for each arm that rows of the fit received, control first.
-            Where probabilities were known by design and differ by row, they are estimated.
+            With the index of X and one column for each arm that rows of the fit received, control
+            first. If known probabilities were passed to ``fit`` and differ by row, those of new
+            rows are estimated.
 
         Examples
         --------

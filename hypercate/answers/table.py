@@ -1,4 +1,4 @@
-"""Answers about rows as the columns of a table, named as files and frames of engines have them."""
+"""Answers about rows as the columns of a table, with the names used in files and data frames."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AnswerTable:
-    """Effects of rows, the ends of their intervals and outcomes, a column each.
+    """Effects of rows, the ends of their intervals and outcomes, one column each.
 
     Attributes
     ----------
@@ -22,7 +22,7 @@ class AnswerTable:
     interval : float in (0, 1) or None
         Level of the intervals of the effects.
     outcomes : bool
-        Whether the outcomes under all arms are wanted as well.
+        Whether to include the outcomes under all arms.
     """
 
     est: HyperCATE
@@ -31,7 +31,7 @@ class AnswerTable:
 
     @property
     def names(self) -> list[str]:
-        """Names of the columns, such as effect_drug; of several outcomes, effect_drug_weight."""
+        """Names of the columns, such as effect_drug; with several outcomes, effect_drug_weight."""
         fitted = self.est.fitted_
         arms = list(map(_label, self.est.arms_.tolist()))
         doses = fitted.doses
