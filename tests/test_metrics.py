@@ -247,8 +247,8 @@ class TestRejection:
         ("change", "message"),
         [
             ({"effect_pred": [1.0]}, "shape"),
-            ({"uncertainty": [1.0]}, r"uncertainty must have one value a row, shape \(2,\)"),
-            ({"uncertainty": [[1.0], [2.0]]}, "uncertainty must have one value a row"),
+            ({"uncertainty": [1.0]}, r"uncertainty must have one value per row: \(2,\)"),
+            ({"uncertainty": [[1.0], [2.0]]}, "uncertainty must have one value per row"),
             ({"uncertainty": [1.0, np.nan]}, "uncertainty is missing in row 1"),
             ({"shares": [0.5, 1.0]}, r"shares must be one-dimensional and in \[0, 1\)"),
             ({"shares": [-0.1]}, "shares must be"),

@@ -86,7 +86,7 @@ class TestBestArm:
             (pd.DataFrame(np.zeros((3, 2)), columns=["a", "b"]), {}, "pass control="),
             (np.array([np.nan, 1]), {}, "values is missing or infinite in row 0"),
             (np.zeros(3), {"arms": ["a", "a"]}, "distinct labels"),
-            (np.zeros(3), {"costs": {0: 1}}, "costs are of"),
+            (np.zeros(3), {"costs": {0: 1}}, "costs are given for"),
             (np.zeros(3), {"costs": np.zeros((2, 2))}, "costs has 2 rows"),
         ],
     )
@@ -193,7 +193,7 @@ class TestProfit:
     def test_bad_input_is_named(self):
         with pytest.raises(ValueError, match="value=nan"):
             profit_curve(np.ones(5), np.ones(5), value=np.nan)
-        with pytest.raises(ValueError, match="costs are of"):
+        with pytest.raises(ValueError, match="costs are given for"):
             profit_curve(np.ones(5), np.ones((5, 2)), cost={"x": 1.0})
         with pytest.raises(ValueError, match="not one for each row"):
             profit_curve(np.ones(5), np.ones((5, 2)), cost=np.ones((5, 1)))
@@ -352,7 +352,7 @@ class TestTree:
             ({"min_samples_leaf": 0}, "min_samples_leaf=0"),
             ({"max_thresholds": 0.5}, "max_thresholds=0.5.*or None"),
             ({"arms": ["a", "b"]}, "arms=.* must be 3 distinct labels"),
-            ({"costs": {0: 1.0}}, "costs are of"),
+            ({"costs": {0: 1.0}}, "costs are given for"),
             ({"costs": np.zeros((60, 3))}, "costs must be one number for each arm"),
         ],
     )

@@ -327,7 +327,7 @@ class TestPolicyValue:
             (np.full(50, 7), {}, "policy has unknown labels 7.*the arms are"),
             (np.zeros(49, dtype=int), {}, "rows"),
             (3, {}, "policy 3 is none of the arms"),
-            (np.zeros(50, dtype=int), {"costs": {0: 1}}, "costs are of"),
+            (np.zeros(50, dtype=int), {"costs": {0: 1}}, "costs are given for"),
             (np.zeros(50, dtype=int), {"costs": [1, 2, 3]}, "costs has 3 values"),
             (np.zeros(50, dtype=int), {"costs": [0, np.nan]}, "costs is missing"),
         ],

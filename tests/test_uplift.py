@@ -233,7 +233,7 @@ class TestRefusals:
         effects = pd.DataFrame(np.zeros((60, 2)), columns=[1, 3])
         with pytest.raises(ValueError, match=r"columns \[1, 3\].*arms \[1, 2\]"):
             qini_score(np.zeros(60), effects, arm)
-        with pytest.raises(ValueError, match="one value a row"):
+        with pytest.raises(ValueError, match="one value per row"):
             qini_score(np.zeros(60), np.zeros(60), arm)
 
     @pytest.mark.parametrize("score", [qini_score, auuc_score])
@@ -252,7 +252,7 @@ class TestRefusals:
             uplift_at_k(y, effect, arm, k=0)
         with pytest.raises(ValueError, match="strategy='top'"):
             uplift_at_k(y, effect, arm, strategy="top")
-        with pytest.raises(ValueError, match="take a larger k"):
+        with pytest.raises(ValueError, match="use a larger k"):
             uplift_at_k(y, effect, arm, k=0.01)
 
 

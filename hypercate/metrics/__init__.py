@@ -1,9 +1,9 @@
-"""How good effects are: against the known truth, an experiment, and as a ground for decisions.
+"""How good estimated effects are: against the truth, an experiment, or as a basis for decisions.
 
 `sqrt_pehe`, `ate_error`, `coverage`, `interval_score` and `rejection_curve` compare with known
 effects, `att_error` and `policy_risk` with an experiment. The others judge the effects of any
-package by outcomes alone: how well they order people (`qini_score`, `rate_score`, ...), whether
-they are of the right size (`dr_score`, `calibration_error`), and what a policy is worth
+package from observed outcomes alone: how well they rank people (`qini_score`, `rate_score`, ...),
+whether they have the right size (`dr_score`, `calibration_error`), and what a policy is worth
 (`policy_value`).
 """
 

@@ -30,20 +30,21 @@ MIN_ROWS = 2  # of a bin, for a standard error
 def dr_score(effects: Any, scores: Any, *, control: Any = None, sample_weight: Any = None) -> float:
     """Share of the variation of doubly robust scores that predicted effects explain.
 
-    One minus the mean squared distance of the effects to the scores, over that of the best constant
-    effects (the DR-loss of Schuler et al., 2018, as an R2): 0 for effects no better than a
-    constant, negative for worse ones. Scores are noisy, and even the true effects explain a small
-    share of them: compare models on the same scores.
+    One minus the ratio of two mean squared distances to the scores: that of the predicted effects,
+    divided by that of the best constant effects (the DR-loss of Schuler et al., 2018, as an R2). It
+    is 0 for effects no better than a constant, and negative for worse ones. Scores are noisy, and
+    even the true effects explain only a small share of their variation: compare models on the same
+    scores.
 
     Parameters
     ----------
     effects, scores, control, sample_weight
-        As in `hypercate.metrics.toc_curve`; here the size of effects counts, too.
+        As in `hypercate.metrics.toc_curve`; here the size of effects matters, too.
 
     Returns
     -------
     float, at most 1
-        Of several arms over all of them.
+        With several arms, the share over all of them together.
 
     Raises
     ------
@@ -72,11 +73,11 @@ def calibration_error(
     control: Any = None,
     sample_weight: Any = None,
 ) -> float | pd.Series:
-    """Root mean squared distance of predicted effects from what effects are, where so predicted.
+    """Root mean squared difference between predicted effects and the average effect at each.
 
-    Rows are put in bins by their predicted effect, and in each the mean of predictions is compared
-    with that of the scores (Xu & Yadlowsky, 2022). What chance alone would give is taken off the
-    square, which is 0 where that leaves less.
+    Rows are put in bins by their predicted effect, and in each bin the mean prediction is compared
+    with the mean score (Xu & Yadlowsky, 2022). The part that chance alone would give is subtracted
+    from the square, which is set to 0 if the result is negative.
 
     Parameters
     ----------
@@ -85,7 +86,7 @@ def calibration_error(
 
     Returns
     -------
-    float for two arms, Series on the other arms for more
+    float for two arms, Series indexed by the other arms for more
         In units of the outcome; 0 is best.
 
     Raises
@@ -114,15 +115,17 @@ def calibration_table(
     sample_weight: Any = None,
     groups: Any = None,
 ) -> CalibrationTable:
-    """Predicted effects against scores, in bins and by a line, with intervals and tests.
+    """Predicted effects against scores, in bins and by a regression line, with intervals and tests.
 
     Parameters
     ----------
     effects, scores, control, sample_weight, groups
-        As in `hypercate.metrics.toc_curve`; here the size of effects counts, too. Standard errors
-        of bins and of the calibration error take rows as independent; those of the line, clusters.
+        As in `hypercate.metrics.toc_curve`; here the size of effects matters, too. Standard errors
+        of bins and of the calibration error treat rows as independent; those of the line treat
+        clusters as independent.
     n_bins : int, default=10
-        Bins of about as many rows each; rows of equal predicted effect stay together.
+        Number of bins, with about equally many rows each; rows with equal predicted effects stay
+        together.
 
     Returns
     -------
@@ -131,8 +134,8 @@ def calibration_table(
     Raises
     ------
     TypeError, ValueError
-        As `hypercate.metrics.toc_curve`; or if n_bins is no number of at least 1, or a bin would
-        have fewer than two rows.
+        As `hypercate.metrics.toc_curve`; or if n_bins is not a whole number of at least 1, or a
+        bin would have fewer than two rows.
 
     Examples
     --------
@@ -168,7 +171,7 @@ def _binned(
     n = np.bincount(code)
     if n.min() < MIN_ROWS:
         raise ValueError(
-            f"n_bins={n_bins} leaves {n.min()} row in a bin, which needs {MIN_ROWS}: take fewer"
+            f"n_bins={n_bins} leaves {n.min()} row in a bin, which needs {MIN_ROWS}: use fewer bins"
         )
     total = np.bincount(code, weight)
 

@@ -1,4 +1,4 @@
-"""Predicted effects against what scores say, as a table that prints."""
+"""Predicted effects against estimates from scores, as a table that prints."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _NUMBER = "{:.4g}".format
 
 @dataclass(frozen=True, repr=False, eq=False)
 class CalibrationTable:
-    """Predicted effects against what scores say, in bins; `print` shows it.
+    """Predicted effects against estimates from scores, in bins; `print` shows it.
 
     Attributes
     ----------
     bins : DataFrame
-        ``arm``, ``bin``, ``rows``, the mean ``predicted`` effect, its ``estimate`` by the scores
-        and the estimate's ``stderr``.
-    errors : DataFrame, on the arm
-        ``error``: the calibration error, without what chance adds; ``squared`` and
-        ``squared_stderr``: its square, which can be below 0, and that one's standard error.
+        ``arm``, ``bin``, ``rows``, the mean ``predicted`` effect, the ``estimate`` of the effect
+        by the scores, and the ``stderr`` of this estimate.
+    errors : DataFrame, indexed by arm
+        ``error``: the calibration error, without the part that chance adds; ``squared``: its
+        square, which can be below 0; and ``squared_stderr``: the standard error of the square.
     line : ScoreInference
-        Best linear predictor of the effect by the predicted one: the ``mean effect`` where the
+        Best linear predictor of the effect by the predicted effect: the ``mean effect`` where the
         prediction is at its mean, and the ``slope``, which is 1 if predictions are calibrated, and
-        0 if they say nothing of who gains more.
+        0 if they say nothing about who gains more.
 
     Examples
     --------
@@ -50,7 +50,7 @@ class CalibrationTable:
     line: ScoreInference
 
     def interval(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Interval of the calibration error, of level 1 - alpha: the root of that of its square."""
+        """Interval of level 1 - alpha of the calibration error: the root of that of its square."""
         check_alpha(alpha)
         half = stats.norm.isf(alpha / 2) * self.errors["squared_stderr"]
         squared = self.errors["squared"]
@@ -62,7 +62,7 @@ class CalibrationTable:
         )
 
     def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
-        """The bins with intervals of level 1 - alpha of their estimates."""
+        """The bins, with intervals of level 1 - alpha for their estimates."""
         check_alpha(alpha)
         half = stats.norm.isf(alpha / 2) * self.bins["stderr"]
         return self.bins.assign(

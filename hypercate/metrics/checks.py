@@ -20,4 +20,6 @@ def check_finite(**columns: np.ndarray) -> None:
     for name, column in columns.items():
         bad = np.argwhere(~np.isfinite(column))
         if len(bad):
-            raise ValueError(f"{name} is missing or infinite in row {bad[0, 0]}: drop or repair it")
+            raise ValueError(
+                f"{name} is missing or infinite in row {bad[0, 0]}: correct or drop it"
+            )

@@ -18,7 +18,7 @@ def read_costs(costs: Any, arms: Sequence[Any], n: int) -> np.ndarray:
     Parameters
     ----------
     costs : dict or Series by arm, array-like (K,), or frame or array-like (n, K)
-        In units of the outcome. A number alone is the cost of every arm.
+        In units of the outcome. A single number is the cost of every arm.
     arms : sequence
         Labels.
     n : int
@@ -40,7 +40,7 @@ def read_costs(costs: Any, arms: Sequence[Any], n: int) -> np.ndarray:
     if isinstance(costs, Mapping):
         if set(costs) != set(arms):
             raise ValueError(
-                f"costs are of {list(costs)}, but must be of the arms {arms}, each with its own"
+                f"costs are given for {list(costs)}, but must be given for each of the arms {arms}"
             )
         costs = [costs[label] for label in arms]
     if isinstance(costs, pd.DataFrame) or np.ndim(costs) == 2:

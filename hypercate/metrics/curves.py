@@ -1,4 +1,4 @@
-"""Curves over the share of rows that is treated, best first, as tables that print and are drawn."""
+"""Curves over the share of rows treated, best rows first, as tables to print and to plot."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _NUMBER = "{:.4g}".format
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Curve:
-    """A curve for each arm against control; `print` shows it at every tenth of the rows.
+    """One curve for each arm against control; `print` shows it at every tenth of the rows.
 
     Attributes
     ----------
     kind : {"qini", "uplift", "toc", "profit"}
     table : DataFrame
-        ``arm``; ``share`` of the rows that is treated, in order of falling effect; ``rows``, the
-        weight of these; ``value`` of the curve; ``random``, its value if rows were treated in
-        random order; and ``stderr``, the standard error of the value, where it is known. Between
-        the rows of the table the curve is straight.
+        ``arm``; ``share`` of the rows that is treated, from the largest predicted effect down;
+        ``rows``, the total weight of these rows; ``value`` of the curve; ``random``, its value if
+        rows were treated in random order; and ``stderr``, the standard error of the value, where it
+        is known. Between the rows of the table the curve is linear.
     title, label : str
-        What the curve is, and in which unit.
+        The name of the curve, and its unit.
 
     Examples
     --------
@@ -53,7 +53,7 @@ class Curve:
         return self.table["arm"].drop_duplicates().tolist()
 
     def of(self, arm: object) -> pd.DataFrame:
-        """The part of the table that is of one arm."""
+        """The part of the table for one arm."""
         return self.table[(self.table["arm"] == arm).to_numpy()].reset_index(drop=True)
 
     def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:

@@ -47,8 +47,8 @@ def sqrt_pehe(effect_true: ArrayLike, effect_pred: ArrayLike) -> float:
 def ate_error(effect_true: ArrayLike, effect_pred: ArrayLike) -> float:
     """Absolute error of the average treatment effect over the rows given.
 
-    ``abs(mean(effect_true) - mean(effect_pred))`` (Shalit et al., 2017); with several arms the
-    mean of that over the contrasts.
+    ``abs(mean(effect_true) - mean(effect_pred))`` (Shalit et al., 2017); with several arms, the
+    mean of this error over the contrasts.
 
     Parameters
     ----------
@@ -80,8 +80,8 @@ def rejection_curve(
 ) -> np.ndarray:
     """Root PEHE of the rows that are kept when the least certain are rejected.
 
-    Rejection at random leaves the mean squared error as it is, in expectation; a useful measure of
-    uncertainty lowers it.
+    Rejecting rows at random leaves the mean squared error unchanged, in expectation; a useful
+    measure of uncertainty lowers it.
 
     Parameters
     ----------
@@ -90,10 +90,10 @@ def rejection_curve(
         squared error of a row is its mean over the contrasts.
     uncertainty : array-like of shape (n,)
         Largest for the row that is rejected first, such as the width of an interval; may be
-        infinite. Equal ones are rejected in random order, of which the mean squared error is the
-        expected one.
+        infinite. Rows with equal uncertainty are rejected in random order, and the mean squared
+        error is then its expectation over these orders.
     shares : array-like of shape (m,), in [0, 1)
-        Shares of rows to reject, rounded to whole rows; one row at least is kept.
+        Shares of rows to reject, rounded to whole rows; at least one row is kept.
 
     Returns
     -------
@@ -117,7 +117,7 @@ def rejection_curve(
     doubt, share = np.asarray(uncertainty, dtype=float), np.asarray(shares, dtype=float)
     n = len(true)
     if doubt.shape != (n,):
-        raise ValueError(f"uncertainty must have one value a row, shape ({n},), got {doubt.shape}")
+        raise ValueError(f"uncertainty must have one value per row: ({n},), got {doubt.shape}")
     if np.isnan(doubt).any():
         raise ValueError(f"uncertainty is missing in row {np.flatnonzero(np.isnan(doubt))[0]}")
     if share.ndim != 1 or not ((share >= 0) & (share < 1)).all():

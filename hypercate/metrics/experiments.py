@@ -1,4 +1,4 @@
-"""Errors of estimated effects against a randomised experiment, of which other rows are no part.
+"""Errors of estimated effects against a randomised experiment, which may be part of the rows.
 
 References
 ----------
@@ -26,7 +26,8 @@ def att_error(
     """Absolute error of the average effect on the treated, against a randomised experiment.
 
     The truth is the difference in mean outcome between the treated and the controls of the
-    experiment, the estimate the mean predicted effect over its treated (Shalit et al., 2017).
+    experiment. The estimate is the mean predicted effect over the experiment's treated rows
+    (Shalit et al., 2017).
 
     Parameters
     ----------
@@ -49,8 +50,8 @@ def att_error(
     Raises
     ------
     ValueError
-        If lengths differ, a value is missing or infinite, there are not two arms, or an arm
-        has no randomised row.
+        If lengths differ, if a value is missing or infinite, if there are not exactly two arms, or
+        if an arm has no randomised row.
 
     Examples
     --------
@@ -62,7 +63,7 @@ def att_error(
     outcome, arm, pred, labels = _randomized_rows(y, treatment, randomized, effect_pred, control)
     if len(labels) > 2:
         raise ValueError(
-            f"the ATT is of two arms, but treatment has {labels}: keep the rows of two of them"
+            f"the ATT compares two arms, but treatment has {labels}: keep the rows of two of them"
         )
     treated = arm == 1
     for label, rows in zip(labels, (~treated, treated), strict=True):
@@ -82,12 +83,12 @@ def policy_risk(
 ) -> float:
     """Loss from treating exactly those whose predicted effect is positive.
 
-    With several arms, from giving each person the arm of the largest predicted effect, and control
-    where none is positive.
+    With several arms, each person gets the arm with the largest predicted effect, and control if
+    no predicted effect is positive. The loss is
 
     ``1 - (E[Y1 | pi = 1] p(pi = 1) + E[Y0 | pi = 0] p(pi = 0))`` with ``pi = effect_pred > 0``,
     each term estimated on the rows of the randomised experiment whose arm is the one advised
-    (Shalit et al., 2017). A term for which there is no such row counts 0, the worst outcome, as
+    (Shalit et al., 2017). A term for which there is no such row is set to 0, the worst outcome, as
     in the authors' evaluation.
 
     Parameters
@@ -99,7 +100,8 @@ def policy_risk(
     randomized : array-like of shape (n,), bool
         Whether a row comes from the experiment; other rows are ignored.
     effect_pred : array-like of shape (n,) for two arms, (n, K - 1) for more
-        Estimated CATE, arms in sorted order without control; of two arms only its sign matters.
+        Estimated CATE, with the arms other than control in sorted order; with two arms only its
+        sign matters.
     control : label, optional
         The control arm; by default the first in sorted order, and 0 where labels are 0 and 1.
 
@@ -111,8 +113,8 @@ def policy_risk(
     Raises
     ------
     ValueError
-        If lengths differ, a value is missing or infinite, there is one arm, an outcome is
-        outside [0, 1], or no row is randomised.
+        If lengths differ, if a value is missing or infinite, if there is only one arm, if an
+        outcome is outside [0, 1], or if no row is randomised.
 
     Examples
     --------
@@ -168,7 +170,7 @@ def _randomized_rows(
         raise ValueError(f"randomized must hold only 0 and 1, got {found}")
     rows = columns["randomized"] == 1
     if not rows.any():
-        raise ValueError("randomized selects no row: nothing to measure the estimates against")
+        raise ValueError("randomized selects no row, so there is nothing to compare estimates with")
     return columns["y"][rows], arm[rows], pred.reshape(n, -1)[rows], labels
 
 

@@ -1,4 +1,4 @@
-"""How well intervals of effects hold known effects.
+"""How well intervals of effects cover known effects.
 
 References
 ----------
@@ -14,7 +14,7 @@ from hypercate.metrics.checks import check_finite
 
 
 def coverage(effect_true: ArrayLike, lower: ArrayLike, upper: ArrayLike) -> float:
-    """Share of true effects inside their intervals, the ends included.
+    """Share of true effects that lie inside their intervals, ends included.
 
     Parameters
     ----------
@@ -49,9 +49,10 @@ def interval_score(
 ) -> float:
     """Mean interval score (Winkler, 1972; Gneiting & Raftery, 2007, eq. 43).
 
-    The width of the interval, plus ``2 / alpha`` times the distance from it to a true effect
-    outside. Intervals that cover too seldom and intervals that are wider than need be both score
-    high: the ends that score least are the quantiles at ``alpha / 2`` and ``1 - alpha / 2``.
+    The width of the interval, plus ``2 / alpha`` times the distance between the interval and a
+    true effect outside it. Intervals with too low coverage and intervals that are wider than
+    necessary both have a high score: the score is lowest if the ends are the quantiles at
+    ``alpha / 2`` and ``1 - alpha / 2``.
 
     Parameters
     ----------
@@ -103,7 +104,7 @@ def _check_intervals(
     if len(bad):
         place = tuple(bad[0])
         raise ValueError(
-            f"the interval of row {place[0]} is [{low[place]}, {high[place]}]: its ends must be "
-            "known, and the lower not above the upper"
+            f"the interval of row {place[0]} is [{low[place]}, {high[place]}]: its ends must not "
+            "be missing, and the lower end must not be above the upper end"
         )
     return true, low, high

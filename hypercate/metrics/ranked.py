@@ -1,4 +1,4 @@
-"""Scores of rows in the order of predicted effects: sums of the first, and weighted by rank."""
+"""Scores of rows in the order of predicted effects: sums over first rows, and rank-weighted."""
 
 from __future__ import annotations
 
@@ -80,7 +80,8 @@ class Ranked:
     def first(self, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Sums of the first rows' scores, over all rows (m,), and what each row adds (n, m).
 
-        The limit moves with the rows, which adds the effect at the limit, told by rows nearby.
+        The limit moves with the rows, which adds the effect at the limit, estimated from rows
+        nearby.
         """
         total = np.append(0.0, np.cumsum(self.gain * (self.end - self.start)))
         at = np.append(0.0, self.end)

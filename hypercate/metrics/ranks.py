@@ -1,4 +1,4 @@
-"""How much more those gain whom predicted effects put first: TOC curves and RATE.
+"""How much more the rows that predicted effects rank first gain: TOC curves and RATE.
 
 References
 ----------
@@ -31,26 +31,26 @@ def toc_curve(
 ) -> Curve:
     """Targeting operator characteristic: how much more the first rows gain than all rows.
 
-    At share u, the average effect over the share u of rows that have the largest predicted effects,
-    less the average effect over all rows (Yadlowsky et al., 2025). Rows of equal
-    predicted effect count as in the mean over their orders.
+    At share u, the curve is the average effect over the share u of rows with the largest predicted
+    effects, minus the average effect over all rows (Yadlowsky et al., 2025). For rows with equal
+    predicted effects, it is the mean over all their orders.
 
     Parameters
     ----------
     effects : array-like, shape (n,) for two arms, (n, K - 1) for more
         Predicted effects against control, by a model that was not fitted to these rows; only their
-        order counts. Of several arms: a frame with a column for each, named by its label, or an
+        order matters. With several arms: a frame with one column per arm, named by its label, or an
         array in the order of the scores' columns.
     scores : DataFrame or array-like, shape (n, K)
         Doubly robust scores of every arm, such as from `aipw_scores` or
-        ``HyperCATE.scores_frame``. Of an array the arms are 0 to K - 1. Of shape (n,): of the
-        effect itself; in simulations this can be the true one.
+        ``HyperCATE.scores_frame``. The arms of an array are labelled 0 to K - 1. With shape (n,),
+        they are scores of the effect itself; in simulations this can be the true effect.
     control : label, optional
         The control arm; the first column of the scores by default.
     sample_weight : array-like, shape (n,), optional
         Weights of a sampling design; rows of weight 0 need no scores.
     groups : array-like, shape (n,), optional
-        Clusters; standard errors then take rows of a cluster as dependent.
+        Clusters; standard errors then treat rows of a cluster as dependent.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def toc_curve(
     table = pd.concat(parts, ignore_index=True)
     table = table[["arm", "share", "rows", "value", "random", "stderr"]]
     title = "Targeting operator characteristic (TOC)"
-    label = "average effect of the first rows, less that of all"
+    label = "average effect of the first rows, minus that of all"
     return Curve("toc", table, title, label)
 
 
@@ -102,8 +102,8 @@ def rate_score(
 
     Returns
     -------
-    float for two arms, Series on the other arms for more
-        In units of the outcome; 0 for an order that says nothing of effects.
+    float for two arms, Series indexed by the other arms for more
+        In units of the outcome; 0 for an order that carries no information about effects.
 
     Raises
     ------
@@ -131,31 +131,33 @@ def rate_inference(
     sample_weight: Any = None,
     groups: Any = None,
 ) -> ScoreInference:
-    """RATE with its standard error, and a test of whether the order of effects says anything.
+    """RATE with its standard error, and a test of whether the ranking carries any information.
 
     The area under the TOC curve is a sum of the scores, each weighted by the row's rank (Yadlowsky
-    et al., 2025), taken here exactly, without a grid. The standard error is that of its influence
-    function, which holds what the estimated ranks add; with a few hundred rows that of AUTOC, which
-    rests on the first rows, is up to a tenth too small.
+    et al., 2025), computed here exactly, without a grid. The standard error comes from its
+    influence function, which includes the uncertainty of the estimated ranks. With a few hundred
+    rows, the standard error of AUTOC, which rests on the first rows, is up to a tenth too small.
 
     Parameters
     ----------
     effects, scores, control, sample_weight, groups
         As in `toc_curve`.
     weighting : {"AUTOC", "QINI"}, default="AUTOC"
-        ``"AUTOC"``: the integral of the TOC over the share u, which looks most at the first rows,
-        and has more power where few gain much. ``"QINI"``: the integral of u times the TOC, which
-        looks at all rows alike, and has more power where effects differ over all of them.
+        ``"AUTOC"``: the integral of the TOC over the share u, which gives most weight to the first
+        rows, and has more power if few people gain much. ``"QINI"``: the integral of u times the
+        TOC, which weights all rows more evenly, and has more power if effects differ over all of
+        them.
 
     Returns
     -------
     ScoreInference
-        A row for each other arm. The p-value is two-sided, for an order that says nothing.
+        One row for each other arm. The p-value is two-sided, for the hypothesis that the ranking
+        carries no information.
 
     Raises
     ------
     TypeError, ValueError
-        As `toc_curve`, or if weighting is neither.
+        As `toc_curve`, or if weighting is neither of the two.
 
     Examples
     --------

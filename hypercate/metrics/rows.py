@@ -1,4 +1,4 @@
-"""What metrics are given: values a row, aligned by their labels, and effects by the arm's name."""
+"""Inputs of metrics: one value per row, aligned by index labels, and effects by the arm's name."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Comparison:
 
 
 def check_aligned(**named: Any) -> tuple[int, pd.Index | None]:
-    """Check that all that is given has the rows of the first, in the same order.
+    """Check that all arguments have the rows of the first one, in the same order.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def check_aligned(**named: Any) -> tuple[int, pd.Index | None]:
 
 
 def read_numbers(values: Any, name: str) -> np.ndarray:
-    """Finite numbers, one a row: float64, shape (n,).
+    """Finite numbers, one per row: float64, shape (n,).
 
     Raises
     ------
@@ -86,7 +86,7 @@ def read_numbers(values: Any, name: str) -> np.ndarray:
 
 
 def read_table(values: Any, labels: Sequence[Any], name: str) -> np.ndarray:
-    """A column for each label: of a frame by its name, of an array by its place.
+    """One column for each label: in a frame by its name, in an array by its position.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def read_table(values: Any, labels: Sequence[Any], name: str) -> np.ndarray:
     else:
         if len(labels) > 1:
             raise ValueError(
-                f"{name} has one value a row, but must have one for each of the arms {labels}: "
+                f"{name} has one value per row, but must have one for each of the arms {labels}: "
                 "pass a frame with a column for each, named by its label"
             )
         table = [values]
@@ -182,7 +182,7 @@ def read_comparisons(
 
 
 def by_arm(values: dict[Any, float], name: str) -> float | pd.Series:
-    """A float for one other arm, a Series on the arms for several."""
+    """A float for one other arm, a Series indexed by the arms for several."""
     if len(values) == 1:
         return next(iter(values.values()))
     return pd.Series(list(values.values()), pd.Index(list(values), name="arm"), name=name)

@@ -1,4 +1,4 @@
-"""Metrics of decisions as scorers, which scikit-learn's searches hand treatments to."""
+"""Metrics of decisions as scorers, to which scikit-learn's searches pass treatments."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class UpliftScorer(BaseEstimator):
     control : label, optional
     greater_is_better : bool, default=True
     options : dict, optional
-        Keywords of the metric.
+        Keyword arguments of the metric.
 
     Examples
     --------
@@ -52,13 +52,13 @@ class UpliftScorer(BaseEstimator):
     def __call__(
         self, estimator: Any, X: Any, y: Any, treatment: Any = None, sample_weight: Any = None
     ) -> float:
-        """The metric of the effects that an estimator predicts at X; of several arms the mean."""
+        """The metric for the effects that an estimator predicts at X; mean over several arms."""
         if treatment is None:
             raise TypeError(
                 "treatment is missing: pass the arm that each row received, scorer(estimator, X, "
-                "y, treatment). A search or a cross-validation hands it on only with "
+                "y, treatment). A search or a cross-validation passes it on only with "
                 "scikit-learn's metadata routing: call sklearn.set_config("
-                "enable_metadata_routing=True) before, and pass params={'treatment': ...} or "
+                "enable_metadata_routing=True) first, and pass params={'treatment': ...} or "
                 "fit(..., treatment=...)"
             )
         index = index_of(X)
@@ -85,7 +85,7 @@ class UpliftScorer(BaseEstimator):
     def score(
         self, estimator: Any, X: Any, y: Any, treatment: Any = None, sample_weight: Any = None
     ) -> float:
-        """The same, under the name by which scikit-learn routes metadata."""
+        """The same as calling it, under the name by which scikit-learn routes metadata."""
         return self(estimator, X, y, treatment, sample_weight)
 
 
@@ -98,27 +98,28 @@ def make_uplift_scorer(
 ) -> UpliftScorer:
     """A metric of decisions as a scorer for scikit-learn's searches and cross-validation.
 
-    It asks for ``treatment`` and ``sample_weight`` by metadata routing, which has to be switched
-    on, and scores what ``predict`` of any estimator of effects returns.
+    The scorer requests ``treatment`` and ``sample_weight`` by metadata routing, which has to be
+    switched on, and scores what ``predict`` of any estimator of effects returns.
 
     Parameters
     ----------
     metric : callable
-        `qini_score`, `auuc_score`, `uplift_at_k`, or one of doubly robust scores: `rate_score`,
-        `dr_score`, `calibration_error`. The latter are given `aipw_scores` by the arms' shares, of
-        an experiment in which arms were drawn alike for everyone.
+        `qini_score`, `auuc_score`, `uplift_at_k`, or a metric based on doubly robust scores:
+        `rate_score`, `dr_score`, `calibration_error`. The latter get `aipw_scores` with the arms'
+        shares as propensities, which is right for an experiment in which everyone had the same
+        probabilities of the arms.
     control : label, optional
-        The control arm; by default the estimator's, if it has ``arms_``, else the first in sorted
-        order.
+        The control arm; by default that of the estimator, if it has ``arms_``, otherwise the first
+        in sorted order.
     greater_is_better : bool, default=True
-        Pass False for an error, whose sign is then turned.
+        Pass False for an error, whose sign is then reversed.
     **options
-        Keywords of the metric.
+        Keyword arguments of the metric.
 
     Returns
     -------
     UpliftScorer
-        Of several arms it takes the mean.
+        With several arms, it returns the mean over the arms.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Doubly robust scores of outcomes under each arm, on which metrics and policies rest."""
+"""Doubly robust scores of outcomes under each arm, on which metrics and policies are based."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hypercate.metrics.rows import check_aligned, read_numbers, read_table, refu
 
 @dataclass(frozen=True, repr=False, eq=False)
 class ScoreInference(AverageInference):
-    """What scores of rows say, with standard errors; `print` shows it as a table.
+    """Estimates from the scores of rows, with standard errors; `print` shows them as a table.
 
     Examples
     --------
@@ -47,10 +47,11 @@ def aipw_scores(
 ) -> pd.DataFrame:
     """Doubly robust scores of the outcome under each arm.
 
-    ``m_k(x) + 1{T = k} (Y - m_k(x)) / e_k(x)``, whose mean among rows of a kind is the mean outcome
-    that these would have under arm k, if either the outcomes m or the propensities e are right
-    (augmented inverse probability weighting; Robins, Rotnitzky & Zhao, 1994, JASA 89:846-866).
-    ``HyperCATE.scores_frame`` has those of the rows that a model was fitted to.
+    The score under arm k is ``m_k(x) + 1{T = k} (Y - m_k(x)) / e_k(x)``. Its mean over any kind of
+    rows is the mean outcome that these rows would have under arm k, if either the outcomes m or the
+    propensities e are right (augmented inverse probability weighting; Robins, Rotnitzky & Zhao,
+    1994, JASA 89:846-866). ``HyperCATE.scores_frame`` returns the scores of the rows that a model
+    was fitted to.
 
     Parameters
     ----------
@@ -59,22 +60,22 @@ def aipw_scores(
     treatment : array-like, shape (n,)
         Arm of each row: labels of any kind.
     propensity : array-like, shape (n,) or (n, K), optional
-        Probability of each arm given the covariates, by design or by models that did not see the
-        row: a frame with a column for each arm, or an array with control first and the others in
-        sorted order; of the treatment alone where there are two arms. By default the arms' shares
-        of the rows, which is right where arms were drawn alike for everyone.
+        Probability of each arm given the covariates, known by design or estimated by models that
+        did not see the row: a frame with one column per arm, or an array with control first and the
+        others in sorted order; with two arms, that of the treated arm is enough. By default the
+        arms' shares of the rows, which is right if everyone had the same probabilities.
     outcomes : array-like, shape (n, K), optional
-        Predicted outcomes under each arm, likewise, by models that did not see the row. By default
-        the arms' means. The better they are, the smaller are standard errors.
+        Predicted outcomes under each arm, in the same form, by models that did not see the row. By
+        default the arms' means. The better they are, the smaller the standard errors.
     control : label, optional
         The control arm; the first in sorted order by default.
     sample_weight : array-like, shape (n,), optional
-        For the shares and means; rows of weight 0 are scored, too.
+        Weights for the default shares and means; rows of weight 0 are scored, too.
 
     Returns
     -------
     DataFrame, shape (n, K)
-        On the rows' index, a column for each arm, control first.
+        With the rows' index and one column for each arm, control first.
 
     Raises
     ------
@@ -208,7 +209,7 @@ def read_scores(
     if len(arms) == 1:
         if control is not None:
             raise ValueError(
-                f"control={control!r}, but scores has one value a row, which is of the effect: "
+                f"control={control!r}, but scores has one value per row, which is of the effect: "
                 "leave out control, or pass a column for each arm"
             )
         return rows, rows.values, arms
@@ -218,9 +219,9 @@ def read_scores(
 
 
 def arms_of(scores: Any) -> list:
-    """Labels of the arms that scores are of: a frame's columns, or 0 to K - 1.
+    """Labels of the arms of scores: a frame's columns, or 0 to K - 1.
 
-    One value a row is of the effect of arm 1.
+    One value per row is the score of the effect of arm 1.
     """
     scores = as_pandas(scores, "scores")
     if isinstance(scores, pd.DataFrame) and scores.shape[1] > 1:

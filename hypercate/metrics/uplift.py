@@ -1,8 +1,8 @@
-"""Curves of uplift: what those gain whom predicted effects put first, in an experiment.
+"""Uplift curves: how much the people that predicted effects rank first gain, in an experiment.
 
-They compare those who had an arm with those who had control, among the people of the largest
-predicted effects, and so need a randomised experiment. Where the probability of an arm depends on
-covariates, `hypercate.metrics.toc_curve` and `rate_score` on doubly robust scores take their place.
+They compare those who had an arm with those who had control, among the people with the largest
+predicted effects, and so need a randomised experiment. If the probability of an arm depends on
+covariates, use `hypercate.metrics.toc_curve` and `rate_score` on doubly robust scores instead.
 
 References
 ----------
@@ -31,20 +31,20 @@ def qini_curve(
 ) -> Curve:
     """Incremental outcomes among the treated, over rows in order of falling effect.
 
-    At the first m rows, ``Y_T - Y_C N_T / N_C``: the sum of the outcomes of those who had the arm,
-    less that of those who had control, scaled to as many rows (Radcliffe, 2007); control counts 0
-    where there is none among them yet. Rows of equal effect come in together, which is the mean
-    over their orders. The values are those of scikit-uplift's ``qini_curve``; CausalML's
-    ``get_qini`` interpolates where control is not among the rows yet, and orders equal effects as
-    they come.
+    At the first m rows, the curve is ``Y_T - Y_C N_T / N_C``: the sum of the outcomes of those who
+    had the arm, minus the sum for those who had control, scaled to the same number of rows
+    (Radcliffe, 2007); the second term is 0 as long as no control is among the first rows. Rows with
+    equal effects enter together, which gives the mean over their orders. The values are those of
+    scikit-uplift's ``qini_curve``; CausalML's ``get_qini`` interpolates as long as no control is
+    among the first rows, and keeps rows with equal effects in the order given.
 
     Parameters
     ----------
     y : array-like, shape (n,)
         Observed outcome; more is better.
     effects : array-like, shape (n,) for two arms, (n, K - 1) for more
-        Predicted effects against control, of any package; only their order counts. Of several
-        arms: a frame with a column for each, named by its label, or an array in sorted order.
+        Predicted effects against control, from any package; only their order matters. With several
+        arms: a frame with one column per arm, named by its label, or an array in sorted order.
     treatment : array-like, shape (n,)
         Arm of each row: labels of any kind.
     control : label, optional
@@ -55,7 +55,7 @@ def qini_curve(
     Returns
     -------
     Curve
-        With a curve for each other arm, over the rows that had it or control.
+        One curve for each other arm, over the rows that had this arm or control.
 
     Raises
     ------
@@ -78,10 +78,11 @@ def uplift_curve(
 ) -> Curve:
     """Difference in mean outcomes times the number of rows, in order of falling effect.
 
-    At the first m rows ``(Y_T / N_T - Y_C / N_C) m``, the cumulative gain (Gutierrez & Gerardy,
-    2016, section 4.1); an arm that is not among them yet has mean 0. The values are those of
-    scikit-uplift's ``uplift_curve``; CausalML's ``get_cumgain`` interpolates where an arm is not
-    among the rows yet, and orders equal effects as they come.
+    At the first m rows, the curve is ``(Y_T / N_T - Y_C / N_C) m``, the cumulative gain (Gutierrez
+    & Gerardy, 2016, section 4.1); the mean of an arm that is not yet among these rows is set to 0.
+    The values are those of scikit-uplift's ``uplift_curve``; CausalML's ``get_cumgain``
+    interpolates as long as an arm is not among the rows, and keeps rows with equal effects in the
+    order given.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Scores of uplift: how well predicted effects order people of an experiment, in a number.
+"""Uplift scores: one number for how well predicted effects rank the people of an experiment.
 
 References
 ----------
@@ -39,22 +39,23 @@ def qini_score(
     y, effects, treatment, control, sample_weight
         As in `hypercate.metrics.qini_curve`.
     normalize : {"none", "total", "perfect"}, default="none"
-        ``"none"``: the area over the share of rows, which is in incremental outcomes; CausalML's
-        ``qini_score(normalize=False)`` is this times n / (n + 1), for it divides the sum over the
-        points of the curve by their number, and interpolates the first points. ``"total"``: that,
-        divided by the size of the curve's end (CausalML's default); it says little where the
-        average effect is near 0. ``"perfect"``: the area over that of the best order of a binary
-        outcome: scikit-uplift's ``qini_auc_score``, with negative effects.
+        ``"none"``: the area, with the share of rows as horizontal axis, in incremental outcomes.
+        CausalML's ``qini_score(normalize=False)`` is this times n / (n + 1), because it divides
+        the sum over the points of the curve by their number, and interpolates the first points.
+        ``"total"``: this area, divided by the absolute value of the curve at its end (CausalML's
+        default); it means little if the average effect is near 0. ``"perfect"``: the area, divided
+        by that of the best order of a binary outcome: scikit-uplift's ``qini_auc_score``, with
+        negative effects.
 
     Returns
     -------
-    float for two arms, Series on the other arms for more
+    float for two arms, Series indexed by the other arms for more
 
     Raises
     ------
     TypeError, ValueError
-        As `hypercate.metrics.qini_curve`; or if what the area is divided by is 0, or
-        ``"perfect"`` is of an outcome other than 0 and 1.
+        As `hypercate.metrics.qini_curve`; or if the divisor of the area is 0, or if
+        ``"perfect"`` is used with an outcome other than 0 and 1.
 
     Examples
     --------
@@ -93,18 +94,19 @@ def auuc_score(
     y, effects, treatment, control, sample_weight
         As in `hypercate.metrics.qini_curve`.
     normalize : {"none", "total", "perfect"}, default="none"
-        ``"none"``: the area over the share of rows, in outcomes gained; a random order has half of
-        the curve's end. ``"total"``: that, divided by the size of the curve's end, so that a random
-        order has 1/2: CausalML's ``auuc_score``, but for its sum over points in place of an
-        area, which counts the curve's end whole and not half, so that it is
-        ``(n * ours + 1 / 2) / (n + 1)`` (-1 / 2 where the end is below 0), and for the first
-        points, which it interpolates.
-        ``"perfect"``: the area above the random order's, over that of the best order of a binary
-        outcome, so that a random order has 0: scikit-uplift's ``uplift_auc_score``.
+        ``"none"``: the area, with the share of rows as horizontal axis, in outcomes gained; a
+        random order has half of the curve's value at its end. ``"total"``: this area, divided by
+        the absolute value of the curve at its end, so that a random order has 1/2. It is CausalML's
+        ``auuc_score``, with two differences: that one sums over points instead of taking an area,
+        which counts the curve's end fully and not by half, so that it is
+        ``(n * ours + 1 / 2) / (n + 1)`` (-1 / 2 if the end is below 0); and it interpolates the
+        first points. ``"perfect"``: the area above that of a random order, divided by the same area
+        for the best order of a binary outcome, so that a random order has 0: scikit-uplift's
+        ``uplift_auc_score``.
 
     Returns
     -------
-    float for two arms, Series on the other arms for more
+    float for two arms, Series indexed by the other arms for more
 
     Raises
     ------
@@ -143,11 +145,12 @@ def uplift_at_k(
     control: Any = None,
     sample_weight: Any = None,
 ) -> float | pd.Series:
-    """Difference in mean outcomes among the share of rows that has the largest effects.
+    """Difference in mean outcomes among the share of rows with the largest predicted effects.
 
-    scikit-uplift's ``uplift_at_k``, which rounds the share down to whole rows, and takes rows of
-    equal effect in the order in which they come; here part of a row counts in part, and rows of
-    equal effect at the limit all count with the share of them that is inside.
+    It is scikit-uplift's ``uplift_at_k``, except that the latter rounds the share down to whole
+    rows, and takes rows with equal effects in the order given. Here, a fraction of a row counts as
+    this fraction, and rows with equal effects at the limit all count by the share of them that is
+    inside.
 
     Parameters
     ----------
@@ -156,17 +159,17 @@ def uplift_at_k(
     k : float in (0, 1], default=0.3
         Share of the rows.
     strategy : {"overall", "by_group"}, default="overall"
-        Whether the share is of all rows, or of each arm's.
+        Whether the share is of all rows, or of the rows of each arm.
 
     Returns
     -------
-    float for two arms, Series on the other arms for more
+    float for two arms, Series indexed by the other arms for more
 
     Raises
     ------
     TypeError, ValueError
-        As `hypercate.metrics.qini_curve`; or if k is not in (0, 1], strategy is neither, or one of
-        the two arms has no row in the share.
+        As `hypercate.metrics.qini_curve`; or if k is not in (0, 1], if strategy is neither of the
+        two, or if one of the two arms has no row in the share.
 
     Examples
     --------
@@ -188,8 +191,8 @@ def uplift_at_k(
             inside *= of_arm
             if not inside.any():
                 raise ValueError(
-                    f"the {k:.3g} of rows with the largest effects of {arm!r} holds no row of one "
-                    "of the two arms: take a larger k"
+                    f"the share {k:.3g} of rows with the largest effects of {arm!r} holds no row "
+                    "of one of the two arms: use a larger k"
                 )
             means.append(np.average(rows.y, weights=inside))
         found[arm] = float(means[0] - means[1])
@@ -232,8 +235,8 @@ def _check_normalize(normalize: str) -> None:
 def _check_binary(y: np.ndarray) -> None:
     if not np.isin(y, (0, 1)).all():
         raise ValueError(
-            "normalize='perfect' is of an outcome that is 0 or 1, for the best order of others is "
-            "not known: pass normalize='none' or 'total'"
+            "normalize='perfect' needs an outcome that is 0 or 1, since the best order for other "
+            "outcomes is not known: pass normalize='none' or 'total'"
         )
 
 

@@ -1,4 +1,4 @@
-"""What a policy, a rule who gets which arm, is worth."""
+"""The value of a policy, which is a rule for who gets which arm."""
 
 from __future__ import annotations
 
@@ -24,40 +24,41 @@ def policy_value(
     sample_weight: Any = None,
     groups: Any = None,
 ) -> ScoreInference:
-    """Mean outcome if everyone got the arm that a policy says, less its costs, by AIPW.
+    """Mean outcome if everyone got the arm that a policy chooses, minus its costs, by AIPW.
 
-    The mean of the scores of the arms advised (Dudik, Langford & Li, 2011, "Doubly robust policy
-    evaluation and learning", ICML; Athey & Wager, 2021, "Policy learning with observational data",
-    Econometrica 89:133-161). A policy must not have been chosen on these rows, or its value is too
-    high: choose it on others, or pass advice for each row from a policy that did not see it.
+    It is the mean of the scores of the chosen arms (Dudik, Langford & Li, 2011, "Doubly robust
+    policy evaluation and learning", ICML; Athey & Wager, 2021, "Policy learning with observational
+    data", Econometrica 89:133-161). The policy must not have been chosen on these rows, or its
+    value is too high: choose it on other rows, or pass for each row the choice of a policy that did
+    not see the row.
 
     Parameters
     ----------
     policy : array-like, shape (n,); frame or dict of several of these
-        Label of the arm that each row is to get. A label alone is that arm for everyone.
+        Label of the arm that each row is to get. A single label means that arm for everyone.
     scores : DataFrame or array-like, shape (n, K)
         Doubly robust scores of every arm, such as from `aipw_scores` or
-        ``HyperCATE.scores_frame``. Of an array the arms are 0 to K - 1.
+        ``HyperCATE.scores_frame``. The arms of an array are labelled 0 to K - 1.
     baseline : label or array-like, shape (n,), optional
-        A policy to compare with: values are then what is gained over it.
+        A policy to compare with: values are then gains over this baseline.
     costs : dict, Series, array-like or frame, optional
-        Of each arm, or of each row and arm, in units of the outcome: see
+        Costs of each arm, or of each row and arm, in units of the outcome: see
         `hypercate.policy.best_arm`.
     sample_weight : array-like, shape (n,), optional
         Weights of a sampling design; rows of weight 0 need no scores.
     groups : array-like, shape (n,), optional
-        Clusters; standard errors then take rows of a cluster as dependent.
+        Clusters; standard errors then treat rows of a cluster as dependent.
 
     Returns
     -------
     ScoreInference
-        A row for each policy.
+        One row per policy.
 
     Raises
     ------
     TypeError, ValueError
-        If the data cannot be used, such as advice that is no arm; the message names the argument,
-        arm or row.
+        If the data cannot be used, such as a policy whose label is not one of the arms; the message
+        names the argument, arm or row.
 
     Examples
     --------
@@ -74,7 +75,7 @@ def policy_value(
     rows, _, _ = read_scores(scores, None, sample_weight, groups, **_apart(named))
     if len(rows.arms) == 1:
         raise ValueError(
-            "scores has one value a row: the value of a policy needs a column for each arm, also "
+            "scores has one value per row: the value of a policy needs a column for each arm, also "
             "for control"
         )
     net = rows.values

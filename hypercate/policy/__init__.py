@@ -1,7 +1,7 @@
 """From effects to decisions: who gets which arm, with costs and budgets.
 
-Everything here takes the effects or scores of any package. A policy that was learned on rows is
-judged on others: `hypercate.metrics.policy_value`.
+Everything here takes the effects or scores of any package. Judge a policy on other rows than those
+it was learned on: `hypercate.metrics.policy_value`.
 """
 
 from hypercate.policy.budget import Spending, spend

@@ -1,4 +1,4 @@
-"""Who gets which arm when not all can be paid for.
+"""Who gets which arm if the budget does not suffice for all.
 
 References
 ----------
@@ -26,7 +26,7 @@ from hypercate.policy.values import in_the_form_of, read_values
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Spending:
-    """Who gets which arm, and what that costs and gains; `print` shows it in short.
+    """Who gets which arm, and what that costs and gains; `print` shows a summary.
 
     Attributes
     ----------
@@ -35,13 +35,13 @@ class Spending:
     cost, gain : float
         Total cost, and total predicted effect, of the policy.
     bound : float
-        No policy within the budget has a larger total predicted effect: that of the policy in which
-        the last step that was not affordable is taken in part.
+        Upper bound on the total predicted effect of any policy within the budget: that of the
+        policy which also takes a fraction of the first step that was not affordable.
     shadow_price : float
-        What the next unit of budget would gain: the gain by cost of the first step not taken; 0 if
-        all that gains is paid for.
+        What the next unit of budget would gain: the gain per unit of cost of the first step that
+        was not taken; 0 if everything with a gain is paid for.
     rows : Series
-        Rows that get each arm.
+        Number of rows that get each arm.
 
     Examples
     --------
@@ -88,29 +88,30 @@ def spend(
     arms: Sequence[Any] | None = None,
     control: Any = None,
 ) -> Spending:
-    """Choose arms so that predicted effects are largest within a budget.
+    """Choose arms so that the total predicted effect is largest within a budget.
 
-    Each row starts with control, which costs nothing. Its arms that gain more for more money, at a
-    falling rate, are steps from one to the next (the concave hull of gain over cost); all rows'
-    steps are taken in order of gain by cost while the budget lasts (Dantzig, 1957; Sinha &
-    Zoltners, 1979). With one arm beside control whose cost is the same in all rows this is the
-    optimum. Otherwise it is the optimum of the problem in which one step may be taken in part, less
-    that part: the total gain is below the best possible by less than the gain of a single step, and
-    `Spending.bound` says by how much at most.
+    Each row starts with control, which costs nothing. The row's other arms that gain more for more
+    money, at a falling rate, form a sequence of steps (the concave hull of gain over cost). The
+    steps of all rows are taken in order of gain per unit of cost while the budget lasts (Dantzig,
+    1957; Sinha & Zoltners, 1979). With one arm besides control, at the same cost in all rows, this
+    is the optimum. Otherwise it is the optimum of the problem in which one step may be taken in
+    part, without that part: the total gain is below the best possible by less than the gain of a
+    single step, and `Spending.bound` bounds this difference.
 
     Parameters
     ----------
     effects : DataFrame or array-like, shape (n,) for two arms, (n, K - 1) for more
-        Predicted effects against control, of any package. A frame's columns are named by the arms.
+        Predicted effects against control, from any package. A frame's columns are named by the
+        arms.
     costs : float, dict, Series, array-like or frame
-        Of giving an arm in place of control, at least 0: one number for all, a dict or Series by
-        arm, K - 1 numbers, or a frame or array of shape (n, K - 1).
+        Costs of giving an arm instead of control, at least 0: one number for all, a dict or Series
+        by arm, K - 1 numbers, or a frame or array of shape (n, K - 1).
     budget : float
-        What the rows together may cost, in the units of the costs.
+        What all rows together may cost, in the units of the costs.
     arms : sequence of K labels, optional
-        Control first; needed for arrays of several columns.
+        Labels of the arms, control first; needed for arrays with several columns.
     control : label, optional
-        What a frame's effects are against.
+        The arm that the effects of a frame are compared with.
 
     Returns
     -------
@@ -119,8 +120,8 @@ def spend(
     Raises
     ------
     TypeError, ValueError
-        If labels, values or costs do not fit together, a cost is negative, or the budget is no
-        number of at least 0.
+        If labels, values or costs do not fit together, if a cost is negative, or if the budget is
+        not a number of at least 0.
 
     Examples
     --------

@@ -20,26 +20,29 @@ def best_arm(
     arms: Sequence[Any] | None = None,
     control: Any = None,
 ) -> np.ndarray | pd.Series:
-    """The arm of the largest outcome, less its costs, for each row.
+    """The arm with the largest outcome minus its costs, for each row.
 
     Parameters
     ----------
     values : DataFrame or array-like, shape (n,), (n, K - 1) or (n, K)
-        Of any package. K columns are outcomes under every arm, such as from
-        ``HyperCATE.predict_outcomes``; one fewer are effects against control, such as from
+        Predictions from any package. K columns are outcomes under every arm, such as from
+        ``HyperCATE.predict_outcomes``; K - 1 columns are effects against control, such as from
         ``predict``. A frame's columns are named by the arms.
     costs : dict, Series, array-like or frame, optional
         In units of the outcome: a dict or Series by arm, K numbers in the order of the arms, or a
-        frame or array of shape (n, K), of each row and arm. Every arm has one, control too.
+        frame or array of shape (n, K), for each row and arm. Every arm has a cost, including
+        control.
     arms : sequence of K labels, optional
-        Control first; needed for arrays of several columns. ``HyperCATE.arms_`` is in this order.
+        Labels of the arms, control first; needed for arrays with several columns.
+        ``HyperCATE.arms_`` has this order.
     control : label, optional
-        Of a frame: which column is control, or, if it has none, what effects are against.
+        For a frame: the column of the control arm, or, if there is no such column, the arm that
+        effects are compared with.
 
     Returns
     -------
-    ndarray, or Series on the index of a frame, shape (n,)
-        Labels. Where arms are worth the same, the first of them, so that control wins.
+    ndarray, or Series with the index of a frame, shape (n,)
+        Labels of the arms. Among arms of equal worth the first is chosen, so that control wins.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What treating the first rows earns, by how many are treated."""
+"""What treating the rows with the largest effects earns, by how many are treated."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ def profit_curve(
 ) -> Curve:
     """Profit of treating the share of rows with the largest predicted effects.
 
-    At share u, the sum over these rows of ``value`` times the effect, by doubly robust scores, less
-    ``cost``, over the number of all rows: profit a row of the whole sample.
+    At share u, the curve is the sum over these rows of ``value`` times the effect, by doubly robust
+    scores, minus ``cost``, divided by the number of all rows: profit per row of the whole sample.
 
     Parameters
     ----------
     effects, scores, control, sample_weight, groups
         As in `hypercate.metrics.toc_curve`. The scores may also be the predicted effects
-        themselves, shape (n,), for what the model promises.
+        themselves, shape (n,), for the profit that the model predicts.
     value : float, default=1
         What a unit of the outcome is worth.
     cost : float, or dict, Series or array-like by arm, default=0
-        Of treating a row with an arm in place of control, in units of ``value``.
+        Cost of treating a row with an arm instead of control, in units of ``value``.
 
     Returns
     -------
     Curve
-        A curve for each other arm, at each hundredth of the rows, with pointwise standard errors.
+        One curve for each other arm, at each hundredth of the rows, with pointwise standard errors.
 
     Raises
     ------
     TypeError, ValueError
-        As `hypercate.metrics.toc_curve`; or if value is no number, or an arm has no cost.
+        As `hypercate.metrics.toc_curve`; or if value is not a number, or an arm has no cost.
 
     Examples
     --------
@@ -69,4 +69,4 @@ def profit_curve(
         table = first_rows(predicted[:, j], worth[:, j], rows, "sum")
         random = table["share"] * rows.mean(worth[:, j])
         parts.append(table.assign(arm=arm, random=random)[["arm", *table.columns, "random"]])
-    return Curve("profit", pd.concat(parts, ignore_index=True), "Profit", "profit a row")
+    return Curve("profit", pd.concat(parts, ignore_index=True), "Profit", "profit per row")

@@ -30,7 +30,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class Question(Rule):
-    """A node that parts rows; its arm is the best for all of them.
+    """A node that splits rows; its arm is the best for all of them together.
 
     Attributes
     ----------
@@ -82,7 +82,7 @@ def advised(rule: Rule, x: np.ndarray) -> np.ndarray:
 
 
 def lines_of(rule: Rule, arms: Sequence[Any], before: str = "", indent: str = "") -> list[str]:
-    """The tree as lines of text, a question or an arm each, with the training rows there."""
+    """The tree as lines of text, one question or arm each, with the number of training rows."""
     if not isinstance(rule, Question):
         return [f"{indent}{before}{arms[rule.arm]} ({rule.n_rows} rows)"]
     lines = [f"{indent}{before.rstrip()}"] if before else []

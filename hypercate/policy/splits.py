@@ -15,7 +15,7 @@ MOST_DIGITS = 9
 
 @dataclass(frozen=True)
 class SplitColumn:
-    """A column that a tree can split: a number, or whether something holds.
+    """A column that a tree can split: a number, or a yes/no property.
 
     Attributes
     ----------

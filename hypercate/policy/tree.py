@@ -29,41 +29,42 @@ from hypercate.policy.splits import binned, split_columns
 
 
 class PolicyTree(ShownAsText, BaseEstimator):
-    """The shallow tree that gives everyone the arm worth most, on doubly robust scores.
+    """The shallow tree whose choice of arms has the largest value, on doubly robust scores.
 
-    Of depth 0 to 2 it is the best tree that there is on the training rows, by search of all (Zhou,
-    Athey & Wager, 2023; Sverdrup et al., 2020); deeper ones are found a split at a time, looking
+    With depth 0 to 2 it is the best of all trees on the training rows, by exhaustive search (Zhou,
+    Athey & Wager, 2023; Sverdrup et al., 2020); deeper trees are built one split at a time, looking
     two splits ahead.
 
     Parameters
     ----------
     max_depth : int, default=2
-        Questions asked of a row at most.
+        Largest number of questions asked about a row.
     costs : dict, Series or array-like by arm, optional
-        Of each arm, control too, in units of the outcome; subtracted from the scores. Costs that
-        differ by row can be subtracted from the scores before.
+        Cost of each arm, including control, in units of the outcome; subtracted from the scores.
+        If costs differ by row, subtract them from the scores yourself.
     arms : sequence of labels, optional
-        Of the columns of scores that are an array; 0 to K - 1 by default.
+        Labels of the columns if scores are an array; 0 to K - 1 by default.
     min_samples_leaf : int, default=10
-        Training rows of a leaf at least.
+        Smallest number of training rows in a leaf.
     max_thresholds : int or None, default=128
-        Thresholds of a number that are tried: quantiles where it has more values. None tries all,
-        so that the search is exact; its time grows with the square of their number.
+        Number of thresholds that are tried for a numeric column: quantiles if it has more values.
+        None tries all, so that the search is exact; its time grows with the square of their number.
 
     Attributes
     ----------
     arms_ : ndarray, shape (K,)
     tree_ : Rule
-        The root.
+        The root of the tree.
     n_features_in_ : int
     feature_names_in_ : ndarray of str, shape ``(n_features_in_,)``
         Only if X was a frame with string column names.
 
     Notes
     -----
-    Strings and categories split by whether a row has a level. A missing number counts as the
-    column's mean, and can be asked for itself. A level that is first met in `predict` has none of
-    the levels, or that of more than half of the training rows.
+    Columns of strings and categories are split by whether a row has a certain level. A missing
+    number is replaced by the column's mean, and whether it is missing can be a question of its own.
+    A level that occurs only in `predict` counts as none of the known levels, or as the level that
+    more than half of the training rows have.
 
     References
     ----------
@@ -110,7 +111,8 @@ class PolicyTree(ShownAsText, BaseEstimator):
         Parameters
         ----------
         X : DataFrame or array-like, shape (n, n_features)
-            As of ``HyperCATE.fit``: numbers, booleans, strings and categories, also missing ones.
+            As for ``HyperCATE.fit``: numbers, booleans, strings and categories, with missing
+            values.
         scores : DataFrame or array-like, shape (n, K)
             Doubly robust scores of every arm, such as from ``HyperCATE.scores_frame`` or
             `hypercate.metrics.aipw_scores`; a frame's columns are named by the arms.
@@ -159,7 +161,7 @@ class PolicyTree(ShownAsText, BaseEstimator):
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """The arm advised for each row.
+        """The arm that the tree chooses for each row.
 
         Parameters
         ----------
@@ -174,12 +176,12 @@ class PolicyTree(ShownAsText, BaseEstimator):
         return self.arms_[advised(self.tree_, x)]
 
     def value(self, X: Any, scores: Any, sample_weight: Any = None) -> float:
-        """Mean outcome under the tree's advice, less costs, on rows that it was not fitted to.
+        """Mean outcome under the tree's choices, minus costs, on rows that it was not fitted to.
 
         Parameters
         ----------
         X, scores, sample_weight
-            As in `fit`, of other rows.
+            As in `fit`, for other rows.
 
         Returns
         -------
@@ -189,7 +191,7 @@ class PolicyTree(ShownAsText, BaseEstimator):
         return float(found.point_estimate[0])
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """`value`, by the name that scikit-learn's searches look for; y are scores."""
+        """`value`, under the name that scikit-learn's searches call; y holds the scores."""
         return self.value(X, y, sample_weight)
 
     def value_inference(
@@ -201,18 +203,18 @@ class PolicyTree(ShownAsText, BaseEstimator):
         sample_weight: Any = None,
         groups: Any = None,
     ) -> ScoreInference:
-        """The same with its standard error, or what the advice gains over a baseline.
+        """`value` with its standard error, or what the tree's choices gain over a baseline.
 
         Parameters
         ----------
         X, scores, sample_weight
-            As in `fit`, of rows that the tree was not fitted to. For all rows of a study: advice by
-            ``sklearn.model_selection.cross_val_predict(tree, X, scores)``, and
-            `hypercate.metrics.policy_value` of it.
+            As in `fit`, for rows that the tree was not fitted to. To use all rows of a study, pass
+            the choices of ``sklearn.model_selection.cross_val_predict(tree, X, scores)`` to
+            `hypercate.metrics.policy_value`.
         baseline : label or array-like, shape (n,), optional
             An arm for everyone, or the arm of each row, to compare with.
         groups : array-like, shape (n,), optional
-            Clusters.
+            Clusters; standard errors then treat rows of a cluster as dependent.
 
         Returns
         -------
@@ -221,7 +223,7 @@ class PolicyTree(ShownAsText, BaseEstimator):
         Warns
         -----
         UserWarning
-            If rows are among those that the tree was fitted to, on which its value is too high.
+            If some rows are among those that the tree was fitted to, where its value is too high.
         """
         check_is_fitted(self, "tree_")
         n, index = check_aligned(
@@ -233,8 +235,8 @@ class PolicyTree(ShownAsText, BaseEstimator):
         known = int(np.isin(fingerprints_with(self._encode(X), table), self.training_rows_).sum())
         if known:
             warn(
-                f"{known} of the {n} rows are among those that the tree was fitted to, on which "
-                "its value is too high: pass other rows, or judge the advice of "
+                f"{known} of the {n} rows are among those that the tree was fitted to, where "
+                "its value is too high: pass other rows, or judge the choices of "
                 "cross_val_predict(tree, X, scores) by hypercate.metrics.policy_value"
             )
         return policy_value(
@@ -247,7 +249,7 @@ class PolicyTree(ShownAsText, BaseEstimator):
         )
 
     def export_text(self) -> str:
-        """The tree as lines of text, a question or an arm each, with the training rows there."""
+        """The tree as lines of text, one question or arm each, with the number of training rows."""
         check_is_fitted(self, "tree_")
         return "\n".join(lines_of(self.tree_, self.arms_.tolist()))
 

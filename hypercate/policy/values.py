@@ -1,4 +1,4 @@
-"""What is known of each arm in each row: outcomes, or effects against control."""
+"""Values of each arm in each row: outcomes, or effects against control."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read_values(
     ----------
     values : DataFrame or array-like, shape (n,), (n, K - 1) or (n, K)
     arms : sequence of K labels, control first, or None
-        By default a frame's columns, after control; of one value a row, 0 and 1.
+        By default a frame's columns, after control; with one value per row, 0 and 1.
     control : label, optional
         Of a frame without a column for it: the values are then effects against it.
     name : str
@@ -73,8 +73,8 @@ def _labels(values: Any, control: Any, n_columns: int, name: str) -> list:
         columns = values.columns.tolist()
         if control is None:
             raise ValueError(
-                f"{name} has the columns {columns}: pass control=, the arm that outcomes are "
-                "compared with or effects are against, or arms="
+                f"{name} has the columns {columns}: pass control=, the arm that the others are "
+                "compared with, or arms="
             )
         return [control, *(label for label in columns if label != control)]
     if n_columns == 1:
