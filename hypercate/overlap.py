@@ -1,4 +1,4 @@
-"""Overlap: which rows could have received which arm, and how alike weighting makes the arms."""
+"""Overlap: which rows could have received which arm, and how well weighting balances the arms."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _FORMATTERS = {
 
 
 class OverlapWarning(UserWarning):
-    """An arm is hardly ever given to many of the rows that effects are asked for.
+    """An arm has poor support: many of the other arms' rows hardly ever receive it.
 
     Examples
     --------
@@ -63,35 +63,36 @@ class OverlapWarning(UserWarning):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class OverlapReport:
-    """How far the arms overlap; `print` shows it in short.
+    """How far the arms overlap; `print` shows a summary.
 
     Attributes
     ----------
     propensity : DataFrame, shape (n, n_arms)
-        Probability of each arm given the covariates, by models that did not see the row, on the
+        Probability of each arm given the covariates, by models that did not see the row, with the
         index of X; control first.
     received : Series, shape (n,)
         Arm that each row received.
     common_support : Series of bool, shape (n,)
-        Rows inside the support of every arm, as ``X[report.common_support]`` keeps them.
-    arms : DataFrame, a row an arm
-        ``rows``; ``effective_rows`` that weights ``1 / propensity`` leave of them, ``sum(w) ** 2 /
-        sum(w ** 2)`` (Kish, 1965, "Survey sampling"); ``limit`` of the propensity, below which a
-        row is outside the arm's support; the share ``outside`` it of the other arms' rows, to
-        which the arm is extrapolated; ``smallest`` propensity; and whether support is ``poor``,
-        more than 30 % being outside. ``parted_by`` names the columns, such as "age" or "site=A", by
-        each of which alone so many are seen to be outside, in an arm of poor support.
-    balance : DataFrame, a row for each arm but control and each encoded covariate
+        Rows inside the support of every arm; ``X[report.common_support]`` keeps only these.
+    arms : DataFrame, one row per arm
+        ``rows``, their number; ``effective_rows``, their effective number with weights ``w = 1 /
+        propensity``, ``sum(w) ** 2 / sum(w ** 2)`` (Kish, 1965, "Survey sampling"); ``limit``, the
+        propensity below which a row is outside the arm's support; ``outside``, the share of the
+        other arms' rows that are outside, where predictions for the arm are extrapolations;
+        ``smallest``, the smallest propensity; and ``poor``, whether support is poor, because more
+        than 30 % are outside. For an arm with poor support, ``parted_by`` names the columns, such
+        as "age" or "site=A", each of which alone shows that so many rows are outside.
+    balance : DataFrame, one row for each arm except control and each encoded covariate
         Standardised mean difference from control ``before`` and ``after`` weighting by
-        ``1 / propensity``; infinite where a covariate differs but varies in neither arm.
+        ``1 / propensity``; infinite if a covariate differs but varies in neither arm.
 
     Notes
     -----
-    A row is outside an arm's support if its propensity is below 0.2 of the arm's share of all
-    rows. With two equal arms that is the rule of Crump et al. (2009), to keep to propensities
-    between 0.1 and 0.9; in units of the share it also serves rare arms, and more than two.
+    A row is outside an arm's support if its propensity is below 0.2 times the arm's share of all
+    rows. With two equally large arms this is the rule of Crump et al. (2009), to keep propensities
+    between 0.1 and 0.9; in units of the share it also works for rare arms, and for more than two.
 
-    Rows of weight 0 count nowhere, but have a propensity.
+    Rows of weight 0 are not counted anywhere, but have a propensity.
 
     References
     ----------
@@ -160,19 +161,19 @@ def overlap_report(
     sample_weight: Any = None,
     random_state: int = 0,
 ) -> OverlapReport:
-    """Ask of data, before a fit, whether the arms can be compared at all.
+    """Check before a fit whether the arms can be compared at all.
 
     Parameters
     ----------
     X : DataFrame or array-like, shape (n, n_features)
         As in ``HyperCATE.fit``.
     treatment : array-like, shape (n,)
-        Arm that each row received, any labels.
+        Arm that each row received, as labels of any kind.
     control : label, optional
         The control arm; the first in sorted order by default.
     sample_weight : array-like, shape (n,), optional
     random_state : int, default=0
-        Of the propensity model's folds.
+        Seed of the propensity model's folds.
 
     Returns
     -------
@@ -207,8 +208,8 @@ def overlap_report(
     if rows.min() < 2:
         raise ValueError(
             f"arm {arms.labels[rows.argmin()].item()!r} has {rows.min()} row(s) of positive "
-            "weight, but its propensity needs at least 2, one to fit and one to predict: drop the "
-            "arm or merge it with another"
+            "weight, but its propensity model needs at least 2, one to fit and one to predict: "
+            "drop the arm or merge it with another"
         )
     x = features.transform(X)
     propensity = np.empty((n, len(rows)))
@@ -271,7 +272,7 @@ def warn_of_poor_support(
     *,
     of_doses: bool = False,
 ) -> None:
-    """Name each arm of poor support, the columns that part it from the others, and what to do.
+    """Warn of each arm with poor support, the columns that separate it, and what to do.
 
     Parameters
     ----------
@@ -302,7 +303,7 @@ def warn_of_poor_support(
 def support_notes(
     propensity: np.ndarray, arm: np.ndarray, weight: np.ndarray, labels: np.ndarray
 ) -> tuple[str, ...]:
-    """What averages have to say of each arm of poor support.
+    """Notes that averages show about each arm with poor support.
 
     Parameters
     ----------
@@ -312,8 +313,8 @@ def support_notes(
     """
     outside = outside_support(propensity, arm, weight)
     return tuple(
-        f"Poor support: {_describe(label, share)}. Averages against or of this arm rest on "
-        "predictions there that no row can correct, and intervals do not hold that error."
+        f"Poor support: {_describe(label, share)}. Averages that involve this arm rest on "
+        "predictions there that no row can correct, and intervals do not include that error."
         for label, share in zip(labels.tolist(), outside, strict=True)
         if share > POOR_SHARE
     )
@@ -443,7 +444,7 @@ def _limit(arm: np.ndarray, weight: np.ndarray) -> np.ndarray:
 def _describe(label: Any, share: float) -> str:
     return (
         f"arm {label!r} has poor support: {share:.0%} of the other arms' rows are of a kind that "
-        "hardly ever receives it, so what is said of it there is extrapolated"
+        "hardly ever receives it, so its predictions for them are extrapolations"
     )
 
 
@@ -465,4 +466,4 @@ def _parted_by(
 
 
 def _told_by(names: str) -> str:
-    return f" Each of these alone tells such rows apart: {names}." if names else ""
+    return f" Each of these alone separates such rows: {names}." if names else ""

@@ -1,8 +1,8 @@
-"""Rows that stand for more than memory holds, from one pass over blocks of rows.
+"""A weighted sample of more rows than memory holds, from one pass over blocks of rows.
 
-A fit of a million rows has little left to gain: its trees are grown on at most 200,000 rows of an
-arm, and its networks meet at most 65,536 rows an epoch. So what is fitted of more rows than memory
-holds is a sample, in which rare arms are whole and whose weights make it stand for all.
+More than a million rows hardly improve a fit: its trees are grown on at most 200,000 rows of an
+arm, and its networks see at most 65,536 rows per epoch. So if there are more rows than memory
+holds, a sample of them is fitted, in which rare arms are complete and weights represent all rows.
 
 Every row gets a random key, and the rows of the smallest keys are kept (bottom-k sampling; Cohen &
 Kaplan, 2007, "Summarizing data using bottom-k sketches", PODC). How many of an arm are kept shrinks
@@ -30,18 +30,18 @@ _SPARE = 1.25  # times as many rows are kept at most before those that are too m
 
 @dataclass(frozen=True, repr=False)
 class Sample:
-    """Rows that stand for all rows of some blocks, in the order in which they came.
+    """A sample that represents all rows of some blocks, in their original order.
 
     Attributes
     ----------
     rows : DataFrame, shape (n, n_columns)
-        All columns of the blocks, with the position of each row among all rows as its label.
+        All columns of the blocks; the index label of a row is its position among all rows.
     weight : Series of float64, shape (n,)
-        How many rows each stands for, or how much weight; ``sample_weight`` of a fit.
+        How many rows, or how much weight, each row represents: the ``sample_weight`` of a fit.
     counts : DataFrame, one row per arm
-        With the columns ``rows``, how many there were, ``sampled``, how many are in the sample, and
-        ``weight``, the sum of the weights of all. Where rows were not sampled by arm there is one
-        row, ``all``.
+        Columns are ``rows``, the number of rows in the blocks, ``sampled``, the number in the
+        sample, and ``weight``, the sum of the weights of all rows. If rows were not sampled by arm,
+        there is a single row, ``all``.
 
     Examples
     --------
@@ -73,30 +73,29 @@ def sample_rows(
 ) -> Sample:
     """Sample rows for a fit from blocks of rows that together are larger than memory.
 
-    The blocks are read once, one at a time. With rows of several arms, each arm gets as many places
-    as any other, and places that an arm cannot fill go to the others: rare arms are kept whole. The
-    sample does not depend on how the rows are cut into blocks. Of no more than `max_rows` rows all
-    are kept, with the weights that they have.
+    The blocks are read once, one at a time. Each arm gets the same number of places in the sample,
+    and places that an arm cannot fill go to the others, so that rare arms are kept completely. The
+    sample does not depend on how the rows are divided into blocks. If there are at most `max_rows`
+    rows, all are kept, with the weights that they have.
 
     Parameters
     ----------
     blocks : iterable of DataFrame
-        Of any library, with the same columns; record batches of Arrow as well.
+        Frames of any library, all with the same columns, or record batches of Arrow.
     treatment : str, optional
-        Column of the arms. Without it, as where treatments are doses, all rows are alike.
+        Column of the arms. Without it, as for doses, all rows have the same chance.
     max_rows : int, default=1_000_000
-        Rows of the sample, at most.
+        Largest number of rows in the sample.
     weight : str, optional
         Column of sample weights. Rows of weight 0 are left out.
     groups : str, optional
-        Column of clusters, which are sampled whole. Arms then have the places that chance gives
-        them.
+        Column of clusters, which are sampled whole. Rows of each arm are then left to chance.
     random_state : int, RandomState, Generator or None
-        Same blocks and seed: same sample.
+        Seed; the same blocks and the same seed give the same sample.
     total : int, optional
-        Rows of all blocks, where they are known, for the progress bar.
+        Number of rows of all blocks, if it is known, for the progress bar.
     verbose : bool, default=False
-        Show a progress bar.
+        Whether to show a progress bar.
 
     Returns
     -------
@@ -105,9 +104,10 @@ def sample_rows(
     Raises
     ------
     TypeError, ValueError
-        If a block is no frame, lacks a column or has another one, a treatment or cluster is
-        missing, a weight cannot be used, there are no rows, or the first cluster has more than
-        `max_rows` rows. The message names the column, and the row by its position.
+        If a block is not a frame, or its columns differ from those of the first; if a treatment or
+        cluster is missing; if a weight cannot be used; if there are no rows; or if the first
+        cluster has more than `max_rows` rows. The message names the column, and the row by its
+        position.
 
     Examples
     --------
@@ -193,7 +193,7 @@ class _Pool:
         if (sampled == 0).any():
             raise ValueError(
                 f"no cluster of arm {self.labels[(sampled == 0).argmax()]!r} is in the sample: "
-                f"max_rows={self.most} is too few"
+                f"max_rows={self.most} is too small"
             )
         seen = self.seen
         stands = np.where(sampled == seen["rows"], 1.0, seen["weight"] / kept)

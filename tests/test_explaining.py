@@ -140,13 +140,13 @@ class TestImportance:
             ({"columns": {"a": "x1"}}, ValueError, r"columns\['a'\]"),
             ({"n_repeats": 0}, ValueError, "n_repeats=0"),
             ({"n_repeats": 1.5}, TypeError, r"n_repeats=1\.5"),
-            ({"T1": [1] * 400}, ValueError, "T1 is one arm"),
+            ({"T1": [1] * 400}, ValueError, "T1 must be one arm"),
             ({"T1": 0}, ValueError, "compared with itself"),
             ({"T1": "pill"}, ValueError, "pill"),
         ):
             with pytest.raises(error, match=match):
                 effect_importance(est, X, **arguments)
-        with pytest.raises(ValueError, match="two at least"):
+        with pytest.raises(ValueError, match="at least two"):
             effect_importance(est, X[:1])
 
 
@@ -240,8 +240,8 @@ class TestDependence:
         est, X, *_ = mixed
         for column, arguments, error, match in (
             ("height", {}, ValueError, "no column 'height'"),
-            ("site", {"grid": ["east"]}, ValueError, "'site' had no 'east' in fit"),
-            ("site", {"grid": [1.5]}, ValueError, r"'site' had no '1\.5' in fit"),
+            ("site", {"grid": ["east"]}, ValueError, "'site' had no level 'east' in fit"),
+            ("site", {"grid": [1.5]}, ValueError, r"'site' had no level '1\.5' in fit"),
             ("age", {"grid": ["old"]}, TypeError, "'age' was numeric"),
             ("age", {"grid": []}, ValueError, "grid is empty"),
             ("age", {"grid": [[1.0]]}, ValueError, "1-dimensional|one-dimensional"),

@@ -266,12 +266,12 @@ class TestWhatPartsAnArm:
         X, received = self.sites()
         report = overlap_report(X, received, control="none")
         assert report.arms["parted_by"].tolist() == ["site=A", ""]
-        told = "hardly ever receives it, so what is said of it there is extrapolated. Each of these"
-        told += " alone tells such rows apart: site=A."
+        told = "hardly ever receives it, so its predictions for them are extrapolations. Each of "
+        told += "these alone separates such rows: site=A."
         assert told in str(report)
         assert told in report._repr_html_()
         est = HyperCATE(max_epochs=1, outcome_hidden=(4,), sharing="moderate", inputs="raw")
-        with pytest.warns(OverlapWarning, match=r"arm 'none'.*apart: site=A\. Look at") as caught:
+        with pytest.warns(OverlapWarning, match=r"arm 'none'.*rows: site=A\. Look at") as caught:
             est.fit(X, X["age"], received)
         assert len(caught) == 1
 

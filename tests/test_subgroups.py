@@ -206,7 +206,7 @@ class TestPoorSupport:
             for text in (str(found), found._repr_html_()):
                 flat = text.replace("\n", " ").replace("&#x27;", "'")
                 assert "Poor support: arm 'none' has poor support" in flat
-                assert "intervals do not hold that error" in flat
+                assert "intervals do not include that error" in flat
                 assert "arm 'drug' has poor support" not in flat
 
     def test_is_not_told_where_there_is_none(self, fitted):

@@ -1,10 +1,11 @@
-"""A look inside a fitted model: how its arms are alike, and what its effects depend on.
+"""A look inside a fitted model: how similar its arms are, and what its effects depend on.
 
-How alike arms are, where they part and what the generator saves; and, of the effects, which columns
-matter, how they go with one of them, a tree that sums them up, and SHAP values.
+For the arms: how similar they are, in which layers they differ, and how many parameters the
+generator saves. For the effects: which columns matter, how the effect depends on one column, a tree
+that summarises them, and SHAP values.
 
-Everything here reads the tree that a fit leaves, of a model just fitted or loaded from a file, with
-or without evidence; nothing here changes a prediction.
+Everything here works on a model that was just fitted or loaded from a file, with or without
+evidence; nothing here changes a prediction.
 """
 
 from hypercate.inspection.departures import layer_departures

@@ -1,4 +1,4 @@
-"""Rows whose effects are explained: encoded once, and parted by the columns that they came in."""
+"""Rows whose effects are explained: encoded once, and grouped by the original columns."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _ROUNDING = 1e-6  # of float32 networks, in the unit of the outcome
 
 @dataclass(frozen=True, eq=False)
 class Columns:
-    """Rows as they were given and as they are encoded.
+    """Rows as given, and as encoded.
 
     Attributes
     ----------
     frame : DataFrame, shape (n, n_features)
-        Columns in the order of the fit; of an array they are named x0, x1 and so on.
+        Columns in the order of the fit; those of an array are named x0, x1 and so on.
     x : ndarray of float32, shape (n, n_outputs)
     features : FeatureEncoder
     """
@@ -50,8 +50,8 @@ class Columns:
         fitted = fitted_of(est)
         if isinstance(fitted, FittedOutcomes):
             raise ValueError(
-                f"this model has the outcomes {list(fitted.names)}, and one is explained at a "
-                f"time: pass est.of({fitted.names[0]!r})"
+                f"this model has the outcomes {list(fitted.names)}, but only one can be explained "
+                f"at a time: pass est.of({fitted.names[0]!r})"
             )
         features = fitted.features
         x = features.transform(X)
@@ -90,11 +90,11 @@ class Columns:
         if not isinstance(columns, Mapping):
             columns = {label: [label] for label in columns}
         if not columns:
-            raise ValueError("columns is empty: name one column at least")
+            raise ValueError("columns is empty: name at least one column")
         found: dict[Hashable, np.ndarray] = {}
         for name, labels in columns.items():
             if isinstance(labels, str) or not len(labels):
-                raise ValueError(f"columns[{name!r}] must be a sequence of one column at least")
+                raise ValueError(f"columns[{name!r}] must be a sequence of at least one column")
             own = [self.position(label) for label in labels]
             found[name] = np.flatnonzero(np.isin(self.column_of, own))
         return found
@@ -125,7 +125,7 @@ def effects_at(est: Any, x: np.ndarray, T0: Any, T1: Any) -> np.ndarray:
 
 
 def rounding(est: Any) -> float:
-    """By how much effects may differ between rows and yet be the same."""
+    """Largest difference between effects that still count as equal."""
     return _ROUNDING * float(est.fitted_.networks.scale.max())
 
 
@@ -140,7 +140,7 @@ def arms_of(est: Any, T0: Any, T1: Any) -> list:
     fitted, doses = est.fitted_, est.fitted_.doses
     for name, label in (("T0", T0), ("T1", T1)):
         if np.ndim(label) if doses is None else doses.differs_by_row(label):
-            raise ValueError(f"{name} is one arm or dose for all rows here, not one a row")
+            raise ValueError(f"{name} must be one arm or dose for all rows here, not one per row")
     if doses is not None:
         return doses.labels(T0, T1)
     if T1 is not None:

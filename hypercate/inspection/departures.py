@@ -1,4 +1,4 @@
-"""In which layers the arms' networks part."""
+"""In which layers the arms' networks differ."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def layer_departures(est: Any) -> pd.DataFrame:
 
         departure_k = |theta_k - m| / |m|
 
-    in the Euclidean norm, averaged over the members whose mean is the prediction. That layers of
-    one network are to be compared, and not all its weights at once, is the advice of Zhang, Bengio
-    & Singer (2022, "Are all layers created equal?", JMLR 23). How far arms may depart in a layer is
-    the degree of sharing, ``est.sharing_``: arms that differ by a constant depart in the last layer
-    alone, and independent ones by more than their mean in every layer.
+    in the Euclidean norm, averaged over the members whose mean is the prediction. Zhang, Bengio &
+    Singer (2022, "Are all layers created equal?", JMLR 23) advise to compare the layers of a
+    network rather than all its weights at once. How far arms may depart in a layer is set by the
+    degree of sharing, ``est.sharing_``: arms that differ by a constant depart only in the last
+    layer, and independent arms depart by more than their mean in every layer.
 
     Parameters
     ----------
@@ -30,11 +30,11 @@ def layer_departures(est: Any) -> pd.DataFrame:
     Returns
     -------
     DataFrame, shape (n_arms, n_layers)
-        Arms in the order of ``est.arms_``, also those that are only described, but not those that
-        were added after the fit, which have no networks; layers from 1, the first, to the
-        output's. 0 where arms do not depart, also if all weights of a layer are 0; infinite if arms
-        depart from a mean of 0. These are the trained networks of the arms, not those of effects
-        alone, nor emitted ones, nor trees.
+        Rows are the arms in the order of ``est.arms_``, including those that are only described,
+        but not those that were added after the fit, which have no networks. Columns are the layers
+        from 1, the first, to the output layer. A value is 0 if arms do not depart, or if all
+        weights of a layer are 0, and infinite if arms depart from a mean of 0. It refers to the
+        trained networks of the arms, not to networks of effects, emitted networks or trees.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""How the predicted effect goes with one column, the others as they are."""
+"""How the predicted effect depends on one column, with the others unchanged."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ class EffectDependence(EffectInference):
     point_estimate, stderr : ndarray, shape (n_values,) or (n_values, n_effects)
         Mean over the rows, and its standard error.
     dof : float
-        Degrees of freedom of Student's t, by which quantiles are taken.
+        Degrees of freedom of Student's t, whose quantiles intervals use.
     bound : float
-        No effect is larger in size.
+        Largest absolute value that an effect can have.
     index : Index, shape (n_values,)
         The values, with the column's name.
     arms : list
         Label of the arm of each effect.
     individual : ndarray, shape (n, n_values) or (n, n_values, n_effects), or None
-        Each row's own curve, if asked for.
+        The curve of each row, if it was asked for.
     numeric : bool
-        Whether the values are numbers, more than two, so that a line through them has a meaning.
+        Whether the values are more than two numbers, so that a line through them makes sense.
     n_rows : int
-        Rows that are averaged over.
+        Number of rows that are averaged over.
 
     Examples
     --------
@@ -73,13 +73,13 @@ def effect_dependence(
     T0: Any = None,
     T1: Any = None,
 ) -> EffectDependence:
-    """Partial dependence of the effect on a column, with intervals, and the rows' own curves.
+    """Partial dependence of the effect on a column, with intervals, and the curve of each row.
 
-    For each value v, all rows are given v in the column, their other columns unchanged, and their
-    effects averaged (Friedman, 2001, "Greedy function approximation", Annals of Statistics
-    29:1189-1232); before averaging they are individual conditional expectations (Goldstein et al.,
-    2015, "Peeking inside the black box", JCGS 24:44-65). Where columns go together, some of these
-    rows are unlike any that were seen.
+    For each value v, the column is set to v in all rows, the other columns stay unchanged, and the
+    effects are averaged (Friedman, 2001, "Greedy function approximation", Annals of Statistics
+    29:1189-1232). Before averaging, they are individual conditional expectations (Goldstein et al.,
+    2015, "Peeking inside the black box", JCGS 24:44-65). If columns are correlated, some of the
+    resulting rows are unlike any row that was observed.
 
     Parameters
     ----------
@@ -88,11 +88,11 @@ def effect_dependence(
     X : DataFrame or array-like, shape (n, n_features)
         Rows to average over.
     column : label
-        Of X; that of an array is ``"x0"``, ``"x1"`` and so on.
+        Column of X; those of an array are ``"x0"``, ``"x1"`` and so on.
     grid : array-like, shape (n_values,), optional
-        Values of the column. By default, of numbers, all values if there are 21 or fewer, and else
-        21 quantiles from 5 to 95 %; of strings and categories, all levels of X. Rows where the
-        column is missing are given these values too.
+        Values of the column. By default, for numbers, all values if there are 21 or fewer, and
+        otherwise 21 quantiles from 5 to 95 %; for strings and categories, all levels in X. Rows
+        where the column is missing are set to these values too.
     kind : {"average", "individual"}, default="average"
         ``"individual"`` also keeps the curve of each row.
     T0, T1 : label or dose, optional
@@ -101,10 +101,10 @@ def effect_dependence(
     Returns
     -------
     EffectDependence
-        ``interval(alpha)`` is of the mean curve, for these rows: how far the model may be off, not
-        how another sample of rows would differ. Deviations are averaged over the rows before they
-        are squared, so that errors that rows share stay and others cancel
-        (`hypercate.inference.jackknife`).
+        ``interval(alpha)`` gives intervals of the mean curve for these rows: they describe how
+        wrong the model may be, not how much another sample of rows would differ. Deviations are
+        averaged over the rows before they are squared, so that errors common to all rows remain and
+        others cancel (`hypercate.inference.jackknife`).
 
     Raises
     ------
@@ -113,9 +113,9 @@ def effect_dependence(
     TypeError
         If grid holds values of another kind than the column.
     ValueError
-        If the column is unknown, grid is empty, not one-dimensional or holds a level that the fit
-        did not meet, kind is none of these, T0 or T1 differs by row, or est is a model of several
-        outcomes.
+        If the column is unknown, if grid is empty, not one-dimensional or holds a level that did
+        not occur in the fit, if kind is neither of the two, if T0 or T1 differs by row, or if est
+        is a model of several outcomes.
 
     Examples
     --------
@@ -185,7 +185,7 @@ def _default_grid(column: pd.Series, encoder: NumberColumn | CategoryColumn) -> 
 def _read(grid: Any) -> pd.Series:
     values = pd.Series(grid) if isinstance(grid, pd.Categorical) else pd.Series(np.asarray(grid))
     if values.empty:
-        raise ValueError("grid is empty: pass one value at least")
+        raise ValueError("grid is empty: pass at least one value")
     return values
 
 
@@ -195,6 +195,6 @@ def _check_levels(encoder: CategoryColumn, values: pd.Series) -> None:
     unknown = values[(codes == encoder.n_codes) & values.notna()]
     if len(unknown):
         raise ValueError(
-            f"column {encoder.name!r} had no {str(unknown.iloc[0])!r} in fit: its levels are "
+            f"column {encoder.name!r} had no level {str(unknown.iloc[0])!r} in fit: its levels are "
             f"{listed(map(repr, encoder.levels))}"
         )

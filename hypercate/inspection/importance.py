@@ -25,33 +25,35 @@ def effect_importance(
 ) -> pd.DataFrame:
     """How much the predicted effect changes if a column is permuted.
 
-    This says what the model's effects depend on, not what causes them: of two columns that say the
-    same, either may carry the effect, and a column that the model did not find has importance 0
-    although it modifies the effect. Permuting also makes rows that no one has, where columns go
-    together; name such columns as a group.
+    This shows what the model's effects depend on, not what causes them: if two columns carry the
+    same information, the model may use either, and a column that the model did not find has
+    importance 0 even if it modifies the effect. If columns are correlated, permuting one of them
+    also creates rows that cannot occur; permute such columns together, as a group.
 
-    With effects tau, tau' those after column j was permuted, means over rows (and effects, if there
-    are several),
+    With tau the effects, tau' the effects after column j was permuted, and means over rows (and
+    over effects, if there are several),
 
         importance_j = sqrt(mean (tau' - tau)^2) / sqrt(mean (tau - mean tau)^2)
 
-    It is 0 for a column that the effects do not depend on, and about 1.4 for one that alone decides
-    them. Permutation is that of Breiman (2001, "Random forests", Machine Learning 45:5-32); half
-    the square estimates the total effect index of Sobol, where columns are independent (Jansen,
-    1999, "Analysis of variance designs for model output", Computer Physics Communications
-    117:35-43), so that squares need not add up to 2: interactions count in each of their columns.
+    It is 0 for a column that the effects do not depend on, and about 1.4 for a column that alone
+    determines them. Permutation importance is due to Breiman (2001, "Random forests", Machine
+    Learning 45:5-32). If columns are independent, half the square of the importance estimates
+    Sobol's total effect index (Jansen, 1999, "Analysis of variance designs for model output",
+    Computer Physics Communications 117:35-43). The squares need not add up to 2, because an
+    interaction counts in each of its columns.
 
     Parameters
     ----------
     est : HyperCATE
         Fitted, or loaded from a file, with or without evidence.
     X : DataFrame or array-like, shape (n, n_features)
-        Rows, two at least, among which values are permuted.
+        At least two rows, among which values are permuted.
     columns : sequence, or mapping of name to sequence, optional
-        Columns of X, or groups of them that are permuted together; by default every column as it
-        was given: one of strings is one column. Those of an array are named ``"x0"``, ``"x1"``.
+        Columns of X, or groups of columns that are permuted together; by default every column of X
+        before encoding, so that a column of strings is one column. Those of an array are named
+        ``"x0"``, ``"x1"``.
     n_repeats : int, default=5
-        Permutations of each.
+        Number of permutations of each column or group.
     T0, T1 : label or dose, optional
         As in ``est.effect``: by default every other arm against control, together.
     random_state : int, RandomState instance or None, default=0
@@ -59,8 +61,9 @@ def effect_importance(
     Returns
     -------
     DataFrame
-        A row for each column or group, the largest first: ``importance``, the mean over repeats,
-        and their standard deviation ``std``; 0 throughout if effects do not differ between rows.
+        One row for each column or group, the largest first: ``importance``, the mean over
+        permutations, and ``std``, their standard deviation; all 0 if effects do not differ between
+        rows.
 
     Raises
     ------
@@ -69,8 +72,8 @@ def effect_importance(
     TypeError
         If n_repeats is not an integer, or columns is one name.
     ValueError
-        If a column is unknown, X has fewer than two rows, n_repeats is below 1, T0 or T1 differs by
-        row, or est is a model of several outcomes.
+        If a column is unknown, if X has fewer than two rows, if n_repeats is below 1, if T0 or T1
+        differs by row, or if est is a model of several outcomes.
 
     Examples
     --------
@@ -94,7 +97,7 @@ def effect_importance(
     arms_of(est, T0, T1)
     groups, n = rows.groups(columns), len(rows.x)
     if n < 2:
-        raise ValueError(f"X has {n} row, but a column is permuted among two at least")
+        raise ValueError(f"X has {n} row, but permuting a column needs at least two")
     effects = effects_at(est, rows.x, T0, T1)
     outputs = [group for group in groups.values() for _ in range(n_repeats)]
     order = _permuted(len(outputs), n, draw_seed(random_state))

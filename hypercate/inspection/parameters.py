@@ -1,4 +1,4 @@
-"""What a generator trains, beside the weights that it generates."""
+"""How many parameters a generator trains, compared with the weights that it generates."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ _COLUMNS = ("common", "embeddings", "matrices", "heads", "own")
 
 
 def compression(est: Any) -> pd.DataFrame:
-    """Parameters that one member trains, part by part, and weights that they generate.
+    """Number of parameters that one member trains, by part, and of weights that they generate.
 
-    A hypernetwork is a way to share weights (Ha, Dai & Le, 2017, "HyperNetworks", ICLR): where it
-    trains fewer parameters than its networks have weights, arms have to have something in common.
+    A hypernetwork is a way to share weights (Ha, Dai & Le, 2017, "HyperNetworks", ICLR): if it
+    trains fewer parameters than its networks have weights, arms must have something in common.
 
     Parameters
     ----------
@@ -27,14 +27,14 @@ def compression(est: Any) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row for the networks of ``outcomes``, and one for those of ``effects`` where the learner
-        has such. Columns: ``common``, the weights that arms share; ``embeddings`` of arms and of
+        One row for the networks of ``outcomes``, and one for the networks of ``effects`` if the
+        learner has any. Columns: ``common``, weights that arms share; ``embeddings`` of arms and of
         pieces of the weights; ``matrices`` of the generator, with its biases; ``heads``, which emit
-        the weights; ``own``, the weights that arms own; ``trained``, the sum of these;
-        ``generated`` weights of all networks; and ``ratio``, generated weights a trained parameter.
-        The sums of ``trained`` and ``generated`` are those of ``est.n_parameters_``. Where some
-        members' arms share and others' are independent, the count is that of a member whose arms
-        share.
+        the weights; ``own``, weights that belong to a single arm; ``trained``, the sum of these;
+        ``generated``, the weights of all networks; and ``ratio``, generated weights per trained
+        parameter. The sums of ``trained`` and ``generated`` are those of ``est.n_parameters_``. If
+        arms share in some members and are independent in others, the counts are those of a member
+        whose arms share.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""Pictures of what effects depend on: curves over a column, and a tree of effects.
+"""Plots of what effects depend on: curves over a column, and a tree of effects.
 
-As in `hypercate.plots`, every function draws on the axes given, or on those of a new figure, and
-returns them.
+As in `hypercate.plots`, every function draws on the axes that it gets, or on those of a new figure,
+and returns them.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ _WIDEST = 44  # letters of a line below a leaf
 def plot_effect_dependence(
     result: EffectDependence, *, alpha: float = ALPHA, arm: Any = None, ax: Axes | None = None
 ) -> Axes:
-    """The mean effect over values of a column, with its interval, and the rows' own curves.
+    """The mean effect over values of a column, with its interval, and the curves of single rows.
 
     Parameters
     ----------
     result : EffectDependence
-        From `effect_dependence`; with ``kind="individual"`` 250 rows at most are drawn in grey, at
-        even distances in the order of X.
+        From `effect_dependence`; with ``kind="individual"``, the curves of at most 250 rows, evenly
+        spaced in the order of X, are drawn in grey.
     alpha : float in (0, 1), default=0.05
         The interval has level 1 - alpha.
     arm : label, optional
-        Whose effect; by default those of all arms, each in a colour.
+        The arm whose effect is drawn; by default all arms, each in a colour.
     ax : Axes, optional
 
     Returns
@@ -118,7 +118,7 @@ def plot_effect_dependence(
 
 
 def plot_effect_tree(tree: EffectTree, *, ax: Axes | None = None) -> Axes:
-    """A tree of effects, its rules on the way to the leaves.
+    """A tree of effects, with its rules along the branches.
 
     Parameters
     ----------
@@ -129,7 +129,8 @@ def plot_effect_tree(tree: EffectTree, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        Leaves stand below one another, as they are printed, with their averages if these are known.
+        Leaves are drawn below one another, in the order in which they are printed, with their
+        averages if these are known.
 
     Raises
     ------

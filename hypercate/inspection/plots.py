@@ -1,7 +1,7 @@
-"""Pictures of a look inside: how alike arms are, and in which layers they part.
+"""Plots of the arms' networks: how similar arms are, and in which layers they differ.
 
-As in `hypercate.plots`, every function draws on the axes given, or on those of a new figure, and
-returns them.
+As in `hypercate.plots`, every function draws on the axes that it gets, or on those of a new figure,
+and returns them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _MEANINGS = {
 def plot_arm_similarity(
     similarity: ArmSimilarity, *, space: str = "function", ax: Axes | None = None
 ) -> Axes:
-    """How alike every two arms are, as a table of colours.
+    """The similarity of every pair of arms, as a heat map.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def plot_arm_similarity(
     Returns
     -------
     Axes
-        With values written in the squares if there are at most 12 arms.
+        With the values written in the cells if there are at most 12 arms.
 
     Raises
     ------
@@ -64,7 +64,8 @@ def plot_arm_similarity(
     TypeError
         If similarity is something else.
     ValueError
-        If space is neither, or there are no embeddings, because no member's arms share.
+        If space is neither of the two, or if there are no embeddings because arms share in no
+        member.
 
     Examples
     --------
@@ -126,7 +127,8 @@ def plot_layer_departures(departures: pd.DataFrame, *, ax: Axes | None = None) -
     Returns
     -------
     Axes
-        With a line an arm; of more than 10 arms all are thin and grey, and their mean is blue.
+        With one line per arm; with more than 10 arms, all lines are thin and grey, and their mean
+        is blue.
 
     Raises
     ------
@@ -169,7 +171,7 @@ def plot_layer_departures(departures: pd.DataFrame, *, ax: Axes | None = None) -
     ax.set(xlabel="layer of the outcome network", ylabel="departure, relative to the arms' mean")
     top = values[np.isfinite(values)].max(initial=0.0)
     ax.set_ylim(0, 1.08 * top if top > 0 else 1)
-    title = "Where the weights of the arms' networks part"
+    title = "Where the weights of the arms' networks differ"
     if few:
         ax.set_title(title, loc="left")
         legend_beside(ax, "arm")

@@ -1,4 +1,4 @@
-"""SHAP values of the effect, a value for each column as it was given."""
+"""SHAP values of the effect, one value for each column of X before encoding."""
 
 from __future__ import annotations
 
@@ -29,35 +29,37 @@ def shap_values(
     """How much each column moves a row's predicted effect from the mean of a background.
 
     Shapley values (Lundberg & Lee, 2017, "A unified approach to interpreting model predictions",
-    NeurIPS), by the shap library: what changes, on average over the orders in which columns may be
-    taken, if a column of a background row is replaced by the row's own. Columns are those of X, of
-    strings and with missing values too, and not what they are encoded as. They explain the model,
-    not the world: where columns go together, credit goes to those that the model uses.
+    NeurIPS), by the shap library: the change in the effect when a column of a background row is
+    replaced by the row's own value, averaged over the orders in which columns can be replaced.
+    Columns are those of X before encoding, including strings and missing values. The values explain
+    the model, not the world: if columns are correlated, the credit goes to those that the model
+    uses.
 
     Parameters
     ----------
     est : HyperCATE
         Fitted, or loaded from a file, with or without evidence.
     X : DataFrame or array-like, shape (n, n_features)
-        Rows to explain. Each takes ``max_evals`` times the rows of the background predictions.
+        Rows to explain. Each row takes ``max_evals`` times as many predictions as the background
+        has rows.
     background : DataFrame or array-like, shape (m, n_features), optional
-        Rows that stand for what is usual; by default X. Of more than 100,
-        100 at even distances are taken.
+        Rows that represent the usual case; by default X. If there are more than 100, 100 evenly
+        spaced rows are used.
     T0, T1 : label or dose, optional
         As in ``est.effect``: by default every other arm against control.
     max_evals : int, default=100
-        Sets of columns that are replaced for a row. Values are exact if all 2 ** n_features sets
-        are no more; else they are means over ``max_evals // (2 n_features + 1)`` random orders,
-        each with its reverse, and one at least (Mitchell et al., 2022, "Sampling permutations for
-        Shapley value estimation", JMLR 23).
+        Number of sets of columns that are replaced for a row. Values are exact if there are at most
+        this many sets, 2 ** n_features; otherwise they are means over
+        ``max_evals // (2 n_features + 1)`` random orders, at least one, each with its reverse
+        (Mitchell et al., 2022, "Sampling permutations for Shapley value estimation", JMLR 23).
 
     Returns
     -------
     shap.Explanation
         ``values`` (n, n_features), or (n, n_features, n_effects) for several effects;
-        ``base_values``, the mean effect over the background, plus a row's values are its effect.
-        ``display_data`` are the rows as given, and ``data`` the same in numbers, levels as their
-        place among the levels, for the colours of shap's pictures.
+        ``base_values`` is the mean effect over the background; adding a row's values to it gives
+        the row's effect. ``display_data`` holds the rows as given, and ``data`` the same rows as
+        numbers, with levels replaced by their position, for the colours of shap's plots.
 
     Raises
     ------
@@ -66,8 +68,8 @@ def shap_values(
     NotFittedError
         If est is not fitted.
     TypeError, ValueError
-        If X or background is not what ``predict`` takes, max_evals is not an integer of at least 1,
-        T0 or T1 differs by row, or est is a model of several outcomes.
+        If ``predict`` would refuse X or background, if max_evals is not an integer of at least 1,
+        if T0 or T1 differs by row, or if est is a model of several outcomes.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""How alike arms are: in what the generator is told of them, and in what is predicted for them."""
+"""How similar arms are: in their embeddings, and in what is predicted for them."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ _ROUNDING = 1e-6  # of float32 networks, in the unit of the outcome
 
 @dataclass(frozen=True, repr=False, eq=False)
 class ArmSimilarity:
-    """How alike arms are; `print` shows both tables.
+    """How similar arms are; `print` shows both tables.
 
     Attributes
     ----------
     embedding : DataFrame, shape (n_arms, n_arms)
-        Cosine similarity of the arms' embeddings, from -1 to 1; NaN where no member's arms share,
-        and of arms that were added after the fit, which have none.
+        Cosine similarity of the arms' embeddings, from -1 to 1; NaN if arms share in no member, and
+        for arms that were added after the fit, which have no embedding.
     function : DataFrame, shape (n_arms, n_arms)
         Distance between the arms' potential outcomes after their mean level is removed, in standard
         deviations of these outcomes: 0 for arms that differ by a constant, and about 1.4 for arms
-        whose outcomes vary as much but have nothing to do with one another.
+        whose outcomes vary equally but are uncorrelated.
 
     Examples
     --------
@@ -69,13 +69,13 @@ class ArmSimilarity:
 
 
 def arm_similarity(est: Any, X: Any) -> ArmSimilarity:
-    """How alike every two arms are, by the generator's embeddings and by the prediction.
+    """How similar every pair of arms is, by the generator's embeddings and by the prediction.
 
-    Two arms are near in embedding space if the generator is told much the same of them, and near in
-    function space if their predicted outcomes rise and fall together over the rows, whatever makes
-    them do so. The second is what counts for effects: only arms at a distance have effects, against
-    one another, that differ between rows. An embedding's direction has no meaning across members,
-    so that similarities, and not embeddings, are averaged.
+    Two arms are near in embedding space if their embeddings, which the generator reads, are
+    similar. They are near in function space if their predicted outcomes rise and fall together over
+    the rows, for whatever reason. Function space is what matters for effects: the effect of one arm
+    against another differs between rows only if the two arms are at a distance. The direction of an
+    embedding has no meaning across members, so similarities are averaged, and not embeddings.
 
     With e_k the embedding of arm k, rescaled to a constant norm as the generator reads it (Ortiz,
     Guttag & Dalca, 2024, "Magnitude invariant parametrizations improve hypernetwork learning"), and
@@ -92,22 +92,23 @@ def arm_similarity(est: Any, X: Any) -> ArmSimilarity:
     est : HyperCATE
         Fitted, or loaded from a file. Arms that no row received are compared as well.
     X : DataFrame or array-like, shape (n, n_features)
-        Rows, two at least, over which outcomes are compared. A fitted model does not keep the
-        covariates of its training rows, so they have to be passed.
+        At least two rows, over which outcomes are compared. A fitted model does not keep the
+        covariates of its training rows, so rows have to be passed.
 
     Returns
     -------
     ArmSimilarity
-        Both tables have the order of ``est.arms_``. The function space is that of the prediction,
-        with emitted networks and a second stage where these count, and of probabilities where the
-        outcome is binary: there a constant shift of the logit is a distance.
+        Both tables have the order of ``est.arms_``. Distances in function space are between
+        predictions, including emitted networks and a second stage if these are used. For a binary
+        outcome they are between probabilities, so that a constant shift of the logit gives a
+        distance.
 
     Raises
     ------
     NotFittedError
         If est is not fitted.
     TypeError, ValueError
-        If X is not what ``predict_outcomes`` takes, or has fewer than two rows.
+        If ``predict_outcomes`` would refuse X, or if X has fewer than two rows.
 
     Examples
     --------
@@ -120,7 +121,7 @@ def arm_similarity(est: Any, X: Any) -> ArmSimilarity:
     x = fitted.features.transform(X)
     if len(x) < 2:
         raise ValueError(
-            f"X has {len(x)} rows, but how arms' outcomes vary together needs two at least"
+            f"X has {len(x)} rows, but comparing how arms' outcomes vary needs at least two"
         )
     outcomes = fitted.outcomes(x, resolve_device(est.device))
     labels = pd.Index(fitted.conditions.labels, name="arm")

@@ -1,4 +1,4 @@
-"""Networks between two arms, generated from between their embeddings."""
+"""Networks between two arms, generated from points between their embeddings."""
 
 from __future__ import annotations
 
@@ -14,48 +14,49 @@ from hypercate.train.device import resolve_device
 
 
 def along_step(est: Any, X: Any, T0: Any, T1: Any, n_steps: int = 11) -> pd.DataFrame:
-    """Mean outcomes on the straight way from one arm's embedding to another's.
+    """Mean outcomes along the straight line from one arm's embedding to another's.
 
-    With e_0 and e_1 what a generator h is told of the arms, it generates a network at every step s
-    from
+    With e_0 and e_1 the inputs of the generator for the two arms, it generates a network at every
+    step s from
 
         e(s) = (1 - s) e_0 + s e_1, rescaled to the norm that all embeddings have
 
-    A generator that has learned arms as neighbours moves smoothly from one to the other; one that
-    has learned them by heart jumps, or leaves the range between them. The straight way is that of
-    Goodfellow, Vinyals & Saxe (2015, "Qualitatively characterizing neural network optimization
-    problems", ICLR), here between embeddings instead of weights. What lies between two labels is no
-    treatment: only where arms are described (``fit(..., arm_features=)``) does it stand for one.
+    If the generator has learned what arms have in common, the outcomes move smoothly from one arm
+    to the other; if it has memorised each arm, they jump, or leave the range between the two. The
+    straight line is that of Goodfellow, Vinyals & Saxe (2015, "Qualitatively characterizing neural
+    network optimization problems", ICLR), here between embeddings instead of weights. A point
+    between two labels is not a treatment; it represents one only if arms are described
+    (``fit(..., arm_features=)``).
 
     Parameters
     ----------
     est : HyperCATE
         Fitted, or loaded from a file.
     X : DataFrame or array-like, shape (n, n_features)
-        Rows, one at least, over which outcomes are averaged.
+        At least one row, over which outcomes are averaged.
     T0, T1 : label
-        The arms where the way starts and ends; arms that no row received too.
+        The arms at the start and the end of the line; they may be arms that no row received.
     n_steps : int, default=11
-        Steps, two at least, both ends counted.
+        Number of steps, at least two, including both ends.
 
     Returns
     -------
     DataFrame, shape (n_steps, 3)
         ``step`` from 0 (T0) to 1 (T1); ``outcome``, its mean over rows and members, in units of y
-        or as a probability; ``sd`` of the members' mean outcomes at this step, NaN of one member.
-        By the trained networks of the arms alone, without emitted networks, a second stage,
-        networks of effects or what `partial_fit` learned, and by those members alone whose arms
-        share a generator: so the ends are not those of ``predict_outcomes`` where anything else
-        counts.
+        or as a probability; ``sd``, the standard deviation of the members' mean outcomes at this
+        step, NaN if there is only one member. Only the trained networks of the arms are used, in
+        those members whose arms share a generator, without emitted networks, a second stage,
+        networks of effects or what `partial_fit` learned: the two ends differ from
+        ``predict_outcomes`` if the prediction uses any of these.
 
     Raises
     ------
     NotFittedError
         If est is not fitted.
     TypeError, ValueError
-        If X is not what ``predict_outcomes`` takes or has no rows, T0 or T1 is not an arm or was
-        added after the fit, both are the same, n_steps is not a whole number of at least 2, nothing
-        was trained, or no member's arms share a generator.
+        If ``predict_outcomes`` would refuse X or X has no rows, if T0 or T1 is not an arm or was
+        added after the fit, if both are the same, if n_steps is not a whole number of at least 2,
+        if nothing was trained, or if arms share a generator in no member.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The trained generators of a fitted model's members, as all looks inside read them."""
+"""The trained generators of a fitted model's members, as this package reads them."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def fitted_of(est: Any) -> Fitted:
 
 
 def fitted_of_arms(est: Any) -> Fitted:
-    """The same of a model whose treatments are arms, or a ValueError."""
+    """The same for a model whose treatments are arms, or a ValueError."""
     fitted = fitted_of(est)
     if fitted.doses is not None:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""A shallow tree that sums up in a few rules for whom the effect is large or small."""
+"""A shallow tree that summarises in a few rules for whom the effect is large or small."""
 
 from __future__ import annotations
 
@@ -28,37 +28,37 @@ class EffectTree(ShownAsText, BaseEstimator):
     """A shallow tree of predicted effects, with doubly robust averages in its leaves.
 
     The splits are found on the effects that the model predicts for the rows of X, by least squares
-    (Breiman et al., 1984, "Classification and regression trees"); of several effects, on all
-    together, where one explains 1 % of their variance or more. So each tells where the model sees
-    effects differ. What the tree says of a leaf is the
-    average effect there by AIPW, with its standard error, and not the mean prediction.
+    (Breiman et al., 1984, "Classification and regression trees"); with several effects, on all
+    together. A split is kept if it explains at least 1 % of their variance. So the splits show
+    where the model sees effects differ. The estimate in a leaf is the average effect there by AIPW,
+    with its standard error, and not the mean prediction.
 
-    Which rows an average rests on depends on X:
+    The rows that an average rests on depend on X:
 
-    - X are the training rows, in their order: averages are by ``est.gate_inference``, of scores
-      whose outcome models and propensities did not see the row that they are of. But predictions,
-      and by them the splits, rest on the outcomes of all training rows. Groups that were chosen
-      this way look a little more different than they are.
-    - X are other rows: their splits are found in the same way, and no averages are known until
-      `averages` is given rows with outcomes that neither est nor the tree has seen. Nothing that
-      is averaged has then shaped a group or a score. `averages` is for both cases.
+    - If X holds the training rows, in their order, averages are by ``est.gate_inference``, from
+      scores whose outcome models and propensities did not see the row in question. But the
+      predictions, and therefore the splits, rest on the outcomes of all training rows. Groups that
+      were chosen this way look a little more different than they are.
+    - If X holds other rows, the splits are found in the same way, but no averages are known until
+      `averages` gets rows with outcomes that neither est nor the tree has seen. Then none of the
+      averaged outcomes has shaped a group or a score. `averages` can be used in both cases.
 
     Parameters
     ----------
     max_depth : int, default=3
-        Splits from the root to a leaf, at most.
+        Largest number of splits from the root to a leaf.
     min_samples_leaf : int or float, default=50
-        Rows of X in a leaf, at least; a float is a share of them. An average needs two rows of
-        every arm, and many more for a useful standard error.
+        Smallest number of rows of X in a leaf; a float is a share of them. An average needs two
+        rows of every arm, and many more for a useful standard error.
 
     Attributes
     ----------
     leaves_ : DataFrame, shape (n_leaves, 2 + n_effects)
-        On the leaf's number, from 1, as printed: ``rule``, ``rows`` of X, and the mean predicted
-        effect, ``predicted`` or, of several, ``predicted (arm)``.
+        Indexed by the leaf's number, from 1, as printed: ``rule``, the number of ``rows`` of X, and
+        the mean predicted effect, ``predicted`` or, with several effects, ``predicted (arm)``.
     inference_ : AverageInference or None
-        Averages in the leaves over the training rows; None if X are others, or est was saved
-        without evidence. `hypercate.plots.plot_group_effects` draws it.
+        Averages in the leaves over the training rows; None if X holds other rows, or if est was
+        saved without evidence. `hypercate.plots.plot_group_effects` draws it.
 
     Examples
     --------
@@ -80,12 +80,12 @@ class EffectTree(ShownAsText, BaseEstimator):
         self.min_samples_leaf = min_samples_leaf
 
     def fit(self, est: Any, X: Any, *, T0: Any = None, T1: Any = None) -> Self:
-        """Find the splits, and the leaves' averages if X are the training rows.
+        """Find the splits, and the leaves' averages if X holds the training rows.
 
         Parameters
         ----------
         est : HyperCATE
-            Fitted, of arms.
+            Fitted, with arms as treatments.
         X : DataFrame or array-like, shape (n, n_features)
         T0, T1 : label, optional
             As in ``est.effect``: by default every other arm against control.
@@ -99,9 +99,10 @@ class EffectTree(ShownAsText, BaseEstimator):
         NotFittedError
             If est is not fitted.
         TypeError, ValueError
-            If X is not what ``predict`` takes, est is of doses or of several outcomes, an arm is
-            unknown or no training row received it, a parameter is none of a decision tree's, or a
-            leaf has fewer than two training rows of an arm: raise min_samples_leaf.
+            If ``predict`` would refuse X, if est is a model of doses or of several outcomes, if an
+            arm is unknown or no training row received it, if a decision tree would refuse a
+            parameter, or if a leaf has fewer than two training rows of an arm, in which case a
+            larger min_samples_leaf helps.
 
         Examples
         --------
@@ -142,9 +143,10 @@ class EffectTree(ShownAsText, BaseEstimator):
         return self
 
     def apply(self, X: Any) -> np.ndarray:
-        """Number of the leaf that each row is in, int of shape (n,).
+        """Number of the leaf of each row, int of shape (n,).
 
-        A level of a column that the tree's fit did not meet goes where most rows went.
+        Rows with a level that did not occur in the fit of the tree go to the side where most rows
+        went.
 
         Examples
         --------
@@ -160,8 +162,8 @@ class EffectTree(ShownAsText, BaseEstimator):
     def averages(self, X: Any, y: Any, treatment: Any) -> AverageInference:
         """Average effects of the leaves over rows that neither the model nor the tree has seen.
 
-        Their scores are AIPW, with the model's outcomes and propensities, which did not see these
-        rows; nothing that is averaged has shaped the leaves.
+        Averages are by AIPW, with the model's outcomes and propensities, which did not see these
+        rows; none of the averaged outcomes has shaped the leaves.
 
         Parameters
         ----------
@@ -171,7 +173,7 @@ class EffectTree(ShownAsText, BaseEstimator):
         Returns
         -------
         AverageInference
-            A row for each leaf that has rows; with several effects, for each leaf and arm.
+            One row for each leaf that has rows; with several effects, for each leaf and arm.
 
         Raises
         ------

@@ -1,8 +1,8 @@
-"""How far confounders that were not measured could move an average, and checks that should fail.
+"""How far unmeasured confounders could move an average, and fits whose answer is known.
 
-`sensitivity` bounds an average effect under confounding of a given strength, and `leave_out` says
-how strong covariates that were measured are, for comparison. `e_value` is the like for ratios.
-`refute` fits the model again where the answer is known.
+`sensitivity` bounds an average effect under confounding of a given strength, and `leave_out`
+measures how strong the measured covariates are as confounders, for comparison. `e_value` does the
+same for ratios. `refute` fits the model again to data for which the answer is known.
 """
 
 from hypercate.sensitivity.bounds import Sensitivity, sensitivity

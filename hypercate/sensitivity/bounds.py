@@ -40,7 +40,7 @@ class Sensitivity(Inference):
         The arm of each average.
     estimand : {"ate", "att"}
     null : float
-        The average that a robustness value is the way to.
+        The average that a bound has to reach for a robustness value.
     n_rows : int
 
     Examples
@@ -80,7 +80,7 @@ class Sensitivity(Inference):
     def bounds(
         self, cf_y: float = STRENGTH, cf_d: float = STRENGTH, rho: float = 1.0
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Where the averages may lie.
+        """Bounds between which the averages may lie.
 
         Parameters
         ----------
@@ -89,9 +89,9 @@ class Sensitivity(Inference):
             explain (a partial R2).
         cf_d : float in [0, 1)
             Share of the variance of the Riesz representer, the signed inverse probability weight,
-            that is due to them.
+            that is due to the confounders.
         rho : float in [-1, 1], default=1
-            Correlation of what they do to the outcome and to the weight; 1 is the worst case.
+            Correlation between their effects on the outcome and on the weight; 1 is the worst case.
 
         Returns
         -------
@@ -102,7 +102,7 @@ class Sensitivity(Inference):
         Raises
         ------
         ValueError
-            If a share is not in [0, 1), or rho not in [-1, 1].
+            If a share is not in [0, 1), or if rho is not in [-1, 1].
         """
         bias = strength(cf_y, cf_d, rho) * self.parts.largest_bias
         return self.point_estimate - bias, self.point_estimate + bias
@@ -115,15 +115,15 @@ class Sensitivity(Inference):
         *,
         alpha: float = 0.05,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The bounds with their sampling error: an interval of level 1 - alpha at least.
+        """The bounds with their sampling error: an interval of level at least 1 - alpha.
 
-        Each end leaves out ``alpha / 2``, so that without confounding this is the average's own
-        interval.
+        Each end leaves out ``alpha / 2``, so that without confounding this is the confidence
+        interval of the average.
 
         Parameters
         ----------
         cf_y, cf_d, rho
-            As in `bounds`, and so are errors.
+            As in `bounds`, with the same errors raised.
         alpha : float in (0, 1), default=0.05
 
         Returns
@@ -137,15 +137,15 @@ class Sensitivity(Inference):
     def robustness_value(self) -> np.ndarray:
         """The strength ``cf_y = cf_d`` at which a bound reaches the null, shape (n_arms - 1,).
 
-        Confounders that explain less of both cannot explain the average away. With r the distance
-        to the null in units of the largest bias, it solves ``v^2 / (1 - v) = r^2`` (Cinelli &
-        Hazlett, 2020, "Making sense of sensitivity", JRSS-B 82:39-67, section 4.3).
+        Confounders for which both shares are smaller cannot explain the average away. With r the
+        distance to the null in units of the largest bias, it solves ``v^2 / (1 - v) = r^2``
+        (Cinelli & Hazlett, 2020, "Making sense of sensitivity", JRSS-B 82:39-67, section 4.3).
         """
         square = ((self.point_estimate - self.null) / self.parts.largest_bias) ** 2
         return _value(square)
 
     def robustness_value_interval(self, alpha: float = 0.05) -> np.ndarray:
-        """The same of the interval of `bounds_interval`; 0 if it holds the null as it is."""
+        """Robustness value of `bounds_interval`; 0 if it contains the null without confounding."""
         check_alpha(alpha)
         found = np.zeros(len(self.index))
         for k, (estimate, bias) in enumerate(
@@ -220,9 +220,9 @@ def sensitivity(
 ) -> Sensitivity:
     """How far confounders that were not measured could move an average effect.
 
-    Omitted-variable bounds of Chernozhukov, Cinelli, Newey, Sharma & Syrgkanis (2022, "Long story
-    short: omitted variable bias in causal machine learning", NBER 30302), from the model's own
-    cross-fitted outcomes and propensities.
+    These are the omitted-variable bounds of Chernozhukov, Cinelli, Newey, Sharma & Syrgkanis (2022,
+    "Long story short: omitted variable bias in causal machine learning", NBER 30302), from the
+    model's own cross-fitted outcomes and propensities.
 
     Parameters
     ----------
@@ -237,17 +237,17 @@ def sensitivity(
     Returns
     -------
     Sensitivity
-        A row for each other arm: the bounds at a confounder as strong as one likes, and the
-        robustness values. `plot_sensitivity` draws it, and `leave_out` says how strong covariates
-        are.
+        One row for each other arm: the bounds for a confounder of any given strength, and the
+        robustness values. `plot_sensitivity` draws it, and `leave_out` measures how strong the
+        covariates are.
 
     Raises
     ------
     NotFittedError
         Before a fit.
     ValueError
-        If the model was saved without evidence, treatments are doses, an arm has fewer than two
-        rows or none, or an argument is none of those allowed.
+        If the model was saved without evidence, if treatments are doses, if an arm has fewer than
+        two rows, or if an argument has a value that is not allowed.
 
     Examples
     --------
@@ -274,7 +274,7 @@ def sensitivity(
 
 
 def strength(cf_y: float, cf_d: float, rho: float) -> float:
-    """Share of the largest bias that confounders of some strength bring about."""
+    """Share of the largest bias that confounders of the given strength cause."""
     for name, value in (("cf_y", cf_y), ("cf_d", cf_d)):
         if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < 1:
             raise ValueError(f"{name}={value!r} must be a number of at least 0 and below 1")

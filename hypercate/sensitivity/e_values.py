@@ -9,7 +9,7 @@ from hypercate.inference.averages import AverageInference
 
 
 def e_value(inference: AverageInference, alpha: float = 0.05) -> pd.DataFrame:
-    """Least risk ratio of a confounder, with treatment and with outcome, that explains a ratio.
+    """Smallest risk ratio, with treatment and outcome, of a confounder that explains a ratio away.
 
     Parameters
     ----------
@@ -22,18 +22,19 @@ def e_value(inference: AverageInference, alpha: float = 0.05) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        On the index of the averages, with columns ``ratio, ci_lower, ci_upper``, ``e_value``, that
-        of the ratio, and ``e_value_ci``, that of the end of its interval which is nearer to 1; 1
-        where the interval holds it. With r the ratio, or one over it if it is below 1, ``r + sqrt(r
-        (r - 1))`` (VanderWeele & Ding, 2017, "Sensitivity analysis in observational research:
-        introducing the E-value", Annals of Internal Medicine 167:268-274).
+        With the index of the averages and columns ``ratio, ci_lower, ci_upper``, ``e_value``, the
+        E-value of the ratio, and ``e_value_ci``, the E-value of the end of its interval that is
+        nearer to 1, which is 1 if the interval contains 1. With r the ratio, or one divided by it
+        if it is below 1, the E-value is ``r + sqrt(r (r - 1))`` (VanderWeele & Ding, 2017,
+        "Sensitivity analysis in observational research: introducing the E-value", Annals of
+        Internal Medicine 167:268-274).
 
     Raises
     ------
     TypeError
         If inference is something else.
     ValueError
-        If it is of differences or odds, or alpha is not inside (0, 1).
+        If it holds differences or odds ratios, or if alpha is not inside (0, 1).
 
     Examples
     --------
@@ -54,7 +55,7 @@ def e_value(inference: AverageInference, alpha: float = 0.05) -> pd.DataFrame:
         )
     if inference.scale.name != "ratio":
         raise ValueError(
-            f"an E-value is of a ratio, and these averages are on scale={inference.scale.name!r}: "
+            f"an E-value needs a ratio, but these averages have scale={inference.scale.name!r}: "
             "pass est.ate_inference(scale='ratio'), or use sensitivity(est) for differences"
         )
     lower, upper = inference.interval(alpha)

@@ -26,44 +26,46 @@ def leave_out(
     n_jobs: int | None = None,
     **fit_params: Any,
 ) -> pd.DataFrame:
-    """Strength of covariates as confounders, were they not measured.
+    """Strength that covariates would have as confounders if they had not been measured.
 
-    The model is fitted again without each of them. A confounder that is as strong as these, and
-    independent of the other covariates, would have about their strength; see `sensitivity`.
+    The model is fitted again without each of them. An unmeasured confounder that is comparable to a
+    covariate, and independent of the other covariates, would have about its strength; see
+    `sensitivity`.
 
     Parameters
     ----------
     est : HyperCATE
-        Fitted to these rows; its parameters are those of the other fits.
+        Fitted to these rows; the other fits use its parameters.
     X : DataFrame, shape (n, n_features)
     y, treatment : array-like, shape (n,)
     covariates : sequence, or mapping of name to sequence, optional
-        Columns of X to leave out one at a time, or in groups that have a name; all of them, one at
-        a time, by default.
+        Columns of X to leave out one at a time, or named groups of columns to leave out together;
+        by default all columns, one at a time.
     estimand, T0
         As in `sensitivity`.
     n_jobs : int, optional
-        Fits at once, as in `refute`.
+        Number of fits at once, as in `refute`.
     **fit_params
         Passed to `fit`, such as sample_weight and groups.
 
     Returns
     -------
     DataFrame
-        A row for each arm and covariate, or for each covariate if there is one other arm, with
+        One row for each arm and covariate, or for each covariate if there is one other arm, with
         columns ``cf_y, cf_d, rho``, as in `Sensitivity.bounds`, and ``change``, the average without
-        the covariates less that with them. With R2 and nu2 the shares explained of the outcome and
-        the mean squares of alpha, ``cf_y = (R2 - R2') / (1 - R2)`` and ``cf_d = 1 - nu2' / nu2``
-        over ``nu2' / nu2`` where a prime is without (Chernozhukov et al., 2022, section 4.3); 0
-        where leaving them out makes either better.
+        the covariates minus the average with them. With R2 the explained share of the outcome's
+        variance, nu2 the mean square of alpha, and a prime for the fit without the covariates,
+        ``cf_y = (R2 - R2') / (1 - R2)`` and ``cf_d`` is ``1 - nu2' / nu2`` divided by
+        ``nu2' / nu2`` (Chernozhukov et al., 2022, section 4.3). Either is 0 if leaving the
+        covariates out improves the fit.
 
     Raises
     ------
     TypeError
-        If X is no frame.
+        If X is not a frame.
     ValueError
-        If a covariate is no column of X, a group is empty, nothing would be left, or X has other
-        rows than the fit.
+        If a covariate is not a column of X, if a group is empty, if no column would be left, or if
+        X has other rows than the fit.
 
     Examples
     --------
@@ -115,7 +117,7 @@ def _groups(frame: pd.DataFrame, covariates: Any) -> dict[Any, list]:
     else:
         groups = {name: [name] for name in covariates}
     if not groups:
-        raise ValueError("covariates is empty: name one column at least")
+        raise ValueError("covariates is empty: name at least one column")
     for name, columns in groups.items():
         unknown = [column for column in columns if column not in frame.columns]
         if unknown:

@@ -1,6 +1,6 @@
-"""A picture of how far confounding could move an average.
+"""A plot of how far confounding could move an average.
 
-As in `hypercate.plots`, it is drawn on the axes given, or on those of a new figure.
+As in `hypercate.plots`, it is drawn on the axes that it gets, or on those of a new figure.
 """
 
 from __future__ import annotations
@@ -44,17 +44,18 @@ def plot_sensitivity(
     ----------
     result : Sensitivity
     covariates : DataFrame, optional
-        Of `leave_out`: covariates are drawn where a confounder as strong would be.
+        From `leave_out`: each covariate is drawn where a confounder of the same strength would be.
     arm : label, optional
-        Whose average; by default those of all arms.
+        The arm whose average is drawn; by default all arms.
     ax : Axes, optional
 
     Returns
     -------
     Axes
-        Contours of the bound, a quarter, a half, three quarters, and one and a half, two and three
-        times the way to the null, which is the orange one. Of several arms, each in its colour, the
-        strengths at which the bound reaches the null.
+        For one arm, contours of the bound: the orange one is where the bound reaches the null, and
+        the others are at a quarter, a half, three quarters, one and a half, two and three times
+        the way to the null. For several arms, one line per arm, each in its colour: the strengths
+        at which the bound reaches the null.
 
     Raises
     ------

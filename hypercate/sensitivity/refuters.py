@@ -1,4 +1,4 @@
-"""Fits whose answer is known: a model that passes is not thereby right, one that fails is wrong."""
+"""Fits whose answer is known: passing does not prove a model right, failing proves it wrong."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXTRA = "random common cause"  # name of the column
 
 @dataclass(frozen=True)
 class Rows:
-    """What a fit is given, rows in the order of X.
+    """The data of a fit, with rows in the order of X.
 
     Attributes
     ----------
@@ -103,44 +103,45 @@ def refute(
     n_jobs: int | None = None,
     **fit_params: Any,
 ) -> pd.DataFrame:
-    """Fit again where the answer is known, and compare average effects with it.
+    """Fit again to data for which the average effect is known, and compare.
 
     Parameters
     ----------
     est : HyperCATE
-        Whose parameters the fits take; fitted or not.
+        The estimator whose parameters the fits use; it need not be fitted.
     X : DataFrame or array-like, shape (n, n_features)
     y, treatment : array-like, shape (n,)
     refuters : sequence, optional
-        Some of ``"placebo treatment"`` and ``"dummy outcome"``, in which treatments or outcomes are
-        handed out anew, so that no effect is left; ``"random common cause"``, one more covariate of
-        noise, and ``"subset"``, 80 % of the rows of each arm or of the clusters, which leave the
-        effect what it was. All by default.
+        Any of the following, all by default. ``"placebo treatment"`` and ``"dummy outcome"``:
+        treatments or outcomes are randomly reassigned, so that no effect is left. ``"random common
+        cause"``: a covariate of pure noise is added; and ``"subset"``: only 80 % of the rows of
+        each arm, or of the clusters, are kept; these two leave the effect unchanged.
     effort : str, default="fast"
-        Of the fits; an instant estimator stays so.
+        Effort of the fits; an estimator with ``effort="instant"`` keeps it.
     random_state : int, RandomState instance or None, default=0
-        Of what is drawn.
+        Seeds the random changes.
     n_jobs : int, optional
-        Fits at once, by the joblib backend in use; if several, each on one thread unless the
-        estimator's own n_jobs says otherwise. By default what `joblib.parallel_config` says, or
-        else 1. What is drawn does not depend on it.
+        Number of fits at once, by the joblib backend in use; if several, each runs on one thread
+        unless the estimator's own n_jobs is set. By default the number set by
+        `joblib.parallel_config`, or else 1. The random changes do not depend on it.
     **fit_params
-        Values of the rows that `fit` takes: sample_weight, groups, event.
+        Other arguments of `fit` with one value per row: sample_weight, groups, event.
 
     Returns
     -------
     DataFrame
-        A row for each refuter and arm but control, with the average effect (AIPW): columns
-        ``expected``, ``point_estimate, stderr, ci_lower, ci_upper`` (95 %), ``holds``, whether the
-        interval holds what is expected, and ``effect_sd``, the standard deviation of the rows'
-        effects, small where there are none. What is expected of the last two refuters is the
-        average effect by the same effort on the rows as they are, which is the first row. One in
-        twenty intervals misses by chance.
+        One row for each refuter and each arm except control, with the average effect (AIPW):
+        columns ``expected``, ``point_estimate, stderr, ci_lower, ci_upper`` (95 %), ``holds``,
+        whether the interval contains the expected value, and ``effect_sd``, the standard deviation
+        of the rows' effects, which is small if there are no effects. For the last two refuters, the
+        expected value is the average effect with the same effort on the unchanged rows, which is
+        the first row of the table. One in twenty intervals misses by chance.
 
     Raises
     ------
     ValueError
-        If a refuter is unknown, or values of the rows have another length or order.
+        If a refuter is unknown, or if an argument with one value per row has another length or
+        order than X.
 
     Examples
     --------

@@ -26,7 +26,7 @@ ESTIMANDS = ("ate", "att")
 
 @dataclass(frozen=True, eq=False)
 class Elements:
-    """An average effect of each other arm, and what bounds its bias.
+    """The average effect of each other arm, and the quantities that bound its bias.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class Elements:
 
 
 def elements(evidence: Evidence, estimand: str, control: int, arms: list) -> Elements:
-    """Of the average effect of every other arm against `control`.
+    """Elements of the average effect of every other arm against `control`.
 
     Parameters
     ----------
