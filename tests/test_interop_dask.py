@@ -121,7 +121,7 @@ class TestRefusals:
 
     def test_outcomes_of_doses_are_refused(self):
         est, X = fitted("doses")
-        with pytest.raises(ValueError, match="of doses"):
+        with pytest.raises(ValueError, match="are doses"):
             predict(est, unread(X.columns), outcomes=True)
 
     def test_a_model_without_names_of_columns_is_refused(self):

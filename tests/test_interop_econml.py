@@ -179,7 +179,7 @@ class TestFit:
             fresh.effect(X)
         with pytest.raises(ValueError, match="not recognized"):
             fresh.fit(Y, T, X=X, inference="statsmodels")
-        with pytest.raises(TypeError, match="wraps a HyperCATE, and got LinearRegression"):
+        with pytest.raises(TypeError, match="wraps a HyperCATE, but got LinearRegression"):
             as_econml(LinearRegression())
         with pytest.raises(ValueError, match="models of arms"):
             as_econml(HyperCATE(treatment_kind="dose"))

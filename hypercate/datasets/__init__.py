@@ -1,9 +1,9 @@
 """Benchmark data, as splits ready to fit and score.
 
-Nothing is bundled. Files come from the folder named by the environment variable ``HYPERCATE_DATA``
-when it is set, else they are downloaded once to the user's cache (``HYPERCATE_CACHE`` moves it).
-Either way a file is read only if its checksum is a known one. Provenance, licences, columns and
-traps are in the datasheets, a page a data set in ``datasets/``.
+No data are bundled. Files come from the folder that the environment variable ``HYPERCATE_DATA``
+names, if it is set; otherwise they are downloaded once to the user's cache (``HYPERCATE_CACHE``
+moves it). In both cases a file is read only if its checksum is known. Provenance, licences, columns
+and pitfalls are described in the datasheets, one page per data set, in ``datasets/``.
 """
 
 from hypercate.datasets.acic2016 import load_acic2016

@@ -23,17 +23,17 @@ TRAIN_ROWS = 3802
 def load_acic2016(simulation: int = 1, n_train: int | None = None, split: int = 1) -> CausalSplit:
     """Load one simulation of ACIC 2016: 4802 pregnancies, 58 covariates, a binary treatment.
 
-    There is no published split. Ours is random: a permutation of the rows drawn with the seed
-    ``[simulation, split]``, the first 1000 rows the test sample and the next `n_train` the training
-    sample. So the test rows are the same for each `n_train`, and a smaller training sample is part
-    of a larger one.
+    There is no published split. Ours is random: the rows are permuted with the seed
+    ``[simulation, split]``; the first 1000 rows are the test sample, and the next `n_train` rows
+    are the training sample. So the test rows are the same for each `n_train`, and a smaller
+    training sample is part of a larger one.
 
     Parameters
     ----------
     simulation : int, default 1
-        1 to 10.
+        Number of the simulation, 1 to 10.
     n_train : int, optional
-        Training rows, 1 to 3802; all 3802 by default.
+        Number of training rows, 1 to 3802; all 3802 by default.
     split : int, default 1
         Number of the split, at least 1.
 

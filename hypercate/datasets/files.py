@@ -152,7 +152,7 @@ def _read_verified(name: str, folder: str | None) -> bytes:
     found = [checksum(raw, expected.partition(":")[0]) for expected in remote.checksums]
     if set(found).isdisjoint(remote.checksums):
         raise ValueError(
-            f"{path} is truncated, damaged or another file: expected checksum "
+            f"{path} is truncated, damaged or a different file: expected checksum "
             f"{' or '.join(remote.checksums)}, found {' and '.join(found)}; "
             f"delete it and get it again{f' from {remote.url}' if remote.url else ''}"
         )
@@ -185,6 +185,6 @@ def _download(name: str, remote: RemoteFile) -> Path:
         return Path(cache.fetch(name))
     except OSError as error:
         raise OSError(
-            f"{remote.url} could not be downloaded ({error}); where there is no network, put the "
+            f"{remote.url} could not be downloaded ({error}); without a network, put the "
             f"file at {name} in a folder and name that folder in {DATA_VARIABLE}"
         ) from error

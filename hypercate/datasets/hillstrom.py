@@ -26,16 +26,17 @@ COLUMNS = (
 def load_hillstrom(replication: int = 1, outcome: str = "spend") -> CausalSplit:
     """Load the campaign: 64,000 customers, 8 covariates, no e-mail or one of two kinds.
 
-    Arms are 0, no e-mail, 1, one for men's merchandise, and 2, one for women's. Each customer
-    received one of them at random, with a probability of one third. The true effect of a customer
-    is unknown.
+    The arms are 0, no e-mail; 1, an e-mail for men's merchandise; and 2, an e-mail for women's
+    merchandise. Each customer was assigned to one of them at random, with a probability of one
+    third. The true effect of a customer is unknown.
 
     Parameters
     ----------
     replication : int, default 1
-        Any integer >= 1: the seed of the split in halves.
+        Any integer >= 1: the seed of the split into halves.
     outcome : {"spend", "visit", "conversion"}, default "spend"
-        Within two weeks: dollars spent, or whether the customer visited the site or bought.
+        Dollars spent within two weeks, or whether the customer visited the site, or bought
+        something, within two weeks.
 
     Returns
     -------

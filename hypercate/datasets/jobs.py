@@ -1,4 +1,4 @@
-"""Jobs: a job-training experiment joined by survey controls (LaLonde, 1986).
+"""Jobs: a job-training experiment combined with survey controls (LaLonde, 1986).
 
 References
 ----------
@@ -23,9 +23,10 @@ REPLICATIONS = 10
 def load_jobs(replication: int = 1) -> CausalSplit:
     """Load one of the ten published folds of Jobs: 3212 people, 297 treated, 17 covariates.
 
-    Treatment is the National Supported Work job training (LaLonde, 1986), the outcome whether a
-    person earned anything in 1978. The 722 rows of the randomised experiment (``randomized``)
-    are joined by 2490 controls from the PSID survey. The true effect of a person is unknown.
+    The treatment is the National Supported Work job training (LaLonde, 1986), and the outcome is
+    whether a person earned anything in 1978. The 722 rows of the randomised experiment
+    (``randomized``) are combined with 2490 controls from the PSID survey. The true effect of a
+    person is unknown.
 
     Parameters
     ----------

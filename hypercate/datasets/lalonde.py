@@ -1,4 +1,4 @@
-"""LaLonde: a randomised effect, to be found again with survey controls (Dehejia & Wahba, 1999).
+"""LaLonde: a randomised effect, to be recovered with survey controls (Dehejia & Wahba, 1999).
 
 References
 ----------
@@ -25,13 +25,13 @@ COLUMNS = {
 
 
 def load_lalonde() -> CausalSplit:
-    """Load the study: the job-training experiment's treated beside controls of the CPS survey.
+    """Load the study: the treated of the job-training experiment, with controls of the CPS survey.
 
     The outcome is earnings in 1978, in dollars. `train` holds the 185 treated of the randomised
     experiment, as Dehejia & Wahba (1999) chose them, and 15992 people of the Current Population
     Survey as controls. `test` holds the experiment: the same 185 treated and the 260 randomised
-    controls, whose difference, $1,794.34, is the effect on the treated to be found from `train`.
-    So, unlike elsewhere, the two samples share rows.
+    controls. Their difference in means, $1,794.34, is the effect on the treated that is to be
+    estimated from `train`. So, unlike in the other data sets, the two samples share rows.
 
     Returns
     -------

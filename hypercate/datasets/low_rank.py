@@ -1,4 +1,4 @@
-"""A study of our own: many small arms whose effects are mixtures of two surfaces."""
+"""A simulated study: many small arms whose effects are mixtures of two surfaces."""
 
 import numpy as np
 
@@ -26,21 +26,21 @@ def draw_low_rank_study(
 
         mu_0(x) = f(x)    mu_k(x) = f(x) + a_k g_1(x) + b_k g_2(x)    y = mu_t(x) + N(0, 1)
 
-    with a_k, b_k ~ N(0, 1/2). Each of the directions g_1 and g_2 is smooth in three columns of its
-    own, drawn from the ten continuous ones: with z the standardised covariates,
+    with a_k, b_k ~ N(0, 1/2). Each of the directions g_1 and g_2 is smooth in its own three
+    columns, drawn from the ten continuous ones: with z the standardised covariates,
 
         g(x) = tanh(2 z_i) + sin(2 z_j) + z_l^2 / 2    standardised to mean 1 and variance 1
 
-    So the effect of an arm has a standard deviation near 1, that of the noise, over the people, and
-    its average is near a_k + b_k. Arms are assigned at random, whoever the people are: in the
-    training sample each to as many, in the test sample each with the same probability.
+    So the effect of an arm has a standard deviation over the people near 1, like the noise, and its
+    average is near a_k + b_k. Arms are assigned completely at random: in the training sample each
+    arm to the same number of people, in the test sample each with the same probability.
 
     Parameters
     ----------
     n_arms : int, default 20
-        The control and n_arms - 1 treatments, at least 2.
+        Number of arms, at least 2: the control and n_arms - 1 treatments.
     rows_per_arm : int, default 40
-        Training rows of each arm, the control too.
+        Number of training rows of each arm, including the control.
     replication : int, default 1
         Any integer >= 1: the seed.
 

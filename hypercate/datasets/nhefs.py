@@ -1,4 +1,4 @@
-"""NHEFS: giving up smoking, and what people weighed or how long they lived afterwards.
+"""NHEFS: the effect of giving up smoking on weight and on survival.
 
 References
 ----------
@@ -18,10 +18,10 @@ FOLLOWED = 120  # months, from January 1983 to December 1992
 
 
 def load_nhefs(outcome: str = "death") -> CausalSample:
-    """Load the follow-up of 1629 smokers: who had given up by 1982, and what became of them.
+    """Load the follow-up of 1629 smokers: who had given up by 1982, and their later outcomes.
 
-    Smokers of 25 to 74 years were asked in 1971-75 and again in 1982; treatment is whether they
-    had given up by then. The true effect is unknown.
+    Smokers aged 25 to 74 years were interviewed in 1971-75 and again in 1982; the treatment is
+    whether they had given up smoking by then. The true effect is unknown.
 
     Parameters
     ----------
@@ -33,8 +33,8 @@ def load_nhefs(outcome: str = "death") -> CausalSample:
     Returns
     -------
     CausalSample
-        With 14 covariates of 1971; ``mu`` and ``randomized`` are None. For ``"death"`` all 1629
-        people, for ``"weight"`` the 1566 whose weight in 1982 is known.
+        With 14 covariates from 1971; ``mu`` and ``randomized`` are None. For ``"death"`` it holds
+        all 1629 people, for ``"weight"`` the 1566 people whose weight in 1982 is known.
 
     Raises
     ------
@@ -46,7 +46,7 @@ def load_nhefs(outcome: str = "death") -> CausalSample:
     Warns
     -----
     UserWarning
-        That people are left out whose weight in 1982 is not known.
+        If people are left out because their weight in 1982 is not known.
 
     Examples
     --------
@@ -70,8 +70,8 @@ def load_nhefs(outcome: str = "death") -> CausalSample:
     else:
         known = table["wt82_71"].notna()
         warn(
-            f"{(~known).sum()} of {len(table)} people are left out, whose weight in 1982 is not "
-            "known: those who are left may differ from them"
+            f"{(~known).sum()} of {len(table)} people are left out because their weight in 1982 is "
+            "not known: the remaining people may differ from them"
         )
         table = table[known].reset_index(drop=True)
         y = table["wt82_71"]

@@ -1,4 +1,4 @@
-"""Studies of our own with two outcomes: a biomarker, which says much, and an event."""
+"""Simulated studies with two outcomes: an informative biomarker, and an event."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def draw_pair_study(
       standard deviation sqrt(3/7);
     - ``"event"``, 0 or 1: ``mu_t = Phi(-0.8 + 0.6 f'(x) + t (0.5 + 0.5 h'(x)))``, with
       ``f' = r f + sqrt(1 - r^2) g`` and ``h' = r h + sqrt(1 - r^2) k``, where r is 0.8 if much is
-      shared, and 0. What decides it beyond the covariates has a correlation of 0.5 with the
-      biomarker's noise.
+      shared, and 0 otherwise. The noise of the event (on the probit scale) has a correlation of 0.5
+      with the noise of the biomarker.
 
-    A row is treated with probability ``expit(a + f(x))``, a such that half are treated.
+    A row is treated with probability ``expit(a + f(x))``, where a is such that half are treated.
 
     Parameters
     ----------

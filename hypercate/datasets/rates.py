@@ -1,4 +1,4 @@
-"""Studies of our own whose outcomes are counts, or positive: effects multiply the mean."""
+"""Simulated studies whose outcomes are counts or positive numbers: effects multiply the mean."""
 
 from __future__ import annotations
 
@@ -31,13 +31,14 @@ def draw_outcome_study(kind: str = "count", rows: int = 500, replication: int = 
 
         log mu_0(x) = log c + 0.6 f(x)        log(mu_1(x) / mu_0(x)) = 0.3 + 0.3 h(x)
 
-    and a row is treated with probability ``expit(a + f(x))``, a such that half are treated: the
-    higher the outcome without treatment, the likelier the treatment. The outcomes are
+    and a row is treated with probability ``expit(a + f(x))``, where a is such that half are
+    treated: the higher the outcome without treatment, the more likely the treatment. The outcomes
+    are
 
-    - ``"count"``: c = 2, ``y ~ Poisson(mu_t u)`` with ``u ~ Gamma(4, 1/4)``: counts that vary more
-      than Poisson's, as people of the same covariates differ;
-    - ``"positive"``: c = 1000, ``y ~ Gamma(2, mu_t / 2)``, as costs, whose standard deviation is
-      proportional to their mean.
+    - ``"count"``: c = 2, ``y ~ Poisson(mu_t u)`` with ``u ~ Gamma(4, 1/4)``: overdispersed counts,
+      because people with the same covariates differ;
+    - ``"positive"``: c = 1000, ``y ~ Gamma(2, mu_t / 2)``: like costs, with a standard deviation
+      proportional to the mean.
 
     Parameters
     ----------

@@ -24,22 +24,22 @@ TEST_SHARE = 0.2
 def load_realcause(replication: int = 1, source: str = "psid") -> CausalSplit:
     """Load one of RealCause's samples of LaLonde's study: 8 covariates, poor overlap, heavy tails.
 
-    Covariates are those of the job-training experiment's treated and of a survey's controls;
-    treatment and earnings in 1978, in dollars, were drawn from generative models fitted to theirs.
-    Both outcomes of a person were drawn, and ``mu`` holds them: the outcomes themselves, with their
-    noise, and not their expectations. Their difference ranks learners, but no interval of the
-    effect at x can be judged by it.
+    Covariates are those of the treated of the job-training experiment and of the controls of a
+    survey. Treatments, and earnings in 1978 in dollars, were drawn from generative models that were
+    fitted to the real ones. Both outcomes of a person were drawn, and ``mu`` holds them: the
+    outcomes themselves, with their noise, and not their expectations. Their difference can rank
+    learners, but cannot be used to judge intervals of the effect at x.
 
     There is no published split. Ours permutes the rows with the seed `replication`; the first fifth
-    is the test sample.
+    of the rows is the test sample.
 
     Parameters
     ----------
     replication : int, default 1
-        1 to 100: the published samples 0 to 99.
+        An integer from 1 to 100, for the published samples 0 to 99.
     source : {"psid", "cps"}, default "psid"
-        The survey: 2675 people with controls of the Panel Study of Income Dynamics, or 16177 with
-        those of the Current Population Survey.
+        The survey: 2675 people, with controls of the Panel Study of Income Dynamics, or 16177
+        people, with controls of the Current Population Survey.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What a benchmark hands out: a sample to fit on and a sample to predict."""
+"""What a benchmark returns: a sample to fit on and a sample to predict."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ class CausalSample:
     treatment : ndarray of shape (n,), int
         Arm of each row, 0 to K - 1; 0 is the control arm.
     y : ndarray of shape (n,), float
-        Observed (factual) outcome; the time up to which a row was followed, where there is `event`.
+        Observed (factual) outcome; if there is an `event`, the time up to which a row was followed.
     mu : ndarray of shape (n, K), float, or None
-        Noiseless potential outcomes; None where they are not known.
+        Noiseless potential outcomes; None if they are not known.
     randomized : ndarray of shape (n,), bool, or None
-        Whether a row comes from the randomised experiment; None where the data has no such part.
+        Whether a row comes from the randomised experiment; None if the data have no such part.
     event : ndarray of shape (n,), bool, or None
-        Whether the event was seen at the time in y; None where outcomes are no times.
+        Whether the event was seen at the time in y; None if outcomes are not times.
 
     Examples
     --------
@@ -70,12 +70,12 @@ class CausalSample:
         Parameters
         ----------
         rows : ndarray of shape (m,), int
-            Positions.
+            Positions of the rows.
 
         Returns
         -------
         CausalSample
-            m rows.
+            The m rows.
         """
         return CausalSample(
             X=self.X.iloc[rows].reset_index(drop=True),

@@ -1,4 +1,4 @@
-"""Studies of our own whose outcome is the time until an event, which censoring hides for many."""
+"""Simulated studies whose outcome is the time until an event, censored for many rows."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ LONGEST = 15.0
 def draw_survival_study(
     outcome: str = "time", rows: int = 500, replication: int = 1
 ) -> CausalSplit:
-    """Draw a confounded study of two arms in which people are followed until they die or are lost.
+    """Draw a confounded study of two arms with times until death and censoring.
 
     Covariates, and random surfaces f and h of mean 0 and variance 1, are those of
-    :func:`draw_arms_study`: linear in eight columns, with bumps. Times until death have Weibull's
-    distribution of shape 1.5, whose scale the treatment multiplies,
+    :func:`draw_arms_study`: linear in eight columns, with bumps. Times until death have a Weibull
+    distribution of shape 1.5, and the treatment multiplies its scale,
 
         log s_0(x) = log 8 + 0.5 f(x)        log(s_1(x) / s_0(x)) = 0.2 + 0.4 h(x)
 
-    and a row is treated with probability ``expit(a - f(x))``, a such that half are treated: the
-    sooner death without treatment, the likelier the treatment. Times until a row is lost are
-    exponential, of rate ``exp(0.5 f(x) + 0.7 t) / 25``: those who would live long and those treated
-    are lost sooner. After 15 units of time nobody is followed.
+    and a row is treated with probability ``expit(a - f(x))``, where a is such that half are
+    treated: the sooner death without treatment, the more likely the treatment. Times until a row is
+    lost to follow-up are exponential, with rate ``exp(0.5 f(x) + 0.7 t) / 25``: people who would
+    live long and treated people are lost sooner. Follow-up ends after 15 units of time.
 
     Parameters
     ----------
     outcome : {"time", "survival"}, default "time"
-        What ``mu`` holds: mean times up to a horizon of 10, or probabilities of surviving beyond
-        it. The rows are the same.
+        The content of ``mu``: mean times up to a horizon of 10, or probabilities of surviving
+        beyond it. The rows are the same.
     rows : int, default 500
         Training rows, at least 40.
     replication : int, default 1

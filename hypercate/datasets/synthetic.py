@@ -1,4 +1,4 @@
-"""Studies of our own: many arms that share much, little or nothing; and two, to judge intervals."""
+"""Simulated studies: many arms that share much, little or nothing; and two arms, for intervals."""
 
 from collections.abc import Iterable
 
@@ -32,13 +32,13 @@ def draw_arms_study(
 ) -> CausalSplit:
     """Draw a confounded study of many arms with few rows each.
 
-    Covariates: 20 columns of ``N(0, R)`` with ``R_ij = 0.3 ** abs(i - j)``, the last 10 replaced by
-    whether they are positive (0 or 1). With z the standardised covariates and s the share, the
-    outcome of arm k is
+    Covariates are 20 columns of ``N(0, R)`` with ``R_ij = 0.3 ** abs(i - j)``, of which the last 10
+    are replaced by whether they are positive (0 or 1). With z the standardised covariates and s the
+    shared part of the variance, the outcome of arm k is
 
         mu_k(x) = c_k + sqrt(s) f(x) + sqrt(1 - s) d_k(x)        y = mu_k(x) + N(0, 3/7)
 
-    where c_k ~ N(0, 0.5^2) and f is a random surface: 8 random columns linearly and 4 bumps,
+    where c_k ~ N(0, 0.5^2) and f is a random surface, linear in 8 random columns, plus 4 bumps,
 
         f(x) = z'b + sum_m a_m tanh(z'w_m)        standardised to mean 0 and variance 1
 
@@ -47,19 +47,19 @@ def draw_arms_study(
 
     - ``"much"``: s = 0.9 and ``d_k = cos(u_k) h_1 + sin(u_k) h_2`` with u_k uniform on the circle:
       the arms differ by a combination of two surfaces h that are common to all arms;
-    - ``"little"``: s = 0.5 and each d_k a random surface of its own;
-    - ``"nothing"``: s = 0, likewise.
+    - ``"little"``: s = 0.5, and each d_k is a separate random surface;
+    - ``"nothing"``: s = 0, and each d_k is a separate random surface.
 
-    So every surface has variance near 1, and the outcomes R2 near 0.7. An arm is assigned with
-    probability ``softmax_k(z'g_k)``, g_k ~ N(0, 0.1^2); of the people drawn, the training sample
-    keeps as many of each arm as asked for.
+    So every surface has variance near 1, and the outcomes have an R2 near 0.7. An arm is assigned
+    with probability ``softmax_k(z'g_k)``, g_k ~ N(0, 0.1^2); from the people drawn, the training
+    sample keeps the requested number of each arm.
 
     Parameters
     ----------
     n_arms : int, default 5
-        The control and n_arms - 1 treatments, at least 2.
+        Number of arms, at least 2: the control and n_arms - 1 treatments.
     rows_per_arm : int, default 30
-        Training rows of each treatment; there are four times as many controls.
+        Number of training rows of each treatment; there are four times as many controls.
     sharing : {"much", "little", "nothing"}, default "much"
         How much the arms' surfaces have in common.
     replication : int, default 1
@@ -106,7 +106,7 @@ def draw_arms_study(
 def draw_interval_study(
     design: str = "smooth", rows: int = 500, replication: int = 1
 ) -> CausalSplit:
-    """Draw a study of two arms with a known effect, to judge intervals of the effect on.
+    """Draw a study of two arms with a known effect, to judge intervals of the effect.
 
     Covariates, and random surfaces f and h of mean 0 and variance 1, are those of
     :func:`draw_arms_study`. The outcome is
@@ -114,13 +114,13 @@ def draw_interval_study(
         mu_0(x) = f(x)    mu_1(x) = f(x) + tau(x)    y = mu_t(x) + N(0, 3/7)
 
     and a row is treated with probability ``expit(c + f(x))``: the higher the outcome without
-    treatment, the likelier the treatment. The designs are, each unlike the first in one thing:
+    treatment, the more likely the treatment. Each design differs from the first in one respect:
 
     - ``"smooth"``: confounded, ``tau = 0.5 + 0.5 h``, and c such that half are treated;
     - ``"stepped"``: ``h = sum_m a_m [z_m > c_m]`` instead, standardised, with four random columns
       m, c_m ~ U(-1, 1) and a_m ~ N(0, 1);
     - ``"few"``: c such that 5 % are treated;
-    - ``"randomised"``: treated with probability 1/2, whoever they are;
+    - ``"randomised"``: everyone is treated with probability 1/2;
     - ``"null"``: ``tau = 0``.
 
     The training sample has exactly the share of treated rows that the population has.

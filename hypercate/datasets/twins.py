@@ -31,18 +31,20 @@ TRAIN_ROWS = 9120
 def load_twins(replication: int = 1) -> CausalSplit:
     """Load one replication of Twins: 11400 pairs of twins, 30 covariates, death in the first year.
 
-    A row is a pair; treatment 1 is to be the heavier twin, and y is 1 if the twin died within a
-    year of birth. Both outcomes are known, and ``mu`` holds them: 0 or 1, the outcomes themselves
-    and not their expectations. Which twin is observed is drawn, as Yoon et al. (2018) do, by
+    A row is a pair of twins; treatment 1 means being the heavier twin, and y is 1 if the twin died
+    within a year of birth. Both outcomes are known, and ``mu`` holds them: 0 or 1, the outcomes
+    themselves and not their expectations. Which twin is observed is drawn, as in Yoon et al.
+    (2018), by
 
         treatment ~ Bernoulli(sigmoid(w'x + n))    w ~ U(-0.1, 0.1) for each column, n ~ N(0, 0.1^2)
 
-    with x standardised over all pairs, an addition of ours that keeps the two arms of like size.
+    with x standardised over all pairs; this is our addition, and keeps the two arms about equally
+    large.
 
     Parameters
     ----------
     replication : int, default 1
-        Any integer >= 1: it seeds the assignment and the split. The pairs are the same in each.
+        Any integer >= 1: it seeds the assignment and the split. The pairs are always the same.
 
     Returns
     -------

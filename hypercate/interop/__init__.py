@@ -1,1 +1,1 @@
-"""HyperCATE inside other packages, a module each; they are needed only where one is imported."""
+"""HyperCATE inside other packages, one module per package, which only this module needs."""

@@ -1,4 +1,4 @@
-"""Effects of the rows of a Dask frame, a partition at a time, by the workers that hold them."""
+"""Effects of the rows of a Dask frame, one partition at a time, by the workers that hold them."""
 
 from __future__ import annotations
 
@@ -19,43 +19,44 @@ def predict(
     outcomes: bool = False,
     keep: Sequence[str] = (),
 ) -> Any:
-    """Effects of every row, as a frame of Dask that is not computed yet.
+    """Effects of every row, as a Dask frame that is not computed yet.
 
-    A worker gets the model once, whatever the number of partitions: without evidence, so that no
-    training row travels, and for its processor, where a partition is predicted on one thread. A
-    partition is predicted as a whole: its effects are those of ``est.predict`` at the same rows,
-    to the bit on the same kind of processor.
+    Each worker gets the model once, whatever the number of partitions. The model is sent without
+    evidence, so that no training row leaves the client, and runs on the worker's CPU, with one
+    thread per partition. A partition is predicted as a whole: its effects are those of
+    ``est.predict`` at the same rows, bit for bit on the same kind of processor.
 
     Parameters
     ----------
     est : HyperCATE
         Fitted to a frame whose columns have names.
     frame : dask.dataframe.DataFrame
-        Has the columns of the fit, of the same kinds, in any order, and perhaps others.
+        Frame with the columns of the fit, of the same kinds, in any order, and possibly others.
     interval : float in (0, 1), optional
-        Level of the intervals of the effects, such as 0.95; none by default.
+        Level of the intervals of the effects, such as 0.95; no intervals by default.
     outcomes : bool, default=False
-        The outcome under every arm as well.
+        Whether to add the outcome under every arm.
     keep : sequence of str, default=()
         Columns of the frame to copy before the answers.
 
     Returns
     -------
     dask.dataframe.DataFrame
-        The kept columns, then float64 columns as ``hypercate predict`` names them: ``effect_ARM``
-        of each arm but control, ``ci_lower_ARM`` and ``ci_upper_ARM``, and ``outcome_ARM``; of
-        several outcomes with the outcome's name behind, of doses the dose in place of the arm.
-        Index, partitions and divisions are those of `frame`.
+        The kept columns, then float64 columns named as by ``hypercate predict``: ``effect_ARM``
+        for each arm except control, ``ci_lower_ARM`` and ``ci_upper_ARM``, and ``outcome_ARM``.
+        With several outcomes, the name of the outcome follows; with doses, the dose takes the place
+        of the arm. Index, partitions and divisions are those of `frame`.
 
     Raises
     ------
     NotFittedError
         Before a fit.
     TypeError
-        If est is not a HyperCATE, or frame not a frame of Dask.
+        If est is not a HyperCATE, or frame is not a Dask frame.
     ValueError
-        If the frame lacks a column or has it twice, a kept column has the name of an answer, or
-        interval is not between 0 and 1. What a column holds is looked at when it is computed.
+        If the frame lacks a column or has it twice, if a kept column has the name of an answer, or
+        if interval is not between 0 and 1. The values of columns are checked only when the result
+        is computed.
 
     Examples
     --------
@@ -69,7 +70,7 @@ def predict(
     import dask.dataframe as dd
 
     if not isinstance(frame, dd.DataFrame):
-        raise TypeError(f"frame must be a dask.dataframe.DataFrame, and is a {type(frame)}")
+        raise TypeError(f"frame must be a dask.dataframe.DataFrame, but is a {type(frame)}")
     sent = Sent.of(est, list(frame.columns), interval, outcomes, keep)
     read = frame[list(dict.fromkeys([*sent.covariates, *keep]))]
     meta = _answered(dd.utils.make_meta(read), sent, keep)

@@ -1,4 +1,4 @@
-"""HyperCATE as an estimator of DoWhy: for its identification, its estimates and its refuters."""
+"""HyperCATE as an estimator of DoWhy, for use with its identification, estimates and refuters."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ _AVERAGES = ("ate", "att", "atc")
 
 
 class HyperCATEEstimator(CausalEstimator):
-    """Average effects by HyperCATE, doubly robust, where DoWhy found what to adjust for.
+    """Doubly robust average effects by HyperCATE, with the adjustment set that DoWhy found.
 
     Covariates are the adjustment set and the effect modifiers together. Columns may be of any kind
-    that HyperCATE reads: nothing is encoded before.
+    that HyperCATE reads, and need not be encoded.
 
     Parameters
     ----------
     identified_estimand : IdentifiedEstimand
-        By adjustment (backdoor); not by instruments or a front door.
+        Identified by adjustment (backdoor), not by instruments or the front door.
     init_params : dict, optional
         Parameters of `HyperCATE`.
     **options
-        DoWhy's own options of every estimator, such as ``confidence_intervals``.
+        DoWhy's options for every estimator, such as ``confidence_intervals``.
 
     Attributes
     ----------
@@ -76,8 +76,8 @@ class HyperCATEEstimator(CausalEstimator):
         unknown = sorted(options.keys() - known)
         if unknown:
             raise TypeError(
-                f"{listed(map(repr, unknown))}: no option of DoWhy's estimators; parameters of "
-                "HyperCATE go into init_params"
+                f"{listed(map(repr, unknown))} is not an option of DoWhy's estimators; parameters "
+                "of HyperCATE go into init_params"
             )
         super().__init__(identified_estimand, **options)
         self.estimator = HyperCATE(**init_params or {})
@@ -92,9 +92,9 @@ class HyperCATEEstimator(CausalEstimator):
         data : DataFrame
         effect_modifier_names : list of str, optional
         **columns : str
-            What ``method_params["fit_params"]`` holds: names of the columns of `data` for
-            ``sample_weight`` and ``groups``. Rows of one index label, as a bootstrap draws them,
-            are a group of their own unless there are others.
+            The content of ``method_params["fit_params"]``: names of the columns of `data` for
+            ``sample_weight`` and ``groups``. Without groups, rows with the same index label, as a
+            bootstrap draws them, form a group.
 
         Returns
         -------
@@ -103,10 +103,10 @@ class HyperCATEEstimator(CausalEstimator):
         Raises
         ------
         ValueError
-            If the estimand is not by adjustment, there are several treatments or outcomes, or
-            nothing to adjust for and no effect modifier.
+            If the estimand is not identified by adjustment, if there are several treatments or
+            outcomes, or if there is nothing to adjust for and no effect modifier.
         TypeError, KeyError
-            If columns are not known.
+            If columns are unknown.
         """
         estimand = self._target_estimand
         if not str(estimand.identifier_method).startswith(_ADJUSTMENTS):
@@ -164,23 +164,23 @@ class HyperCATEEstimator(CausalEstimator):
         Parameters
         ----------
         data : DataFrame
-            Rows; those of the fit are known again, and others are taken as new rows.
+            Rows to average over; rows of the fit are recognised, and others are treated as new.
         treatment_value, control_value : label
             The arms that are compared.
         target_units : {"ate", "att", "atc"}, callable or DataFrame, default="ate"
-            All rows, those treated, those of the control; rows where the function of the data is
-            true; or new rows, with all covariates.
+            All rows, the treated rows, or the control rows; or rows where a function of the data
+            is true; or new rows, with all covariates.
 
         Returns
         -------
         CausalEstimate
-            ``value`` is the average, doubly robust; ``cate_estimates`` holds the effects at the
-            rows, and ``effect_intervals`` theirs, if ``confidence_intervals`` was true.
+            ``value`` is the doubly robust average; ``cate_estimates`` holds the effects at the
+            rows, and ``effect_intervals`` their intervals, if ``confidence_intervals`` was true.
 
         Raises
         ------
         ValueError
-            If the values are not arms, or target_units is none of these.
+            If the values are not arms, or target_units has another value.
         """
         self.update_input(
             treatment_value, control_value, "ate" if target_units is None else target_units

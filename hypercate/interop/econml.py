@@ -29,8 +29,8 @@ def as_econml(est: HyperCATE) -> HyperCATEEconML:
     Parameters
     ----------
     est : HyperCATE
-        Fitted, and then the wrapper answers at once, or not. It is never changed: the wrapper's
-        `fit` fits a clone of it.
+        If it is fitted, the wrapper answers at once; otherwise fit the wrapper. It is never
+        changed: the wrapper's `fit` fits a clone of it.
 
     Returns
     -------
@@ -41,7 +41,7 @@ def as_econml(est: HyperCATE) -> HyperCATEEconML:
     TypeError
         If est is not a HyperCATE.
     ValueError
-        If it is of doses, of several outcomes, or of arms that no row received.
+        If it is a model of doses or of several outcomes, or has arms that no row received.
 
     Examples
     --------
@@ -55,10 +55,10 @@ def as_econml(est: HyperCATE) -> HyperCATEEconML:
 class HyperCATEEconML(TreatmentExpansionMixin, LinearCateEstimator):
     """A HyperCATE with the methods, arguments and shapes of EconML's estimators.
 
-    Treatments are arms, by the labels that T has: ``T0=0, T1=1``, EconML's defaults, are labels
+    Treatments are arms, named by the labels in T: ``T0=0, T1=1``, EconML's defaults, are labels
     too. Effects of K arms have K - 1 columns, in the order of ``model_.arms_[1:]``, also for two
-    arms. Frames keep their columns' names; bare arrays, which EconML's tools hand on, are taken as
-    the columns of the fit in their order.
+    arms. Frames keep their column names; the columns of plain arrays, which EconML's tools pass,
+    are taken as those of the fit, in the same order.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ class HyperCATEEconML(TreatmentExpansionMixin, LinearCateEstimator):
 
     def __init__(self, est: HyperCATE) -> None:
         if not isinstance(est, HyperCATE):
-            raise TypeError(f"as_econml wraps a HyperCATE, and got {type(est).__name__}")
+            raise TypeError(f"as_econml wraps a HyperCATE, but got {type(est).__name__}")
         if est.treatment_kind == "dose":
             raise ValueError(
                 "as_econml wraps models of arms, and with treatment_kind='dose' there are none"
@@ -128,16 +128,16 @@ class HyperCATEEconML(TreatmentExpansionMixin, LinearCateEstimator):
         T : array-like, shape (n,) or (n, 1)
             Label of the arm that each row received.
         X : DataFrame or array-like, shape (n, n_features)
-            Every covariate: confounders as well as those by which effects differ.
+            All covariates: confounders as well as those by which effects differ.
         W : None
-            Refused: HyperCATE does not part controls from features. Put the columns of W into X;
-            effects may then differ by them, and are asked for at their values.
+            Refused: HyperCATE does not separate controls from features. Put the columns of W into
+            X; effects may then differ by them, and predictions need their values.
         sample_weight, groups : array-like, shape (n,), optional
             As in `HyperCATE.fit`.
         inference : {"auto", "bootstrap"}, Inference or None, default="auto"
-            ``"auto"``: the model's own standard errors, at no cost. ``"bootstrap"``, or EconML's
-            `BootstrapInference`, fits the model anew to each sample of the rows; it draws rows,
-            whatever their groups. None: no intervals.
+            ``"auto"``: the model's own standard errors, at no extra cost. ``"bootstrap"``, or
+            EconML's `BootstrapInference`: the model is fitted again to each bootstrap sample; rows
+            are drawn without regard to groups. None: no intervals.
 
         Returns
         -------
@@ -146,7 +146,7 @@ class HyperCATEEconML(TreatmentExpansionMixin, LinearCateEstimator):
         Raises
         ------
         TypeError, ValueError
-            As by `HyperCATE.fit`, and if X is missing, W is given or Y has several columns.
+            As in `HyperCATE.fit`, and if X is missing, W is given or Y has several columns.
         """
         if W is not None:
             raise ValueError(
@@ -223,8 +223,8 @@ class HyperCATEEconML(TreatmentExpansionMixin, LinearCateEstimator):
         Parameters
         ----------
         X : DataFrame or array-like, shape (n, n_features)
-            Rows to average over, as in `HyperCATE.ate`, which knows training rows again. It is not
-            the mean of `effect`, as EconML's is, but that mean corrected for its error.
+            Rows to average over, as in `HyperCATE.ate`, which recognises training rows. Unlike
+            EconML's, the result is not the mean of `effect`, but this mean corrected for its error.
         T0, T1 : label
         """
         return float(self._average(X, T0, T1).point_estimate[0])
@@ -252,7 +252,7 @@ class HyperCATEEconML(TreatmentExpansionMixin, LinearCateEstimator):
     ) -> float:
         """R-score at new rows: 1 is perfect, 0 as good as constant effects.
 
-        It is `HyperCATE.score`, whose unit is that of EconML's `RScorer`; the score of EconML's DML
+        It is `HyperCATE.score`, on the same scale as EconML's `RScorer`; the score of EconML's DML
         estimators is a loss.
 
         Parameters
@@ -267,7 +267,7 @@ class HyperCATEEconML(TreatmentExpansionMixin, LinearCateEstimator):
 
     @property
     def dowhy(self):
-        """Refused: DoWhy takes HyperCATE by `hypercate.interop.dowhy`."""
+        """Refused: use HyperCATE in DoWhy through `hypercate.interop.dowhy`."""
         raise AttributeError(
             "DoWhy takes HyperCATE by its own interface: CausalModel(...).estimate_effect(..., "
             "method_name='backdoor.hypercate.interop.dowhy.HyperCATEEstimator')"

@@ -1,4 +1,4 @@
-"""Our standard errors in EconML's forms: Student's t of effects, and AIPW of averages."""
+"""Our standard errors in EconML's classes: Student's t for effects, and AIPW for averages."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class OwnInference:
         self._estimator = estimator
 
     def prefit(self, estimator, *args, **kwargs):
-        """Nothing has to be known before the fit."""
+        """Do nothing: no information is needed before the fit."""
 
     def fit(self, estimator, *args, **kwargs):
         self._estimator = estimator

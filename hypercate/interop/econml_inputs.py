@@ -21,7 +21,7 @@ def column(values: Any, name: str) -> Any:
     if np.ndim(values) < 2:
         return values
     if np.ndim(values) > 2 or np.shape(values)[1] != 1:
-        raise ValueError(f"{name} has shape {np.shape(values)}, and must have one column")
+        raise ValueError(f"{name} has shape {np.shape(values)}, but must have one column")
     return values.iloc[:, 0] if isinstance(values, pd.DataFrame) else np.asarray(values)[:, 0]
 
 

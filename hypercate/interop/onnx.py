@@ -1,8 +1,8 @@
-"""A fitted model as an ONNX file, which runs where there is no Python.
+"""A fitted model as an ONNX file, which runs without Python.
 
 The graph is that of `HyperCATE.compiled`: encoder, trees, networks of all members and arms, and
-their mean, by standard operators alone. It needs the packages ``onnx`` to be written, and a
-runtime of ONNX to be run, such as ``onnxruntime``; ``pip install "hypercate[serve]"`` brings both.
+their mean, using only standard operators. Writing it needs the package ``onnx``, and running it
+needs an ONNX runtime, such as ``onnxruntime``; ``pip install "hypercate[serve]"`` installs both.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ OUTPUTS = ("effects", "outcomes")
 def export(est: Any, path: str | os.PathLike | None = None) -> onnx.ModelProto:
     """Write a fitted model as ONNX.
 
-    Its inputs are the columns of X by their names (``x0``, ``x1``, ... where they had none), each
-    of shape (n, 1): float64 for numbers and booleans, with NaN for missing; strings for categories,
-    with the empty string for missing, unless that is one of the levels. Its outputs, float64, are
-    ``effects`` (n, n_arms - 1) and ``outcomes`` (n, n_arms), the latter not of a model of doses; of
-    several outcomes, ``effects/NAME`` and ``outcomes/NAME`` for each. Labels of the arms are in the
-    metadata, as JSON under ``arms``.
+    Its inputs are the columns of X by their names (``x0``, ``x1``, ... if they had none), each of
+    shape (n, 1): float64 for numbers and booleans, with NaN for missing values; strings for
+    categories, with the empty string for missing values, unless that is one of the levels. Its
+    outputs, float64, are ``effects`` (n, n_arms - 1) and ``outcomes`` (n, n_arms), the latter not
+    for a model of doses; with several outcomes, ``effects/NAME`` and ``outcomes/NAME`` for each.
+    The labels of the arms are in the metadata, as JSON under ``arms``.
 
-    Answers are those of `predict` but for rounding: within 1e-5 of the outcome's standard
-    deviation. Infinite numbers are not refused but taken as far out.
+    Answers are those of `predict` except for rounding: within 1e-5 of the outcome's standard
+    deviation. Infinite numbers are not refused but treated as very large numbers.
 
     Parameters
     ----------
@@ -53,8 +53,8 @@ def export(est: Any, path: str | os.PathLike | None = None) -> onnx.ModelProto:
     Raises
     ------
     ValueError
-        If the model has learned arms or rows after its fit (`add_arm`, `partial_fit`), whose
-        arithmetic is not exported, or a column has the name of an output.
+        If the model has learned arms or rows after its fit (`add_arm`, `partial_fit`), which cannot
+        be exported, or if a column has the name of an output.
 
     Examples
     --------
@@ -100,7 +100,7 @@ def _check(compiled: Compiled) -> None:
         if one.added is not None or one.correction is not None:
             way = "add_arm" if one.added is not None else "partial_fit"
             raise ValueError(
-                f"this model has learned by {way} since its fit, which is not exported to ONNX: "
+                f"this model has learned by {way} since its fit, which cannot be exported to ONNX: "
                 "fit again with all rows, or serve est.compiled()"
             )
     taken = [

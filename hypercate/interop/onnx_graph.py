@@ -1,4 +1,4 @@
-"""A graph of ONNX operators, written a call a node."""
+"""A graph of ONNX operators, written with one call per node."""
 
 from __future__ import annotations
 

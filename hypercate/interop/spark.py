@@ -1,4 +1,4 @@
-"""Effects of the rows of a Spark frame, a batch at a time, by the executors that hold them."""
+"""Effects of the rows of a Spark frame, one batch at a time, by the executors that hold them."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def predict(
     outcomes: bool = False,
     keep: Sequence[str] = (),
 ) -> Any:
-    """Effects of every row, as a frame of Spark that is not computed yet.
+    """Effects of every row, as a Spark frame that is not computed yet.
 
-    The model is broadcast: without evidence, so that no training row travels, and for the
-    processor, where a batch is predicted on one thread. Rows are read in batches of Arrow, of
-    ``spark.sql.execution.arrow.maxRecordsPerBatch``, and kept columns are handed on as they are.
+    The model is broadcast without evidence, so that no training row leaves the driver, and runs on
+    the CPU, with one thread per batch. Rows are read in Arrow batches of
+    ``spark.sql.execution.arrow.maxRecordsPerBatch`` rows, and kept columns are copied unchanged.
     The package has to be installed where the executors run.
 
     Parameters
@@ -36,21 +36,21 @@ def predict(
     est : HyperCATE
         Fitted to a frame whose columns have names.
     frame : pyspark.sql.DataFrame
-        Has the columns of the fit, in any order, and perhaps others: numbers or booleans where
-        the model saw numbers, and text where it saw text or categories. Whole numbers are taken
-        as text there, as Spark has no categories.
+        Frame with the columns of the fit, in any order, and possibly others: numbers or booleans
+        where the model saw numbers, and text where it saw text or categories. Whole numbers are
+        accepted as text there, because Spark has no categories.
     interval : float in (0, 1), optional
-        Level of the intervals of the effects, such as 0.95; none by default.
+        Level of the intervals of the effects, such as 0.95; no intervals by default.
     outcomes : bool, default=False
-        The outcome under every arm as well.
+        Whether to add the outcome under every arm.
     keep : sequence of str, default=()
         Columns of the frame to copy before the answers.
 
     Returns
     -------
     pyspark.sql.DataFrame
-        The kept columns, then columns of doubles as ``hypercate predict`` names them, as of
-        `hypercate.interop.dask.predict`. Partitions and the order of rows in them are those of
+        The kept columns, then double columns named as by ``hypercate predict``, as in
+        `hypercate.interop.dask.predict`. Partitions, and the order of rows in them, are those of
         `frame`.
 
     Raises
@@ -58,11 +58,11 @@ def predict(
     NotFittedError
         Before a fit.
     TypeError
-        If est is not a HyperCATE, frame not a frame of Spark, or a column of another kind than
-        the model saw.
+        If est is not a HyperCATE, if frame is not a Spark frame, or if a column is of another kind
+        than in the fit.
     ValueError
-        If the frame lacks a column or has it twice, a kept column has the name of an answer, or
-        interval is not between 0 and 1.
+        If the frame lacks a column or has it twice, if a kept column has the name of an answer, or
+        if interval is not between 0 and 1.
 
     Examples
     --------
@@ -75,7 +75,7 @@ def predict(
     >>> spark.stop()
     """
     if not hasattr(frame, "mapInArrow"):
-        raise TypeError(f"frame must be a pyspark.sql.DataFrame, and is a {type(frame)}")
+        raise TypeError(f"frame must be a pyspark.sql.DataFrame, but is a {type(frame)}")
     sent = Sent.of(est, frame.columns, interval, outcomes, keep)
     covariates = [
         _read(column.name, isinstance(column, CategoryColumn), frame.schema[column.name], place)
@@ -108,7 +108,7 @@ def _read(name: str, text: bool, field: Any, place: int) -> str:
     kind = field.dataType.simpleString().partition("(")[0]
     if kind not in (_TEXT | _WHOLE if text else _NUMBERS) | {_NOTHING}:
         raise TypeError(
-            f"column {name!r} holds {kind}, and the model was fitted to "
+            f"column {name!r} holds {kind}, but the model was fitted to "
             f"{'text' if text else 'numbers'} there: cast it first"
         )
     return f"CAST({_quoted(name)} AS {'STRING' if text else 'DOUBLE'}) AS `covariate {place}`"

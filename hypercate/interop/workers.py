@@ -1,4 +1,4 @@
-"""A fitted model on the workers of an engine that holds a frame in parts."""
+"""A fitted model on the workers of an engine that holds a frame in several parts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hypercate.threads import one_thread
 
 @dataclass(frozen=True)
 class Sent:
-    """What is sent to workers: a model that knows no training row, and what is asked of it.
+    """What is sent to workers: a model without training rows, and what it has to predict.
 
     Attributes
     ----------
@@ -58,12 +58,14 @@ class Sent:
             is not between 0 and 1.
         """
         if not isinstance(est, HyperCATE):
-            raise TypeError(f"est must be a HyperCATE, and is a {type(est).__name__}")
+            raise TypeError(f"est must be a HyperCATE, but is a {type(est).__name__}")
         check_is_fitted(est, "fitted_")
         if interval is not None and not 0 < interval < 1:
             raise ValueError(f"interval={interval!r} must be None or between 0 and 1, such as 0.95")
         if outcomes and est.fitted_.doses is not None:
-            raise ValueError("outcomes=True is of arms, and this model is of doses: leave it out")
+            raise ValueError(
+                "outcomes=True needs arms, but the treatments of this model are doses: leave it out"
+            )
         covariates = est.fitted_.features.feature_names_in_
         if covariates is None:
             raise ValueError(

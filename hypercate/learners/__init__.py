@@ -1,4 +1,4 @@
-"""Learners, a file each: what the generated networks stand for and what they are trained on.
+"""Learners, one file each: what the generated networks represent and what they are trained on.
 
 A learner always gives potential outcomes, from which every answer follows. A new one is a class
 with the methods of `TLearner`, or of `EffectLearner` where effects have networks of their own, and

@@ -15,7 +15,7 @@ class DRLearner(EffectLearner):
 
     Kennedy (2023, "Towards optimal doubly robust estimation of heterogeneous causal effects",
     Electronic Journal of Statistics 17:3008-3049, equation 2): with mu the mean outcomes and e the
-    propensities, ``mu_k - mu_0 + 1{k} (y - mu_k) / e_k - 1{0} (y - mu_0) / e_0``. All rows count.
+    propensities, ``mu_k - mu_0 + 1{k} (y - mu_k) / e_k - 1{0} (y - mu_0) / e_0``, over all rows.
     """
 
     def weight(self, received: np.ndarray, propensity: np.ndarray) -> np.ndarray:

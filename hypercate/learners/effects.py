@@ -1,4 +1,4 @@
-"""Learners of two stages: effects have networks of their own, fitted to pseudo-outcomes."""
+"""Two-stage learners: effects have separate networks, fitted to pseudo-outcomes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ OTHER, REFERENCE, ARM = -1, 0, 1
 
 @dataclass(frozen=True)
 class EffectLearner(TLearner, ABC):
-    """Outcomes by a `TLearner`, and a network for the effect of each arm but a reference.
+    """Outcomes by a `TLearner`, and one network for the effect of each arm except a reference.
 
-    One hypernetwork generates the effects' networks, too. They are fitted by weighted squared error
-    to pseudo-outcomes, whose mean at x is the effect if what they are made of is right.
+    A hypernetwork also generates the networks of the effects. They are fitted by weighted squared
+    error to pseudo-outcomes, whose mean at x is the effect if the nuisances are right.
     """
 
     @abstractmethod
@@ -30,7 +30,7 @@ class EffectLearner(TLearner, ABC):
         received : ndarray of int, shape (n,)
             `ARM`, `REFERENCE` or `OTHER`.
         propensity : ndarray, shape (n, 2)
-            Of the reference and of the arm.
+            Propensities of the reference and of the arm.
 
         Returns
         -------
@@ -49,8 +49,8 @@ class EffectLearner(TLearner, ABC):
         received : ndarray of int, shape (n,)
         propensity : ndarray, shape (n, 2)
         outcomes : ndarray, shape (..., n, 2)
-            Means of the outcome under the reference and the arm, by nuisances that have not seen
-            the row.
+            Mean outcomes under the reference and under the arm, by nuisance models that have not
+            seen the row.
 
         Returns
         -------

@@ -11,7 +11,7 @@ from hypercate.learners.effects import ARM, OTHER, EffectLearner, of_pair
 
 @dataclass(frozen=True)
 class RLearner(EffectLearner):
-    """What is left of the outcome regressed on what is left of the treatment.
+    """Residuals of the outcome regressed on residuals of the treatment.
 
     Nie & Wager (2021, "Quasi-oracle estimation of heterogeneous treatment effects", Biometrika
     108:299-319, equation 4), among rows of the arm and the reference: with e the probability of the

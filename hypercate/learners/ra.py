@@ -11,12 +11,12 @@ from hypercate.learners.effects import EffectLearner, imputed
 
 @dataclass(frozen=True)
 class RALearner(EffectLearner):
-    """Observed outcomes less the mean of those that were not, regressed on the covariates.
+    """Observed outcomes minus the predicted outcome under the other arm, regressed on covariates.
 
     Regression adjustment, after Curth & van der Schaar (2021, "Nonparametric estimation of
     heterogeneous treatment effects: from theory to learning algorithms", AISTATS, section 3.2):
-    ``y - mu_0`` in the arm, ``mu_k - y`` in the reference, ``mu_k - mu_0`` in others. All rows
-    count alike.
+    ``y - mu_0`` in the arm, ``mu_k - y`` in the reference, ``mu_k - mu_0`` in others. All rows have
+    equal weight.
     """
 
     def weight(self, received: np.ndarray, propensity: np.ndarray) -> np.ndarray:

@@ -10,10 +10,10 @@ from hypercate.learners.t import TLearner
 
 @dataclass(frozen=True)
 class SLearner(TLearner):
-    """Arms share all weights but the first hidden layer's bias.
+    """Arms share all weights except the bias of the first hidden layer.
 
-    That is a single network that reads an indicator of each arm beside the covariates (Künzel et
-    al., 2019, PNAS, equation 3).
+    This is a single network that reads an indicator of each arm in addition to the covariates
+    (Künzel et al., 2019, PNAS, equation 3).
     """
 
     degree: ClassVar[str | None] = "s"

@@ -1,4 +1,4 @@
-"""The T-learner, whose arms' networks one hypernetwork generates."""
+"""The T-learner: one hypernetwork generates the networks of all arms."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypercate.outcomes import Family
 
 @dataclass(frozen=True)
 class TLearner:
-    """One potential-outcome network an arm, each trained on its own arm's rows (factual loss).
+    """One potential-outcome network per arm, trained on the rows of its arm (factual loss).
 
     The name is Künzel et al.'s (2019, PNAS, "Metalearners for estimating heterogeneous treatment
     effects using machine learning"); here the arms' networks come from one hypernetwork, so that
@@ -22,12 +22,12 @@ class TLearner:
     Parameters
     ----------
     family : Family
-        Of the outcome.
+        Family of the outcome.
 
     Attributes
     ----------
     degree : str or None
-        The one degree of sharing that the learner stands for; None where all can be tried.
+        The degree of sharing that the learner fixes; None if all can be tried.
     """
 
     family: Family

@@ -1,4 +1,4 @@
-"""TARNet: a trunk for all arms, and a head an arm."""
+"""TARNet: a trunk for all arms, and one head per arm."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypercate.learners.t import TLearner
 
 @dataclass(frozen=True)
 class TARNet(TLearner):
-    """Arms share the first half of the layers and nothing of the others' departures.
+    """Arms share the first half of the layers; in the other half each arm departs on its own.
 
     After Shalit, Johansson & Sontag (2017, ICML, "Estimating individual treatment effect:
     generalization bounds and algorithms", section 5).

@@ -11,13 +11,13 @@ from hypercate.learners.effects import ARM, OTHER, EffectLearner, imputed, of_pa
 
 @dataclass(frozen=True)
 class XLearner(EffectLearner):
-    """Effects imputed in the arm and in the reference, weighed by the propensity.
+    """Effects imputed in the arm and in the reference, weighted by the propensity.
 
     Künzel et al. (2019, PNAS, equations 7 to 9) regress ``y - mu_0`` among rows of the arm and
     ``mu_k - y`` among those of the reference, and average both regressions with weights 1 - e and
-    e, so that the smaller group's effects, which the larger group's outcomes impute, count most.
-    Here one network is fitted to both, with weights ``(1 - e) / e`` and ``e / (1 - e)``, at which
-    its mean at x is that average.
+    e, so that the effects of the smaller group, which are imputed from the outcomes of the larger
+    group, get the most weight. Here one network is fitted to both, with weights ``(1 - e) / e`` and
+    ``e / (1 - e)``, with which its mean at x is that average.
     """
 
     def weight(self, received: np.ndarray, propensity: np.ndarray) -> np.ndarray:

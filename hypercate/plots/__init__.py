@@ -1,7 +1,7 @@
-"""Pictures of effects, their uncertainty, overlap and decisions, drawn with matplotlib.
+"""Plots of effects, their uncertainty, overlap and decisions, drawn with matplotlib.
 
-Every function draws on the axes given, or on those of a new figure, and returns them; none shows
-or saves a figure, or changes a global setting. Colours are those of Okabe & Ito (2008), which
+Every function draws on the axes that it gets, or on those of a new figure, and returns them; none
+shows or saves a figure, or changes a global setting. Colours are those of Okabe & Ito (2008), which
 colour-blind readers can tell apart.
 """
 

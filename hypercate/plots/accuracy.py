@@ -1,4 +1,4 @@
-"""Pictures of how far effects and their intervals are right, where the truth is known."""
+"""Plots of how accurate effects and their intervals are, when the truth is known."""
 
 from __future__ import annotations
 
@@ -37,21 +37,23 @@ def plot_calibration(
     label: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Share of true effects inside their intervals, against the intervals' nominal level.
+    """Coverage of intervals of the effect, against their nominal level.
 
     Draw several models on the same axes to compare them.
 
     Parameters
     ----------
     effect_true : array-like, shape (n,) or (n, n_effects)
-        Known in simulations only.
+        True effects, which are known only in simulations.
     intervals : EffectInference, callable or ndarray
-        An inference; or a function of alpha that returns lower and upper ends of level 1 - alpha,
-        such as ``lambda alpha: est.effect_interval(X, alpha=alpha)``; or draws of the effects,
-        shape (n_samples, n) or (n_samples, n, n_effects).
+        The result of ``effect_inference``; or a function of alpha that returns the lower and upper
+        ends of intervals of level 1 - alpha, such as
+        ``lambda alpha: est.effect_interval(X, alpha=alpha)``; or draws of the effects, shape
+        (n_samples, n) or (n_samples, n, n_effects).
     levels : sequence of float in (0, 1)
+        Nominal levels.
     label : str, optional
-        Of the line, in the legend.
+        Name of the line in the legend.
     ax : Axes, optional
 
     Returns
@@ -63,8 +65,8 @@ def plot_calibration(
     ImportError
         If matplotlib is not installed.
     ValueError
-        If the intervals are not of effect_true's shape, effect_true is a Series with the labels of
-        the data in another order, or a level is not inside (0, 1).
+        If the intervals do not have the shape of effect_true, if effect_true is a Series with the
+        index labels of the data in another order, or if a level is not inside (0, 1).
 
     Examples
     --------
@@ -122,25 +124,26 @@ def plot_rejection(
 ) -> Axes:
     """Error of the rows that are kept when the least certain are rejected.
 
-    A useful uncertainty falls from the line of rejection at random towards that of an oracle who
-    rejects the rows of largest error. Draw several models on the same axes to compare them, each
-    with its own lines of reference.
+    With a useful measure of uncertainty, the line falls from that of rejection at random towards
+    that of an oracle, which rejects the rows with the largest errors. Draw several models on the
+    same axes to compare them, each with its own reference lines.
 
     Parameters
     ----------
     effect_true, effect_pred : array-like, shape (n,) or (n, n_effects)
-        Of several effects, a row's squared error is their mean.
+        True and predicted effects. With several effects, the squared error of a row is the mean
+        over its effects.
     uncertainty : array-like, shape (n,)
-        Largest for the row that is rejected first, such as an interval's width; equal ones are
-        rejected in random order, of which the expected error is drawn.
+        Largest for the row that is rejected first, such as the width of an interval; rows with
+        equal uncertainty are rejected in random order, and the expected error is drawn.
     label : str, optional
-        Of the line, in the legend.
+        Name of the line in the legend.
     ax : Axes, optional
 
     Returns
     -------
     Axes
-        Of sqrt-PEHE against the share rejected, up to 90 %.
+        With sqrt-PEHE against the share of rows rejected, up to 90 %.
 
     Raises
     ------
@@ -163,7 +166,7 @@ def plot_rejection(
     if true.shape != pred.shape or doubt.shape != true.shape[:1] or not len(doubt):
         raise ValueError(
             f"effect_true has shape {true.shape}, effect_pred {pred.shape} and uncertainty "
-            f"{doubt.shape}: the first two must agree, and uncertainty have one value a row"
+            f"{doubt.shape}: the first two must agree, and uncertainty needs one value per row"
         )
     for name, values in (("effect_true", true), ("effect_pred", pred), ("uncertainty", doubt)):
         if not np.isfinite(values).all():

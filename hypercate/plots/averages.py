@@ -1,4 +1,4 @@
-"""Pictures of averages: of groups and arms, and over doses."""
+"""Plots of averages: of groups and arms, and over doses."""
 
 from __future__ import annotations
 
@@ -47,13 +47,14 @@ def plot_group_effects(
     ----------
     effects : AverageInference or DataFrame
         From ``HyperCATE.gate_inference``, ``ate_inference`` or ``att_inference``; or a table with
-        the columns ``point_estimate, ci_lower, ci_upper``, a row a group, named by the index. The
-        first row is drawn on top.
+        the columns ``point_estimate, ci_lower, ci_upper``, one row per group, named by the index.
+        The first row is drawn on top.
     alpha : float in (0, 1), optional
-        Intervals have level 1 - alpha; 0.05 by default. Not for a table, which has its intervals.
+        Intervals have level 1 - alpha; 0.05 by default. Not allowed with a table, which already has
+        its intervals.
     arm : label, optional
-        Keep the rows of this arm, where the index has a level ``arm``; by default all of them, the
-        arms of a group below one another in their colours.
+        Draw only the rows of this arm, if the index has a level ``arm``; by default all rows, with
+        the arms of a group below one another in different colours.
     ax : Axes, optional
 
     Returns
@@ -65,11 +66,11 @@ def plot_group_effects(
     ImportError
         If matplotlib is not installed.
     TypeError
-        If effects is neither averages nor a table, such as effects of rows, or is of several
+        If effects is neither averages nor a table (for example effects of rows), or has several
         outcomes.
     ValueError
-        If a table is empty, lacks a column or comes with alpha, alpha is not inside (0, 1), or arm
-        is unknown.
+        If a table is empty, lacks a column or is passed with alpha, if alpha is not inside (0, 1),
+        or if arm is unknown.
 
     Examples
     --------
@@ -107,7 +108,7 @@ def plot_group_effects(
 def plot_dose_response(
     estimator: Any, X: Any, *, arm: Any = None, alpha: float = ALPHA, ax: Axes | None = None
 ) -> Axes:
-    """Mean outcome over doses, how much rows differ, and the doubly robust means of ranges.
+    """Mean dose-response curve, how much rows differ, and doubly robust means of dose ranges.
 
     Parameters
     ----------
@@ -116,7 +117,7 @@ def plot_dose_response(
     X : DataFrame or array-like, shape (n, n_features)
         Rows whose curves are averaged.
     arm : label, optional
-        Whose doses, where treatment had a column of arms beside them.
+        The arm whose doses are drawn, if treatment had a column of arms besides the doses.
     alpha : float in (0, 1), default=0.05
         Intervals of the means have level 1 - alpha.
     ax : Axes, optional
@@ -124,8 +125,9 @@ def plot_dose_response(
     Returns
     -------
     Axes
-        With the mean of the rows' curves, a band that holds the middle four fifths of them at each
-        dose, and a dot with its interval in the middle of each range, of the rows of the fit.
+        With the mean of the rows' curves, a band that contains the middle four fifths of them at
+        each dose, and, in the middle of each range of doses, a dot with an interval for the mean
+        over the rows of the fit.
 
     Raises
     ------
@@ -134,8 +136,8 @@ def plot_dose_response(
     NotFittedError
         If the estimator is not fitted.
     ValueError
-        If its treatments are arms, alpha is not inside (0, 1), or `arm` is none of the arms, is
-        lacking, or has one dose.
+        If its treatments are arms, if alpha is not inside (0, 1), or if `arm` is unknown, is
+        missing, or has a single dose.
 
     Examples
     --------
@@ -150,7 +152,7 @@ def plot_dose_response(
     table = estimator.average_dose_response(alpha)
     of_curve, _ = estimator.fitted_.doses.curve(arm)
     if of_curve.is_one:
-        raise ValueError(f"arm={arm!r} was given in one dose alone, so that it has no curve")
+        raise ValueError(f"arm={arm!r} was given at a single dose, so it has no curve")
     if arm is not None:
         table = table[table["arm"] == arm]
     ax = new_axes(ax)

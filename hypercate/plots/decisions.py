@@ -1,4 +1,4 @@
-"""Pictures of decisions: curves over the share treated, and trees of policies."""
+"""Plots of decisions: curves over the share of rows treated, and policy trees."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def plot_qini(
     curve : Curve
         From `hypercate.metrics.qini_curve`.
     arm : label, optional
-        Whose curve; all of them by default.
+        The arm whose curve is drawn; all arms by default.
     label : str, optional
-        Of the model, in the legend.
+        Name of the model in the legend.
     ax : Axes, optional
 
     Returns
@@ -108,7 +108,7 @@ def plot_toc(
     label: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """TOC: how much more than all rows those gain that predicted effects put first.
+    """TOC curve: how much more the rows ranked first by predicted effects gain than all rows.
 
     Parameters
     ----------
@@ -133,7 +133,7 @@ def plot_toc(
     --------
     >>> from hypercate import metrics, plots
     >>> plots.plot_toc(metrics.toc_curve(est.predict(X), est.scores_frame(X))).get_ylabel()
-    'average effect of the first rows, less that of all'
+    'average effect of the first rows, minus that of all'
     """
     return _draw(curve, "toc", arm, label, alpha, ax)
 
@@ -146,7 +146,7 @@ def plot_profit(
     label: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Profit a row, by the share of rows treated, and where it is largest.
+    """Profit per row, by the share of rows treated, and where it is largest.
 
     Parameters
     ----------
@@ -170,13 +170,13 @@ def plot_profit(
     --------
     >>> from hypercate import plots, policy
     >>> plots.plot_profit(policy.profit_curve(est.predict(X), est.scores_frame(X))).get_ylabel()
-    'profit a row'
+    'profit per row'
     """
     return _draw(curve, "profit", arm, label, alpha, ax)
 
 
 def plot_policy_tree(tree: PolicyTree, *, ax: Axes | None = None) -> Axes:
-    """A policy's tree: its questions, and the arms that it advises with their training rows.
+    """A policy tree: its questions, and the arms that it chooses with their training rows.
 
     Parameters
     ----------
@@ -187,7 +187,7 @@ def plot_policy_tree(tree: PolicyTree, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        Without scales; rows for which a question is true go left.
+        Without axis scales; rows for which the answer to a question is yes go left.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Pictures of rows' effects: in their order, and by a covariate."""
+"""Plots of the effects of rows: sorted, and by a covariate."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _DRAWN = ["point_estimate", "ci_lower", "ci_upper"]
 def plot_effects(
     inference: EffectInference, *, alpha: float = ALPHA, arm: Any = None, ax: Axes | None = None
 ) -> Axes:
-    """Effects in rising order with their intervals, and which intervals exclude 0.
+    """Effects in increasing order with their intervals, and which intervals exclude 0.
 
     Parameters
     ----------
@@ -51,14 +51,14 @@ def plot_effects(
     alpha : float in (0, 1), default=0.05
         Intervals have level 1 - alpha.
     arm : label, optional
-        Whose effect; by default those of all arms.
+        The arm whose effects are drawn; by default all arms.
     ax : Axes, optional
 
     Returns
     -------
     Axes
-        Of more than 250 rows, 250 at even distances in the order are drawn. Several arms stand side
-        by side, the rows of each in their own order, and share these 250.
+        If there are more than 250 rows, 250 evenly spaced ones in this order are drawn. Several
+        arms are drawn side by side, each with its own order of the rows, and share these 250.
 
     Raises
     ------
@@ -129,21 +129,22 @@ def plot_effect_by(
     inference : EffectInference
         From ``HyperCATE.effect_inference``.
     covariate : array-like, shape (n,)
-        Numbers are put in 12 bins of equal counts (values, if there are no more), and missing
-        ones left out and counted in the axis label. Categories, strings, booleans and numbers of
-        at most two values stay as they are, with missing as one more.
+        Numbers are put in 12 bins with equal counts (or one bin per value, if there are at most
+        12); missing numbers are left out and counted in the axis label. Categories, strings,
+        booleans and numbers with at most two values are not binned, and missing is one more
+        category.
     alpha : float in (0, 1), default=0.05
         Intervals have level 1 - alpha.
     arm : label, optional
-        Whose effect; by default those of all arms.
+        The arm whose effects are drawn; by default all arms.
     ax : Axes, optional
 
     Returns
     -------
     Axes
-        With the bins' means as a line, of each arm; the band or bars are the means of the rows'
-        interval ends, which are not an interval of the mean: for that see ``gate_inference``. Of
-        ratios means are geometric.
+        With one line per arm through the means of the bins. The band or bars are the means of the
+        rows' interval ends, which are not an interval of the mean: for that, use
+        ``gate_inference``. Means of ratios are geometric.
 
     Raises
     ------
@@ -152,8 +153,9 @@ def plot_effect_by(
     TypeError
         If the covariate is neither numbers nor categories, or inference is something else.
     ValueError
-        If lengths differ, the covariate is a Series with the labels of the data in another order,
-        there are over 30 categories, alpha is not inside (0, 1), or arm is unknown.
+        If lengths differ, if the covariate is a Series with the index labels of the data in another
+        order, if there are more than 30 categories, if alpha is not inside (0, 1), or if arm is
+        unknown.
 
     Examples
     --------
@@ -213,7 +215,7 @@ def _once(ax: Axes, label: str) -> str:
 
 
 def _effects_of(inference: EffectInference, alpha: float, arm: Any) -> dict[Any, pd.DataFrame]:
-    """By arm the table of its effects, a row a row of the data; by None that of one contrast."""
+    """Table of effects by arm, with one row per row of the data; by None for one contrast."""
     refuse_several_outcomes(inference)
     if not isinstance(inference, EffectInference):
         raise TypeError(
@@ -263,8 +265,8 @@ def _categories(values: pd.Series, name: str) -> tuple[np.ndarray, list[str]]:
         labels.append("missing")
     if len(labels) > MOST_CATEGORIES:
         raise ValueError(
-            f"covariate {name} has {len(labels)} categories, more than {MOST_CATEGORIES} that can "
-            "be read: group them first"
+            f"covariate {name} has {len(labels)} categories, but a plot shows at most "
+            f"{MOST_CATEGORIES}: group them first"
         )
     return codes, labels
 

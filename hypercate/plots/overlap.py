@@ -1,4 +1,4 @@
-"""Pictures of overlap: who could have received which arm, and how alike the arms' rows are."""
+"""Plots of overlap: who could have received which arm, and how similar the arms' rows are."""
 
 from __future__ import annotations
 
@@ -32,22 +32,23 @@ IMBALANCE = 0.1
 
 
 def plot_overlap(report: OverlapReport, *, arm: Any = None, ax: Axes | None = None) -> Axes:
-    """How likely an arm was for those who received it and for the others.
+    """Propensity of an arm among the rows that received it and among the others.
 
     Parameters
     ----------
     report : OverlapReport
         From ``hypercate.overlap_report``.
     arm : label, optional
-        Whose propensity; by default of two arms the one that is not control, and of more all.
+        The arm whose propensity is drawn; by default, with two arms, the one that is not control,
+        and with more, all arms.
     ax : Axes, optional
 
     Returns
     -------
     Axes
-        With a histogram for each arm received, in percent of its rows whatever their weights, and
-        the limit below which a row is outside the arm's support. Of all arms: for each, its
-        propensity among the rows that received it, upwards, and among the others, downwards.
+        For one arm, with a histogram for each arm received, in percent of its rows, unweighted, and
+        the limit below which a row is outside the arm's support. For all arms, with the propensity
+        of each arm among the rows that received it, upwards, and among the others, downwards.
 
     Raises
     ------
@@ -103,17 +104,17 @@ def plot_balance(
     report : OverlapReport
         From ``hypercate.overlap_report``.
     arm : label, optional
-        Which arm; by default all but control.
+        The arm to compare with control; by default all arms except control.
     most : int, default=30
-        Covariates shown: those that differ most before weighting.
+        Largest number of covariates shown: those that differ most before weighting.
     ax : Axes, optional
 
     Returns
     -------
     Axes
-        Of several arms, one below the other in their colours, covariates are shown that differ most
-        in any of them. An infinite difference, of a covariate that varies in neither arm, is drawn
-        beyond the largest finite one and marked so.
+        Several arms are drawn below one another in different colours, with the covariates that
+        differ most in any of them. An infinite difference, of a covariate that varies in neither
+        arm, is drawn beyond the largest finite one, with a mark.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What pictures have in common: axes, colours, legends."""
+"""What plots have in common: axes, colours, legends."""
 
 from __future__ import annotations
 
@@ -147,10 +147,10 @@ def dodged(place: int, n: int, width: float) -> float:
 
 
 def refuse_several_outcomes(result: Any) -> None:
-    """A picture has one axis, and outcomes have units of their own."""
+    """Refuse several outcomes: a plot has one axis, and each outcome has its own units."""
     if isinstance(result, OutcomesInference):
         name = next(iter(result.each))
         raise TypeError(
-            "these are results of several outcomes, each in units of its own: draw one of them, "
+            "these are results of several outcomes, each in its own units: draw one of them, "
             f"such as result.of({name!r})"
         )

@@ -1,4 +1,4 @@
-"""A picture of training."""
+"""A plot of the training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LOSSES = {
 
 
 def plot_history(estimator: Any, *, ax: Axes | None = None) -> Axes:
-    """Loss of each member's network in training, and the epoch whose weights it kept.
+    """Loss of each member's network during training, and the epoch whose weights it kept.
 
     Parameters
     ----------
@@ -34,8 +34,8 @@ def plot_history(estimator: Any, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        With two lines a member, loss in training and on the rows that stop it, and a dot at
-        the least of the latter.
+        With two lines per member, the loss on the rows that it trains on and on its early-stopping
+        rows, and a dot at the minimum of the latter.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def plot_history(estimator: Any, *, ax: Axes | None = None) -> Axes:
     NotFittedError
         If the estimator is not fitted.
     ValueError
-        If it was fitted without training, or to several outcomes.
+        If it was fitted without training, or has several outcomes.
 
     Examples
     --------
@@ -60,7 +60,7 @@ def plot_history(estimator: Any, *, ax: Axes | None = None) -> Axes:
             f"which is that of all, by plot_history(est.of({estimator.outcomes_[0]!r}))"
         )
     if history.empty:
-        raise ValueError("this fit trained no networks, so that there is no history to draw")
+        raise ValueError("this fit trained no networks, so there is no history to draw")
     ax = new_axes(ax)
     for place, (member, epochs) in enumerate(history.groupby("member")):
         colour = colour_of(ax, place)

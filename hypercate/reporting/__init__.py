@@ -1,7 +1,7 @@
-"""One page about a fitted model, for those who decide on it: data, effects, doubts and choices.
+"""One page about a fitted model, for those who decide on its use: data, effects and limits.
 
-A report is made of sections, each of sentences, tables and pictures; `Report` writes them as one
-HTML file that needs no network, or as JSON.
+A report consists of sections with sentences, tables and pictures; `Report` writes them as one HTML
+file that needs no network, or as JSON.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MOST_ROWS = 5000
 
 @dataclass(frozen=True, repr=False)
 class Report:
-    """What is to be known of a fitted model; `print` shows it without its pictures.
+    """A summary of a fitted model; `print` shows it without its pictures.
 
     Attributes
     ----------
@@ -51,26 +51,26 @@ class Report:
     sections: tuple[Section, ...]
 
     def to_html(self) -> str:
-        """The report as one HTML page, pictures within, that loads nothing from elsewhere."""
+        """The report as one HTML page with embedded pictures, which loads no other files."""
         return to_html(self.title, self.sections)
 
     def to_json(self) -> str:
-        """The sentences and tables as JSON, a number that does not exist as null."""
+        """The sentences and tables as JSON, with null for numbers that do not exist."""
         found = {"title": self.title, "sections": [part.to_dict() for part in self.sections]}
         return json.dumps(found, indent=2, allow_nan=False)
 
     def save(self, path: str | Path) -> None:
-        """Write the report, whole or not at all.
+        """Write the report to a file, completely or not at all.
 
         Parameters
         ----------
         path : str or Path
-            Ends in ``.html`` or ``.json``, which says what is written.
+            File name; its ending, ``.html`` or ``.json``, sets the format.
 
         Raises
         ------
         ValueError
-            If it ends in anything else.
+            If the path has another ending.
         """
         suffix = Path(path).suffix.lower()
         if suffix not in SUFFIXES:
@@ -95,16 +95,16 @@ class Report:
 def report(
     est: Any, X: Any = None, *, title: str = "Treatment effects", alpha: float = 0.05
 ) -> Report:
-    """Gather what is to be known of a fitted model on one page.
+    """Summarise a fitted model on one page.
 
     Parameters
     ----------
     est : HyperCATE
-        Fitted, or loaded from a file. Of one saved without evidence, what needs the training rows
-        is not available, and the report says so.
+        Fitted, or loaded from a file. If it was saved without evidence, results that need the
+        training rows are not available, and the report says so.
     X : DataFrame or array-like, shape (n, n_features), optional
         Rows whose effects are shown, and explained by their columns; without them these sections
-        are left out. Of more than 5000 rows, 5000 at even distances are looked at.
+        are left out. If there are more than 5000 rows, 5000 evenly spaced ones are used.
     title : str, default="Treatment effects"
     alpha : float in (0, 1), default=0.05
         All intervals have level 1 - alpha.
@@ -112,8 +112,8 @@ def report(
     Returns
     -------
     Report
-        Sections on the data and their overlap, averages, heterogeneity, the effects of X and who
-        benefits, confounding that was not measured, what the models chose, and limits, with a model
+        Sections on the data and their overlap, averages, heterogeneity, the effects at the rows of
+        X and who benefits, unmeasured confounding, what the models chose, and limits, with a model
         card. Save it as ``.html`` or ``.json``.
 
     Raises
@@ -123,8 +123,8 @@ def report(
     NotFittedError
         Before a fit.
     TypeError, ValueError
-        If est is no HyperCATE, or has several outcomes, of which one has to be chosen; if title is
-        no string, alpha is not between 0 and 1, or X is not what ``predict`` takes.
+        If est is not a HyperCATE, or has several outcomes, of which one has to be chosen; if title
+        is not a string; if alpha is not between 0 and 1; or if ``predict`` would refuse X.
 
     Examples
     --------
@@ -141,7 +141,7 @@ def report(
     fitted = fitted_of(est)
     if isinstance(fitted, FittedOutcomes):
         raise ValueError(
-            f"this model has the outcomes {list(fitted.names)}, and a report is of one: pass "
+            f"this model has the outcomes {list(fitted.names)}, but a report is about one: pass "
             f"est.of({fitted.names[0]!r})"
         )
     if not isinstance(title, str):

@@ -1,4 +1,4 @@
-"""What a report says of the model itself: its choices, its limits, its card."""
+"""What a report says about the model itself: its choices, its limits and its model card."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from hypercate.reporting.section import drawn_by
 LIMITS = [
     "Effects are causal only if the covariates contain everything that drives both the treatment "
     "and the outcome. No data can confirm this, and no interval allows for it.",
-    "Where an arm has hardly any rows like x, its outcome at x is extrapolated, and intervals of "
-    "the effect at x are hardly wider there than elsewhere.",
+    "Where an arm has hardly any rows like x, its outcome at x is an extrapolation, but intervals "
+    "of the effect at x are hardly wider there than elsewhere.",
     "Intervals of the effect at x account for sampling, not for the bias of the models.",
-    "Differences between effects that rows do not speak for are reported as smaller than they are.",
-    "Groups that were found by looking at outcomes, or at these effects, have to be judged on "
-    "other rows.",
+    "Differences between effects are estimated as too small where the rows say little about them.",
+    "Groups that were found by looking at outcomes, or at these effects, must be judged on other "
+    "rows.",
 ]
 
 
 def choices_of(est: Any) -> dict[str, Any]:
-    """What each model weighed on rows held out from it, and what it took."""
+    """The candidates that each model weighed on rows that it was not fitted to, and its choice."""
     mean = est.weights_.mean()
     text = [
-        "Each model weighs, on rows held out from it, its trained networks, networks that a "
-        "pre-trained generator emits, a constant effect, and boosted trees that see only effects. "
+        "Each model averages the effects of its trained networks, of networks that a pre-trained "
+        "generator emits, of a constant effect, and of boosted trees fitted to effects alone, by "
+        "weights chosen on rows held out from its fit. "
         f"On average: trained {mean['trained']:.0%}, emitted {mean['emitted']:.0%}, constant "
         f"{mean['constant']:.0%}, boosted {mean['boosted']:.0%}."
     ]
@@ -42,16 +43,16 @@ def choices_of(est: Any) -> dict[str, Any]:
 
 
 def card(est: Any) -> dict[str, Any]:
-    """What the model is, by which parameters and of which covariates."""
+    """The model card: what the model is, its parameters and its covariates."""
     fitted: Fitted = est.fitted_
     seen = fitted.seen
     facts = {
         "estimator": f"HyperCATE of hypercate {version('hypercate')}",
         "rows learned from": "not known" if seen is None else f"{seen.rows.sum():,.0f}",
         "models": fitted.networks.n_models,
-        "of which predict": fitted.networks.n_members,
-        "parameters trained in a model": est.n_parameters_["trained"],
-        "weights generated in a model": est.n_parameters_["generated"],
+        "models that predict": fitted.networks.n_members,
+        "trained parameters per model": est.n_parameters_["trained"],
+        "generated weights per model": est.n_parameters_["generated"],
         "seed": fitted.seed,
         "pre-trained generator": "none" if fitted.pretrained is None else fitted.pretrained.sha256,
     }

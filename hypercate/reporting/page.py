@@ -1,4 +1,4 @@
-"""A report as one HTML page: style and pictures within, nothing loaded from elsewhere."""
+"""A report as one HTML page: styles and pictures are embedded, nothing is loaded from elsewhere."""
 
 from __future__ import annotations
 

@@ -23,14 +23,14 @@ class Section:
     Attributes
     ----------
     name : str
-        A short one, by which the section is found.
+        Short name, by which the section is found.
     title : str
     text : list of str
-        A paragraph each.
+        Paragraphs.
     tables : dict of DataFrame
-        By what they show.
+        Tables by their captions.
     pictures : dict of callable
-        By what they show: each draws on the axes that it is given.
+        Functions by their captions: each draws on the axes that it gets.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Section:
     pictures: dict[str, Callable[[Axes], Any]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Sentences and tables as plain values, those that are not finite as None."""
+        """Sentences and tables as plain values, with None for values that are not finite."""
         tables = {
             caption: [
                 {str(name): _plain(value) for name, value in row.items()}

@@ -1,4 +1,4 @@
-"""What a report says: a function for each of its sections."""
+"""The content of a report: one function for each of its sections."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def sections_of(est: Any, X: Any, alpha: float) -> tuple[Section, ...]:
         differ = [of_training_rows("heterogeneity", "Do effects differ?", heterogeneity)]
     summary = partial(_summary, est, alpha, [line for part in differ for line in part.text[1:]])
     parts = [
-        of_training_rows("summary", "In short", summary),
+        of_training_rows("summary", "Summary", summary),
         of_training_rows("data", "Data and overlap", partial(_data, est)),
         of_training_rows("averages", "Averages", averages),
         *differ,
@@ -65,7 +65,7 @@ def sections_of(est: Any, X: Any, alpha: float) -> tuple[Section, ...]:
         parts.append(Section("effects", "Effects, and who benefits", **_effects(est, X, alpha)))
     if not of_doses:
         confounding = partial(_confounding, est, alpha)
-        title = "Confounding that was not measured"
+        title = "Unmeasured confounding"
         parts.append(of_training_rows("confounding", title, confounding))
     return (
         *parts,
@@ -76,7 +76,7 @@ def sections_of(est: Any, X: Any, alpha: float) -> tuple[Section, ...]:
 
 
 def _summary(est: Any, alpha: float, differ: list[str]) -> dict[str, Any]:
-    """In short: the averages, whether effects differ, as said elsewhere, and the overlap."""
+    """Summary: the averages, whether effects differ, as tested below, and the overlap."""
     fitted = est.fitted_
     evidence, labels = fitted.evidence, fitted.conditions.received
     text = [f"{len(evidence.y):,} rows, {len(labels)} {_arms(est)}, outcome: {est.outcome_}."]
@@ -90,8 +90,8 @@ def _summary(est: Any, alpha: float, differ: list[str]) -> dict[str, Any]:
         ]
     notes = support_notes(evidence.propensity, evidence.arm, evidence.weight, labels)
     enough = (
-        f"The {_arms(est)} overlap: of none are more than 30 % of the other rows of a kind that "
-        "hardly ever receives it."
+        f"The {_arms(est)} overlap: for each of them, at most 30 % of the other rows are of a kind "
+        "that hardly ever receives it."
     )
     return {"text": [*text, *differ, *(notes or [enough])]}
 
@@ -104,9 +104,9 @@ def _data(est: Any) -> dict[str, Any]:
     mean = np.bincount(evidence.arm, evidence.weight * evidence.y)
     arms.insert(1, "mean_outcome", mean / np.bincount(evidence.arm, evidence.weight))
     text = [
-        "effective rows: how many are left after weighting by 1 / propensity. outside: share of "
-        "the rows of the others that hardly ever receive this, their propensity being below the "
-        "limit. smallest: the smallest propensity."
+        "effective rows: the effective number of rows after weighting by 1 / propensity. outside: "
+        "share of the rows of the others that hardly ever receive this one, because their "
+        "propensity is below the limit. smallest: the smallest propensity."
     ]
     return {"text": text, "tables": {"Rows, outcomes and overlap": arms.drop(columns="poor")}}
 
@@ -143,7 +143,7 @@ def _dose_averages(est: Any, X: Any, alpha: float) -> dict[str, Any]:
     title = f"Mean outcome over doses, with {1 - alpha:.0%} intervals"
     pictures = {} if X is None else {title: drawn_by(plot_dose_response, est, X, alpha=alpha)}
     return {
-        "text": ["Mean outcome were everyone given a dose of each range, by cross-fitted AIPW."],
+        "text": ["Mean outcome if everyone got a dose from the range, by cross-fitted AIPW."],
         "tables": {"Ranges of doses": est.average_dose_response(alpha)},
         "pictures": pictures,
     }
@@ -154,11 +154,11 @@ def _heterogeneity(est: Any) -> dict[str, Any]:
     differ = table.xs("differential_prediction", level="term")["pvalue"]
     text = [
         "Doubly robust scores of rows are regressed on effects predicted by models that did not "
-        "see them. A coefficient of differential prediction near 1 says that rows with larger "
+        "see the rows. If the coefficient of differential prediction is near 1, rows with larger "
         "predicted effects do have larger effects."
     ]
     for arm, pvalue in differ.items():
-        seen = "Effects differ between rows, and predictions see it" if pvalue < LEVEL else (
+        seen = "Effects differ between rows, and predictions show it" if pvalue < LEVEL else (
             "It is not shown that effects differ between rows"
         )  # fmt: skip
         text.append(f"{seen} ({arm}: p-value {short_pvalue(pvalue)}).")
@@ -183,8 +183,8 @@ def _effects(est: Any, X: Any, alpha: float) -> dict[str, Any]:
     importance = effect_importance(est, X).head(MOST_COLUMNS)
     text = [
         f"{len(frame):,} rows. Interval above 0, below 0: share of rows whose {1 - alpha:.0%} "
-        "interval is wholly so. Importance: how much predicted effects change if a column is "
-        "permuted, in units of their standard deviation."
+        "interval lies entirely above or below 0. Importance: how much predicted effects change if "
+        "a column is permuted, in units of their standard deviation."
     ]
     tables = {"Effects of rows": spread, "Columns that effects depend on": importance}
     pictures = {}
@@ -198,13 +198,13 @@ def _effects(est: Any, X: Any, alpha: float) -> dict[str, Any]:
             draw = drawn_by(plot_effect_by, inference, frame[top], **of_arm)
             pictures[f"Effects{said} by {top}"] = draw
     if len(arms) > MOST_ARMS:
-        text.append(f"Pictures are of the first {MOST_ARMS} of {len(arms)} arms.")
+        text.append(f"Pictures show the first {MOST_ARMS} of {len(arms)} arms.")
     if est.fitted_.doses is None:
         text.append(
-            "Groups: a shallow tree of the predicted effects. What a group's effect is has to be "
-            "counted on rows that had no part in this."
+            "Groups: a shallow tree of the predicted effects. The effect in a group must be "
+            "estimated on rows that played no part in finding it."
         )
-        tables["Groups of like effects"] = EffectTree(max_depth=2).fit(est, X).leaves_
+        tables["Groups with similar effects"] = EffectTree(max_depth=2).fit(est, X).leaves_
     return {"text": text, "tables": tables, "pictures": pictures}
 
 
@@ -213,8 +213,8 @@ def _confounding(est: Any, alpha: float) -> dict[str, Any]:
     table = found.summary_frame(alpha)
     text = [
         f"A confounder that explains {row['robustness_value']:.1%} of the outcome's remaining "
-        f"variance and as much of the treatment's weights would move the average effect of {arm} "
-        f"to {found.null:g}; {row['robustness_value_ci']:.1%} would move the end of its "
+        f"variance and as much of the treatment weights' variance would move the average effect of "
+        f"{arm} to {found.null:g}; {row['robustness_value_ci']:.1%} would move the end of its "
         f"{1 - alpha:.0%} interval there."
         for arm, row in table.iterrows()
     ]

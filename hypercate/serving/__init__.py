@@ -1,4 +1,4 @@
-"""A fitted model made ready to answer single rows fast."""
+"""A fitted model compiled for fast predictions of single rows."""
 
 from hypercate.serving.compiled import Compiled
 

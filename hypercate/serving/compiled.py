@@ -1,4 +1,4 @@
-"""A fitted model compiled: the answers of `predict` and `predict_outcomes`, a row at a time."""
+"""A fitted model, compiled: the answers of `predict` and `predict_outcomes`, one row at a time."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from hypercate.several.fitted import FittedOutcomes
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Compiled:
-    """What `HyperCATE.compiled` makes: it answers what `predict` and `predict_outcomes` do, fast.
+    """What `HyperCATE.compiled` returns: a fast `predict` and `predict_outcomes`.
 
-    All weights lie ready in one batch of matrices a layer, and all trees in one table, so that a
-    row of plain values is answered without a frame, and without a call for each model of the
-    ensemble. It is pickled as a whole; to keep a model in a file, save the estimator and compile
-    what was loaded, which takes a moment.
+    All weights are stored in one batch of matrices per layer, and all trees in one table, so that
+    predictions for a row of plain values need no frame, and no call for each model of the ensemble.
+    It can be pickled; to keep a model in a file, save the estimator, and compile it again after
+    loading, which takes a moment.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class Compiled:
     arms_ : ndarray, shape (n_arms,)
         Labels of the arms, control first, or of the ranges of doses.
     each : dict of CompiledOutcome
-        By the names of several outcomes; of one, by ``""``.
+        By the names of the outcomes; a single outcome has the name ``""``.
     of_doses : bool
         Whether treatments are amounts.
 
@@ -57,7 +57,7 @@ class Compiled:
 
     @classmethod
     def of(cls, fitted: Fitted | FittedOutcomes) -> Compiled:
-        """From what a fit left.
+        """Compile what a fit has learned.
 
         Examples
         --------
@@ -77,26 +77,26 @@ class Compiled:
         )
 
     def predict(self, X: Any) -> np.ndarray:
-        """Effects, as `HyperCATE.predict` gives them but for rounding.
+        """Effects, equal to those of `HyperCATE.predict` except for rounding.
 
-        Networks are evaluated in single precision in both: effects differ by less than a
-        millionth of the size of the outcomes' variation.
+        Both evaluate networks in single precision: effects differ by less than a millionth of the
+        size of the outcomes' variation.
 
         Parameters
         ----------
         X : dict, list of dict, DataFrame or array-like
-            One row as a dict by the columns' names, or rows as `HyperCATE.predict` takes them. A
-            dict of numbers, booleans, strings and None is answered fastest.
+            One row as a dict with the columns' names as keys, or rows as `HyperCATE.predict` takes
+            them. A dict of numbers, booleans, strings and None is fastest.
 
         Returns
         -------
         ndarray of float64, shape (n,) for two arms, (n, n_arms - 1) for more
-            One row has n = 1. Of several outcomes with a last axis more, one each.
+            For a single row, n = 1. With several outcomes there is one more axis, the last.
 
         Raises
         ------
         TypeError, ValueError
-            As in `HyperCATE.predict`, where columns are missing, unknown or of another kind.
+            As in `HyperCATE.predict`, if columns are missing, unknown or of another kind.
 
         Examples
         --------
@@ -106,7 +106,7 @@ class Compiled:
         return self._answer(X, against)
 
     def predict_outcomes(self, X: Any) -> np.ndarray:
-        """Potential outcomes, as `HyperCATE.predict_outcomes` gives them but for rounding.
+        """Potential outcomes, equal to those of `HyperCATE.predict_outcomes` except for rounding.
 
         Parameters
         ----------
@@ -116,12 +116,12 @@ class Compiled:
         Returns
         -------
         ndarray of float64, shape (n, n_arms)
-            Of several outcomes with a last axis more, one each.
+            With several outcomes there is one more axis, the last.
 
         Raises
         ------
         TypeError, ValueError
-            As in `predict`, or if treatments are amounts.
+            As in `predict`, or if treatments are doses.
 
         Examples
         --------
@@ -131,8 +131,8 @@ class Compiled:
         """
         if self.of_doses:
             raise ValueError(
-                "predict_outcomes is of arms, and this model is of doses (treatment_kind='dose'): "
-                "use dose_response(X, doses) of the estimator"
+                "predict_outcomes needs arms, but the treatments of this model are doses "
+                "(treatment_kind='dose'): use dose_response(X, doses) of the estimator"
             )
         return self._answer(X, lambda outcomes: outcomes)
 

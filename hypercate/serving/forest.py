@@ -65,7 +65,7 @@ class Forest:
         Raises
         ------
         ValueError
-            If trees treat missing values apart, which those of this package never do.
+            If trees treat missing values separately, which those of this package never do.
         """
         trees = [fields_of(model) for model in models]
         n_trees = max(map(len, trees), default=0)
@@ -82,7 +82,7 @@ class Forest:
         kinds = numbers("decision_type", np.int64)
         of_levels = kinds & CATEGORICAL > 0
         if (kinds[~of_levels] & _MISSING_TYPE).any():
-            raise ValueError("trees that treat missing values apart cannot be compiled")
+            raise ValueError("trees that treat missing values separately cannot be compiled")
         n_nodes = len(splits) + len(leaves)
         feature, value = np.zeros(n_nodes, dtype=np.int64), np.zeros(n_nodes)
         threshold, levels = np.full(n_nodes, np.inf), np.full(n_nodes, -1)
