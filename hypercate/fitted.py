@@ -82,7 +82,7 @@ class Choice:
 
     Attributes
     ----------
-    sharing, inputs : tuple of str, one a candidate
+    sharing, inputs : tuple of str, one per candidate
     loss : ndarray of float64, shape (n_members, n_candidates)
     chosen : ndarray of int64, shape (n_members,)
     history : ndarray of float64, shape (records, 4)

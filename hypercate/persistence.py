@@ -4,8 +4,8 @@ The file is a sealed safetensors file (`hypercate.sealed`): one of which any byt
 refused. Arrays are its tensors, and long texts (trees) are tensors of bytes; everything else is
 JSON in its metadata, with the format's and the package's version.
 
-The checksum tells damage, not who wrote a file. So what is read back is checked as well: it is made
-of the dataclasses listed here, each with its own fields, of the types that these declare.
+The checksum detects damage, but not who wrote a file. So the content is checked as well: it
+consists of the dataclasses listed here, with their fields, of the types that these declare.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def save(
     Raises
     ------
     TypeError
-        If a parameter or a label is of a kind that has no place in a file.
+        If a parameter or a label has a type that cannot be stored in the file.
     OSError
         If the file cannot be written.
     """
@@ -119,7 +119,7 @@ def load(path: str | os.PathLike) -> tuple[dict[str, Any], Fitted | FittedOutcom
     """
     data = Path(path).read_bytes()
     header = checked_header(
-        data, path, "a model of hypercate", "Copy it again, or save the model anew"
+        data, path, "a model of hypercate", "Copy it again, or save the model again"
     )
     try:
         content = json.loads(json.loads(header)["__metadata__"]["hypercate"])
@@ -136,11 +136,11 @@ def load(path: str | os.PathLike) -> tuple[dict[str, Any], Fitted | FittedOutcom
         ValueError,
     ) as error:  # fmt: skip
         raise ValueError(
-            f"{path} is not a model that this version of hypercate can read, though its checksum "
-            f"fits: {type(error).__name__}: {error}"
+            f"{path} is not a model that this version of hypercate can read, although its checksum "
+            f"is right: {type(error).__name__}: {error}"
         ) from error
     raise ValueError(
-        f"{path} was written by hypercate {package} in format {found}, and this version reads "
+        f"{path} was written by hypercate {package} in format {found}, but this version reads "
         f"formats up to {FORMAT}: upgrade hypercate"
     )
 

@@ -39,12 +39,13 @@ def r_score(
 ) -> float:
     """Share of the variation of effects that the estimate explains, by the R-loss.
 
-    One minus the R-loss of `effects` over that of the best constant effects: 0 for an estimate no
-    better than a constant, negative for a worse one. The nuisances, outcome mean and propensities,
-    are boosted trees cross-fitted on the rows scored (loss: Nie & Wager, 2021, Biometrika, eq. 4;
-    as a score: Schuler et al., 2018, "A comparison of methods for model selection when estimating
-    individual treatment effects"). Those of the last data sets are kept, so that all candidates of
-    a search are scored by the same, fitted once.
+    It is one minus the R-loss of `effects` divided by that of the best constant effects: 0 for an
+    estimate no better than a constant, negative for a worse one. The nuisance models, of the mean
+    outcome and the propensities, are boosted trees, cross-fitted on the rows that are scored (loss:
+    Nie & Wager, 2021, Biometrika, eq. 4; as a score: Schuler et al., 2018, "A comparison of methods
+    for model selection when estimating individual treatment effects"). The nuisances of the last
+    data sets are kept in memory, so that all candidates of a search are scored with the same ones,
+    which are fitted once.
 
     Parameters
     ----------

@@ -827,7 +827,7 @@ class TestErrors:
     @pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
     def test_a_missing_group_is_counted(self, missing):
         groups = pd.Series(["a"] * 28 + [missing] * 2, dtype=object)
-        with pytest.raises(ValueError, match="misses 2 labels, the first at row 28"):
+        with pytest.raises(ValueError, match="2 missing labels, the first at row 28"):
             group_effects(noise(30), groups)
 
     def test_one_new_row_has_an_estimate_but_no_standard_error(self):
@@ -854,8 +854,8 @@ class TestErrors:
             for part in (result.stderr, result.dof, *result.interval()):
                 assert np.isfinite(part).tolist() == [True, False]
             note = result.notes[-1]
-            assert f"not available for too few rows that had arm 'c' ({n_rows} rows)" in note
-        with pytest.raises(ValueError, match="had another arm than 'a'"):
+            assert f"not available, because too few rows had arm 'c' ({n_rows} rows)" in note
+        with pytest.raises(ValueError, match="had an arm other than 'a'"):
             effect_on_treated_at(fit, effects, np.zeros(9, int), 0, arms)
         without_control = np.repeat([1, 2], [5, 4])
         assert np.isfinite(effect_on_treated_at(fit, effects, without_control).stderr).all()

@@ -585,7 +585,7 @@ class TestOtherContent:
             content["fitted"]["fields"]["conditions"]["class"] = name
 
         (tmp_path / "model").write_bytes(rewritten(small[0], change))
-        said = "of the unknown class" if name != [] else "can read, though its checksum fits"
+        said = "of the unknown class" if name != [] else "can read, although its checksum is right"
         with pytest.raises(ValueError, match=said):
             HyperCATE.load(tmp_path / "model")
 

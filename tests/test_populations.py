@@ -162,7 +162,7 @@ class TestProjection:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            (lambda X: X.assign(age=np.nan), "'age' miss"),
+            (lambda X: X.assign(age=np.nan), "'age' have missing"),
             (lambda X: X.assign(age=1.0)[["age"]], "'age' is constant"),
             (lambda X: X.assign(twice=2 * X["age"])[["age", "twice"]], "'twice'"),
             (lambda X: X.assign(age=np.inf)[["age"]], "infinite"),
@@ -224,5 +224,5 @@ class TestNewRowsInGroups:
     def test_labels_that_are_missing_are_named(self, fitted):
         est, X, *_ = fitted
         groups = X[["site"]].assign(old=np.where(X.index == 7, None, "yes"))
-        with pytest.raises(ValueError, match="'old' misses 1 labels, the first at row 7"):
+        with pytest.raises(ValueError, match="'old' has 1 missing labels, the first at row 7"):
             est.gate(groups)

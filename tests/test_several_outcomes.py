@@ -185,10 +185,10 @@ class TestOneOfThem:
 
     def test_an_unknown_outcome_is_refused_and_so_is_a_model_of_one(self, fitted):
         est, X, Y, arm = fitted
-        with pytest.raises(ValueError, match="'cost' is no outcome of this model"):
+        with pytest.raises(ValueError, match="'cost' is not an outcome of this model"):
             est.of("cost")
         one = tiny().fit(X, Y["weight"], arm)
-        with pytest.raises(ValueError, match="this model has one outcome"):
+        with pytest.raises(ValueError, match="this model has a single outcome"):
             one.of("weight")
         assert not hasattr(one, "outcomes_")
         assert not hasattr(tiny(), "outcomes_")
@@ -243,7 +243,7 @@ class TestReading:
 
     def test_kinds_of_several_are_refused_with_one_outcome(self):
         X, Y, arm, _ = study(80)
-        with pytest.raises(ValueError, match="kind for each of several outcomes, and y has one"):
+        with pytest.raises(ValueError, match="kind for each of several outcomes, but y has one"):
             tiny(outcome={"weight": "continuous"}).fit(X, Y["weight"], arm)
 
     def test_what_is_wrong_in_a_column_is_said_of_it(self):
@@ -256,7 +256,7 @@ class TestReading:
         with pytest.raises(ValueError, match="y has more than one column named 'event'"):
             tiny().fit(X, Y[["event", "weight", "event"]], arm)
         less = Y.assign(visits=np.where(np.arange(80) == 5, -1, Y["visits"]))
-        with pytest.raises(ValueError, match=r"y\['visits'\] is no whole number .* row 5 "):
+        with pytest.raises(ValueError, match=r"y\['visits'\] is not a whole number .* row 5 "):
             tiny(outcome={"visits": "count"}).fit(X, less, arm)
         with pytest.raises(ValueError, match=r"y\['weight'\] has 79 rows, but X has 80"):
             tiny().fit(X, Y[:-1], arm)
@@ -399,9 +399,9 @@ class TestScores:
 
     def test_other_columns_are_refused(self, fitted):
         est, X, Y, arm = fitted
-        with pytest.raises(ValueError, match=r"y has 'weight', 'event', and .* 'visits'"):
+        with pytest.raises(ValueError, match=r"y has 'weight', 'event', but .* 'visits'"):
             est.score(X, Y[["weight", "event"]], arm)
-        with pytest.raises(ValueError, match="y has no several columns"):
+        with pytest.raises(ValueError, match="y has a single column"):
             est.score(X, Y["weight"], arm)
 
     def test_a_search_goes_over_several_outcomes(self):

@@ -1,14 +1,14 @@
 """Average effects with doubly robust standard errors.
 
 The estimate is augmented inverse probability weighting (AIPW; Robins, Rotnitzky & Zhao, 1994,
-JASA 89:846-866) on predictions that did not see the row (Chernozhukov et al., 2018,
+JASA 89:846-866) with predictions by models that did not see the row (Chernozhukov et al., 2018,
 "Double/debiased machine learning", Econometrics Journal 21:C1-C68): the mean of the predicted
 outcomes, plus the mean residual of the rows that had the arm, weighted by one over its propensity.
-The weights of that second mean are scaled to sum to 1 (Hajek): with few rows of extreme weight the
-estimate varies less. Variances are those of the leave-one-cluster-out jackknife (a row without
-clusters is one of its own), which does not overlook that such a row pulls its own mean, and
-intervals Student's t with Welch's degrees of freedom over the arms, and those clusters that hold
-several.
+The weights of this second mean are scaled to sum to 1 (Hajek), so that the estimate varies less if
+a few rows have extreme weights. Variances are those of the leave-one-cluster-out jackknife (without
+clusters, each row is a cluster), which takes into account that a row with a large weight pulls its
+own mean. Intervals use Student's t, with Welch's degrees of freedom over the arms and over those
+clusters that hold several arms.
 
 Sample weights are weights of a sampling design: only their ratios matter.
 """
@@ -42,22 +42,22 @@ _OF_SOME = " of some training rows"
 
 @dataclass(frozen=True, repr=False, eq=False)
 class AverageInference(Inference):
-    """Averages of effects, with their standard errors; `print` shows them as a table.
+    """Average effects with their standard errors; `print` shows them as a table.
 
     Attributes
     ----------
     point_estimate, stderr, dof : ndarray of float64, shape (n_averages,)
-        Estimate, standard error and degrees of freedom of Student's t; in units of the outcome.
+        Estimate and standard error, in units of the outcome, and degrees of freedom of Student's t.
     index : Index, shape (n_averages,)
         The arm, the group, or both, of each average.
     estimand : str
-        What is averaged, for the title of the summary.
+        Name of the estimand, for the title of the summary.
     n_rows : int
-        Rows that entered the averages.
+        Number of rows that entered the averages.
     notes : tuple of str
-        What has to be known of them, shown below the table.
+        Remarks about the averages, shown below the table.
     scale : Scale
-        On which mean outcomes are compared.
+        Scale on which mean outcomes are compared.
 
     Examples
     --------
@@ -96,7 +96,8 @@ class AverageInference(Inference):
         -------
         DataFrame
             Columns ``point_estimate, stderr, zstat, pvalue, ci_lower, ci_upper``. ``zstat`` is the
-            estimate over its standard error, ``pvalue`` two-sided for no effect, by Student's t.
+            estimate divided by its standard error, and ``pvalue`` is two-sided, for the hypothesis
+            of no effect, by Student's t.
 
         Examples
         --------
@@ -106,19 +107,19 @@ class AverageInference(Inference):
         return pd.DataFrame(self._columns(alpha), index=self.index)
 
     def simultaneous_frame(self, alpha: float = 0.05) -> pd.DataFrame:
-        """The table with intervals that hold all at once, and p-values that allow for their number.
+        """The table with simultaneous intervals, and p-values adjusted for multiple testing.
 
-        Of groups, so that the one that stands out may be pointed at.
+        Use it with groups if the group that stands out is to be singled out.
 
         Parameters
         ----------
         alpha : float in (0, 1)
-            All intervals hold with probability 1 - alpha.
+            All intervals together cover with probability 1 - alpha.
 
         Returns
         -------
         DataFrame
-            As `summary_frame`; see `hypercate.inference.simultaneous`.
+            Like that of `summary_frame`; see `hypercate.inference.simultaneous`.
 
         Examples
         --------
@@ -166,7 +167,7 @@ def average_effect(
 
 
 def mean_outcomes(fit: Evidence, arms: Sequence[Any] | None = None) -> AverageInference:
-    """Mean outcome of the training population, were all of it given an arm.
+    """Mean outcome of the training population if everyone were given an arm, for each arm.
 
     Parameters
     ----------
@@ -220,7 +221,7 @@ def group_effects(
     missing = labels.isna().to_numpy()
     if missing.any():
         raise ValueError(
-            f"groups misses {missing.sum()} labels, the first at row "
+            f"groups has {missing.sum()} missing labels, the first at row "
             f"{labels.index[missing.argmax()]}: "
             "give those rows a group of their own"
         )
@@ -317,8 +318,8 @@ def effect_on_treated_at(
     m = np.bincount(arm, minlength=fit.n_arms)[others]
     if not m.any():
         raise ValueError(
-            "an average effect on the treated needs rows that had another arm than "
-            f"{labels_of(fit, arms)[control]!r}, but none of the rows had"
+            "an average effect on the treated needs rows that had an arm other than "
+            f"{labels_of(fit, arms)[control]!r}, but there are none"
         )
     had = arm[:, None] == others
     effects = np.asarray(effects, dtype=np.float64).reshape(len(arm), -1)
@@ -340,7 +341,7 @@ def effect_on_treated_at(
             if count < 2
         ]
         notes += (
-            "Standard error and interval: not available for too few rows that had arm "
+            "Standard error and interval: not available, because too few rows had arm "
             f"{', '.join(few)}.",
         )
     return AverageInference(
@@ -365,8 +366,8 @@ def average_effect_at(
 
     The mean predicted effect of those rows, plus the mean error of out-of-fold predictions that the
     training rows show (prediction-powered inference: Angelopoulos et al., 2023, Science
-    382:669-674). Both samples add to the variance. Over another population the correction, and so
-    the interval, is not to be trusted; over the training rows themselves use `average_effect`.
+    382:669-674). Both samples add to the variance. Over another population the correction, and thus
+    the interval, is not valid; over the training rows themselves use `average_effect`.
 
     Parameters
     ----------
@@ -406,7 +407,7 @@ def average_effect_at(
 def of_other_rows(
     everyone: Groups, values: np.ndarray, influence: np.ndarray, too_few: str | None
 ) -> tuple[np.ndarray, np.ndarray, str, tuple[str, ...]]:
-    """How sure the mean of values over other rows is, corrected by the training rows' errors.
+    """Uncertainty of a mean of values over other rows, corrected by the training rows' errors.
 
     Parameters
     ----------

@@ -1,34 +1,36 @@
-"""What a person's own outcome and effect may be: weighted CV+ intervals from held-out rows.
+"""Intervals of a person's own outcome and effect: weighted CV+ intervals from held-out rows.
 
-Members that held out rows of arm k say by their errors there how far they can be from a person's
-outcome. With R_i the error at row i of the member m(i) that held it out, and mu_m(x) a member's
-prediction, mu_m(i)(x) + R_i is one guess of how high a new person's outcome can be. Rows of arm k
-are not a sample of the population, so each guess counts 1 / e_k(x_i), e_k the probability of arm k,
-and the new person, whose error is unknown, counts 1 / e_k(x), with an infinite error. The upper
-bound is the guesses' quantile of level 1 - alpha under these weights; the lower bound that of the
-guesses mu_m(i)(x) - R_i, from above: the CV+ of Barber et al. (2021, section 3), with the weights
-of Tibshirani et al. (2019, Corollary 1) for w = 1 / e (Lei & Candes, 2021).
+The errors of members at rows of arm k that they held out show how far they can be from a person's
+outcome. Let R_i be the absolute error at row i of the member m(i) that held it out, and mu_m(x) a
+member's prediction. Then mu_m(i)(x) + R_i is one guess of how high a new person's outcome can be.
+Rows of arm k are not a sample of the population, so each guess has weight 1 / e_k(x_i), with e_k
+the probability of arm k. The new person, whose error is unknown, has weight 1 / e_k(x), and an
+infinite error. The upper bound is the quantile of level 1 - alpha of the guesses with these
+weights; the lower bound is the same quantile, from above, of the guesses mu_m(i)(x) - R_i. This is
+the CV+ of Barber et al. (2021, section 3), with the weights of Tibshirani et al. (2019, Corollary
+1) for w = 1 / e (Lei & Candes, 2021).
 
-A row that several members held out shares its weight among their errors. The members' mean, which
-is what is predicted, is never outside; where members agree, the bounds are their mean minus and
-plus the errors' quantile. The interval grows where arm k is rare and where members disagree, and is
-infinite where the held-out rows weigh too little against the person to say anything.
+If several members held out a row, its weight is divided among their errors. The members' mean,
+which is the prediction, is never outside the interval; where members agree, the bounds are their
+mean minus and plus the quantile of the errors. The interval is wider where arm k is rare and where
+members disagree, and infinite where the held-out rows have too little weight compared with that of
+the person.
 
-It is meant to hold a new person's outcome under arm k with probability 1 - alpha, on average over
-the population (not at each x) were all of it given arm k, however arms were assigned in the data,
-if
+The interval is meant to contain a new person's outcome under arm k with probability 1 - alpha, on
+average over the population (not at each x) if all of it were given arm k, however arms were
+assigned in the data, provided that
 
 * there is no unmeasured confounding,
-* the propensities are right, or the errors are distributed alike at every x (the double robustness
-  of Lei & Candes, 2021, section 3).
+* the propensities are right, or the errors have the same distribution at every x (the double
+  robustness of Lei & Candes, 2021, section 3).
 
-No theorem says so of our members. To members that saw nothing of the rows they held out, as ours
-did not, n in the arm, CV+ gives at least 1 - 2 alpha - sqrt(2 / n) (Barber et al., Theorem 4; with
-weights, for members that each hold out one row, 1 - 2 alpha: Prinster et al., 2022, Theorem 1), and
-in practice about 1 - alpha.
+No theorem proves this for our members. For members that did not see the rows that they held out,
+as ours did not, and n rows in the arm, CV+ guarantees a coverage of at least
+1 - 2 alpha - sqrt(2 / n) (Barber et al., Theorem 4; with weights, for members that each hold out
+one row, 1 - 2 alpha: Prinster et al., 2022, Theorem 1). In practice coverage is about 1 - alpha.
 
-Rows of one cluster are wrong together, so a new person counts as much as a cluster has rows, as
-seen by a row: with every row written down twice the bounds are those of the single rows.
+Rows of one cluster have similar errors, so a new person gets the weight of as many rows as the
+cluster of an average row has: if every row occurs twice, the bounds are those of the single rows.
 
 References
 ----------
@@ -111,7 +113,7 @@ def outcome_interval(
     n_predicting: int | None = None,
     support: tuple[float, float] = (-np.inf, np.inf),
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Intervals that hold a new person's outcome under an arm.
+    """Intervals that contain a new person's outcome under an arm.
 
     Parameters
     ----------
@@ -135,9 +137,9 @@ def outcome_interval(
     Returns
     -------
     lower, upper : ndarray, shape (...)
-        In units of the outcome; minus and plus infinity where nothing is known, as with fewer than
-        ``1 / alpha - 1`` held-out rows of the arm. A binary outcome's are 0, 0 or 1, 1 or, if
-        neither class can be excluded, 0, 1; the likelier class is never excluded.
+        In units of the outcome; minus and plus infinity where the data say nothing, as with fewer
+        than ``1 / alpha - 1`` held-out rows of the arm. For a binary outcome they are 0, 0 or 1, 1
+        or, if neither class can be excluded, 0, 1; the more likely class is never excluded.
 
     Raises
     ------
@@ -175,12 +177,13 @@ def individual_effect_interval(
     n_predicting: int | None = None,
     support: tuple[float, float] = (-np.inf, np.inf),
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Intervals that hold a new person's own effect, the difference of two potential outcomes.
+    """Intervals that contain a new person's own effect, the difference of two potential outcomes.
 
-    Every difference between values of the two arms' outcome intervals of level 1 - alpha / 2
-    (Bonferroni; Lei & Candes, 2021, section 4): valid however a person's two outcomes depend on
-    each other, which no data show, and so above its level where they are independent or alike.
-    There is a dependence that needs the width if the errors of both arms have one bell shape. With
+    They contain every difference between values of the two arms' outcome intervals of level
+    1 - alpha / 2 (Bonferroni; Lei & Candes, 2021, section 4). This is valid however a person's two
+    outcomes depend on each other, which no data show, so coverage is above the level if they are
+    independent or similar. If the errors of both arms have the same bell-shaped
+    distribution, there is a dependence that needs this width. With
     errors as scores the exact nested interval of the same section is no tighter: it adds the same
     two quantiles, each from a half of the rows. The inexact one can fall short of its level.
 

@@ -61,8 +61,8 @@ def contrast(outcomes: np.ndarray, control: np.ndarray, treated: np.ndarray) -> 
 class Inference(ForPapers, ABC):
     """Estimates with their standard errors: intervals, and a table as text or HTML.
 
-    A standard error that is not a number (NaN) says that none is available. Of a ratio it is that
-    of the logarithm, and so are ``zstat`` and the p-value, for a ratio of 1.
+    A standard error that is not a number (NaN) means that none is available. For a ratio, standard
+    error, ``zstat`` and p-value are those of its logarithm, for the hypothesis of a ratio of 1.
     """
 
     point_estimate: np.ndarray
@@ -81,7 +81,7 @@ class Inference(ForPapers, ABC):
         Returns
         -------
         lower, upper : ndarray
-            Of the shape of the estimates; NaN where no standard error is available.
+            With the shape of the estimates; NaN where no standard error is available.
 
         Raises
         ------
@@ -130,7 +130,7 @@ class Inference(ForPapers, ABC):
         return self.summary_frame(alpha)
 
     def summary(self, alpha: float = 0.05) -> str:
-        """The table as text, under what it is of, in the manner of a regression's.
+        """The table as text, under its title, like that of a regression.
 
         Examples
         --------
@@ -161,21 +161,22 @@ class Inference(ForPapers, ABC):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class EffectInference(Inference):
-    """Effects with their standard errors; `print` shows the first as a table.
+    """Effects with their standard errors; `print` shows the first rows as a table.
 
     Attributes
     ----------
     point_estimate, stderr : ndarray, shape (n,) or (n, n_effects)
     dof : float
-        Degrees of freedom of Student's t, by which quantiles are taken; infinite for the normal.
+        Degrees of freedom of Student's t, whose quantiles intervals use; infinite for the normal
+        distribution.
     bound : float
-        No effect is larger in size: 1 for risk differences.
+        Largest absolute value that an effect can have: 1 for risk differences.
     index : Index, shape (n,)
-        Index of the frame that the effects were asked for.
+        Index of the frame X.
     arms : list
-        Label of the arm of each effect; empty where it differs by row.
+        Label of the arm of each effect; empty if it differs by row.
     scale : Scale
-        On which outcomes are compared.
+        Scale on which outcomes are compared.
 
     Examples
     --------
@@ -218,9 +219,9 @@ class EffectInference(Inference):
         Returns
         -------
         DataFrame
-            Columns ``point_estimate, stderr, zstat, pvalue, ci_lower, ci_upper`` on the index of
+            Columns ``point_estimate, stderr, zstat, pvalue, ci_lower, ci_upper``, with the index of
             the data; with several effects a second index level, ``arm``, names the treated arm.
-            ``pvalue`` is two-sided, for no effect.
+            ``pvalue`` is two-sided, for the hypothesis of no effect.
 
         Examples
         --------

@@ -1,4 +1,4 @@
-"""Rows in groups and clusters: weighted means, and what leaving a cluster out takes from them."""
+"""Rows in groups and clusters: weighted means, and how they change if a cluster is left out."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ LEAST_ROWS = 2  # of an arm, in each average
 
 
 class Groups:
-    """Rows in groups, each of which is averaged for itself.
+    """Rows in groups, each of which is averaged separately.
 
-    A cell is what one cluster has in one group; cells are taken as independent.
+    A cell holds the rows of one cluster in one group; cells are treated as independent.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Groups:
 
 
 def shortage(fit: Evidence, arms: Sequence[Any] | None) -> str | None:
-    """Of which arm rows are too few for an average with a standard error, if of any."""
+    """Which arm has too few rows for an average with a standard error, if any."""
     if len(fit.y) == 1:
         return "for one row"
     n_clusters = int(fit.cluster.max()) + 1 if len(fit.y) else 0

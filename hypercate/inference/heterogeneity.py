@@ -1,4 +1,4 @@
-"""A test of whether effects differ between rows, and predictions see it."""
+"""A test of whether effects differ between rows and the predictions capture the differences."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def potential_outcome_scores(fit: Evidence) -> np.ndarray:
 def heterogeneity_test(
     fit: Evidence, control: int = 0, arms: Sequence[Any] | None = None
 ) -> pd.DataFrame:
-    """Test whether predicted effects tell rows of larger from rows of smaller effects.
+    """Test whether predicted effects separate rows with larger from rows with smaller effects.
 
-    AIPW scores of the effect are regressed on the mean predicted effect and on the predicted effect
-    less its mean over the rows that the same model is judged on: models differ in their mean by
-    what the rows left out of each pull, and that is no heterogeneity. It is the best linear
-    predictor of Chernozhukov, Demirer, Duflo & Fernandez-Val (2018, "Generic machine learning
-    inference on heterogeneous treatment effects"), as in grf's ``test_calibration``. A first
-    coefficient of 1 says that the mean is right, a second of 1 that the spread is, and a second
-    above 0 that effects differ and the predictions see it.
+    AIPW scores of the effect are regressed on two terms: the mean predicted effect, and the
+    predicted effect minus its mean over the rows that were held out from the same model. (The means
+    of the models differ because different rows are left out of each, and this is not
+    heterogeneity.) It is the best linear predictor of Chernozhukov, Demirer, Duflo & Fernandez-Val
+    (2018, "Generic machine learning inference on heterogeneous treatment effects"), as in grf's
+    ``test_calibration``. If the first coefficient is 1, the mean is right; if the second is 1, the
+    spread is right; and if the second is above 0, effects differ and the predictions capture it.
 
     Parameters
     ----------
@@ -57,12 +57,12 @@ def heterogeneity_test(
     Returns
     -------
     DataFrame
-        Rows ``mean_prediction`` and ``differential_prediction`` of every other arm (index levels
+        Rows ``mean_prediction`` and ``differential_prediction`` for every other arm (index levels
         ``arm`` and ``term``). Columns ``coefficient``, ``stderr`` (of the leave-one-cluster-out
-        jackknife; for rows on their own HC3: MacKinnon & White, 1985), ``tstat`` and ``pvalue``,
-        one-sided for a coefficient above 0. Where the predictions are constant, to a millionth of
-        the outcome's standard deviation, or their mean is 0, the coefficient does not exist: it is
-        NaN and its ``pvalue`` 1.
+        jackknife; without clusters this is HC3: MacKinnon & White, 1985), ``tstat`` and ``pvalue``,
+        one-sided, against a coefficient above 0. If the predictions are constant, up to a millionth
+        of the outcome's standard deviation, or their mean is 0, the coefficient does not exist: it
+        is NaN and its ``pvalue`` is 1.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a person's own effect may be if the noise of both potential outcomes is independent.
+"""Intervals of a person's own effect if the noise of both potential outcomes is independent.
 
 Guesses mu_m(i)(x) - R_i and mu_m(i)(x) + R_i of the outcome under an arm, each with half the weight
 of row i, and the new person's own unknown error, half at minus and half at plus infinity, are a
@@ -17,15 +17,15 @@ either arm, of either sign. Errors' sums are the same for everyone. They are con
 every two members, on a lattice to whose points errors are rounded up, and a person's bound is the
 first point at which all pairs of members together leave no more than alpha / 2 above.
 
-What is supposed beyond `hypercate.inference.conformal`:
+Assumptions beyond those of `hypercate.inference.conformal`:
 
-* The noise of both outcomes is independent given the covariates. No data can check that, for
-  nobody's two outcomes are seen. If one outcome's noise is minus the other's, as where treatment
-  helps those most who would do worst without it, too few effects are held.
-* Errors are distributed alike at every x. Where outcomes under both arms vary more for some people,
-  large errors come together, and the highest levels hold a little less.
-* Errors of one of the arms are symmetric, for they enter by their size alone. Where noise is
-  exponential in both, 90 % intervals hold 88 %.
+* The noise of both outcomes is independent given the covariates. No data can check this, because
+  nobody's two outcomes are both seen. If one outcome's noise is minus the other's, as when
+  treatment helps most those who would do worst without it, coverage is too low.
+* Errors have the same distribution at every x. Where outcomes under both arms vary more for some
+  people, large errors come together, and coverage at the highest levels is a little lower.
+* Errors of one of the arms are symmetric, because only their size enters. If the noise is
+  exponential in both arms, 90 % intervals have a coverage of 88 %.
 
 References
 ----------
@@ -62,7 +62,7 @@ def individual_effect_interval(
     n_predicting: int | None = None,
     support: tuple[float, float] = (-np.inf, np.inf),
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Intervals that hold a new person's own effect if both outcomes' noise is independent.
+    """Intervals that contain a new person's own effect if both outcomes' noise is independent.
 
     Parameters and results are those of the function of this name in
     `hypercate.inference.conformal`, whose intervals are never narrower.

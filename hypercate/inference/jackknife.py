@@ -1,36 +1,36 @@
 """How far potential outcomes may be from their prediction: random functions, and their scale.
 
-A prediction is the mean of the members. About it lie deviations: of the models of the ensemble, or
-of networks drawn by dropout of the hypernetwork or by noise that conditions it. A draw is the
-prediction plus a random mixture of the deviations, so it is a whole function of the covariates, and
-the deviations' root sum of squares at a row is its standard error.
+A prediction is the mean of the members. Deviations from it are those of the models of the ensemble,
+or of networks drawn by dropout of the hypernetwork or by noise in its input. A draw is the
+prediction plus a random mixture of the deviations, so it is a whole function of the covariates. The
+root of the deviations' sum of squares at a row is the row's standard error.
 
-How wide they have to be is not seen in the models' spread alone, for they share most of their rows.
+The models' spread alone does not give the standard error, because they share most of their rows.
 But the models of one partition, each trained without its part, are the replicates of a
-delete-a-group jackknife: with K parts, ``(K - 1)^2 / K`` times their sample variance is an estimate
-of the prediction's (Shao & Wu, 1989, "A general theory for jackknife variance estimation", Annals
-of Statistics 17:1176-1197). Models of different partitions are not compared, since their parts
-overlap. Few replicates estimate each row's variance poorly, so it is shrunk to that of a typical
-row, which counts as `PRIOR_DOF` replicates, and quantiles are Student's t (Smyth, 2004, "Linear
-models and empirical Bayes methods", SAGMB 3:3).
+delete-a-group jackknife: with K parts, ``(K - 1)^2 / K`` times their sample variance estimates the
+variance of the prediction (Shao & Wu, 1989, "A general theory for jackknife variance estimation",
+Annals of Statistics 17:1176-1197). Models of different partitions are not compared, since their
+parts overlap. Few replicates estimate each row's variance poorly, so it is shrunk towards that of a
+typical row, which counts as `PRIOR_DOF` replicates, and quantiles are Student's t (Smyth, 2004,
+"Linear models and empirical Bayes methods", SAGMB 3:3).
 
-A part of that variance is not the sample's: models also differ by their random start, and that part
-cancels in their mean. Each model is trained from two starts, which measures its share r of the
-variance and gives that variance twice, and the mean of the two is multiplied by
+A part of that variance is not due to the sample: models also differ by their random start, and this
+part cancels in their mean. Each model is trained from two starts, which measures the share r of the
+start in the variance and gives the variance twice. The mean of the two variances is multiplied by
 
     (K - 1)^2 / K * (1 + q (K - q) / (M (K - 1))^2) * (1 - r) + r / M
 
 with M members, of which q, the remainder of M by K, are of a partition whose other models are no
 members: the mean of some of its replicates varies more than the whole sample's.
 
-Where a share of the prediction is that of emitted networks, their posterior's standard error takes
-the place of the jackknife's by as much: how far an emitted network shrinks does not vary between
-samples, and the generator has learned how far off it is from worlds where the truth is known.
+For the share of the prediction that comes from emitted networks, the standard error of their
+posterior replaces that of the jackknife: how far an emitted network shrinks does not vary between
+samples, and the generator has learned the size of its errors from worlds with known truth.
 
-The assumption is that models differ as fits to other samples would. What is wrong alike in all of
-them, such as a step that each smooths, is not seen. One thing that can be wrong alike in all is
-known: where all hold effects constant, they may differ by as much as the rule of choice misses; see
-`missed_heterogeneity`.
+The assumption is that models differ as fits to other samples would. An error that all models share,
+such as a step that each of them smooths, is not detected. One such error is known and included: if
+all models take effects as constant, effects may vary as much as the choice of candidates can miss;
+see `missed_heterogeneity`.
 """
 
 from __future__ import annotations
@@ -46,24 +46,24 @@ PRIOR_DOF = 8
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What turns deviations into standard errors.
+    """The factors that turn deviations into standard errors.
 
     Attributes
     ----------
     scale : float
-        Factor of the deviations.
+        Factor by which deviations are multiplied.
     level : ndarray, shape (c, n_arms), or (c, n or 1, n_arms)
-        Deviations that are the same everywhere: the shrinkage's share of a typical row's, and what
-        constant effects may have missed; of counts and positive outcomes in units of the mean.
+        Deviations that are the same everywhere: the part shrunk to a typical row's, and what
+        constant effects may have missed; for counts and positive outcomes in units of the mean.
     shrinkage : float in [0, 1]
-        Share of the typical row's variance in every row's.
+        Share of the typical row's variance in the variance of every row.
     dof : float
         Degrees of freedom of Student's t; infinite if not calibrated.
     start_share : float in [0, 1]
-        Share of the models' variance that is only their random start; NaN if not measured.
+        Share of the models' variance that comes only from random starts; NaN if not measured.
     relative : ndarray, shape (n_arms,), or None
-        Factor of each arm's deviations over `scale`, where these are not alike: arms without rows
-        have no emitted networks, to whose posterior the scale of the others is held.
+        Each arm's factor divided by `scale`, if factors differ between arms: arms without rows have
+        no emitted networks, whose posterior also sets the scale of the others.
 
     Examples
     --------
@@ -203,12 +203,12 @@ def _between(partition: np.ndarray, *by_start: np.ndarray) -> np.ndarray:
 def missed_heterogeneity(fit: Evidence) -> np.ndarray:
     """Standard deviation over rows that an arm's outcomes may have beside a constant effect.
 
-    Were they to differ by a function of standard deviation s, a network that knew it would gain
-    s^2 of squared error over a constant on the arm's n rows, with standard error
-    2 sd s / sqrt(n), sd that of the residuals. Below ``s = 2 sd / sqrt(n)`` the gain is less than
-    one standard error; models whose stop rows are together about as many, and that all prefer
-    constant effects, say hardly more. Which rows lie above is not known, so that it counts at
-    every row.
+    If they differed by a function of standard deviation s, a network that knew it would reduce the
+    squared error by s^2, compared with a constant, on the arm's n rows, with standard error
+    2 sd s / sqrt(n), where sd is that of the residuals. Below ``s = 2 sd / sqrt(n)`` this gain is
+    less than one standard error. Models that together have about n early-stopping rows, and all
+    prefer constant effects, rule out hardly more. Which rows are affected is not known, so that it
+    is added at every row.
 
     Parameters
     ----------

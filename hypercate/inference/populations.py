@@ -3,10 +3,10 @@
 With e_k the propensities and h a weight of each row, the estimand is ``E[h (mu_k - mu_0)] / E[h]``.
 Over those that had control, h is e_0, and rows of control are averaged themselves, as those treated
 are in `effect_on_treated`. Overlap weights, ``h = 1 / sum_k (1 / e_k)``, favour rows that could
-have had any arm, and give the average that data say most of (Li, Morgan & Zaslavsky, 2018,
+have had any arm, and give the average about which the data say most (Li, Morgan & Zaslavsky, 2018,
 "Balancing covariates via propensity score weighting", JASA 113:390-400; several arms: Li & Li,
-2019, AOAS 13:2389-2415). Weights are those of the estimated propensities: their own uncertainty is
-not in the standard errors, which are for the population that these weights stand for.
+2019, AOAS 13:2389-2415). Weights use the estimated propensities: the uncertainty of the weights is
+not included in the standard errors, which are for the population that these weights define.
 """
 
 from __future__ import annotations
@@ -85,8 +85,8 @@ def trimmed(fit: Evidence, least: float) -> Evidence:
     """
     if isinstance(least, bool) or not isinstance(least, Real) or not 0 < least < 1 / fit.n_arms:
         raise ValueError(
-            f"trim={least!r} must be a number above 0 and below {1 / fit.n_arms:.3g}, one over the "
-            "number of arms"
+            f"trim={least!r} must be a number above 0 and below {1 / fit.n_arms:.3g}, one divided "
+            "by the number of arms"
         )
     kept = fit.propensity.min(axis=1) >= least
     if not kept.any():

@@ -1,6 +1,6 @@
 """Best linear projection: doubly robust scores of the effect, regressed on covariates.
 
-Its coefficients say how the effect varies along the covariates, whatever its true form (Semenova &
+Its coefficients show how the effect varies with the covariates, whatever its true form (Semenova &
 Chernozhukov, 2021, "Debiased machine learning of conditional average treatment effects and other
 causal functions", Econometrics Journal 24:264-289; as in R's grf). Variances are those of the
 leave-one-cluster-out jackknife, in closed form (HC3 where a row is a cluster of its own: MacKinnon
@@ -89,7 +89,7 @@ def _left_out(q: np.ndarray, left: np.ndarray, cluster: np.ndarray) -> np.ndarra
 def _check_rank(design: pd.DataFrame, r: np.ndarray, n_clusters: int) -> None:
     if n_clusters <= design.shape[1]:
         raise ValueError(
-            f"{design.shape[1]} terms need more than as many rows or clusters, not {n_clusters}"
+            f"{design.shape[1]} terms need more rows or clusters than this, not {n_clusters}"
         )
     size = np.linalg.norm(r, axis=0)
     alike = np.abs(np.diag(r)) <= 1e-10 * np.maximum(size, 1e-300)

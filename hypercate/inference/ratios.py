@@ -1,4 +1,4 @@
-"""Ratios of the arms' mean outcomes over the rows, or of their odds: no means of ratios.
+"""Ratios of the arms' mean outcomes over the rows, or of their odds; not means of ratios.
 
 Mean outcomes are those of `hypercate.inference.averages`, by AIPW. With phi_k the influence of a
 cluster on the mean mu_k, that on the logarithm of the ratio is ``phi_k / mu_k - phi_0 / mu_0``, the

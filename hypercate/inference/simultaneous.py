@@ -1,4 +1,4 @@
-"""Several averages at once: intervals that all hold, and p-values that allow for their number."""
+"""Several averages at once: simultaneous intervals, and p-values adjusted for multiple testing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def level_of_each(alpha: float, n: int) -> float:
-    """The alpha of each of n intervals that hold all at once with probability 1 - alpha.
+    """The alpha of each of n intervals that all cover at once with probability 1 - alpha.
 
     For estimates that are jointly normal, whatever their correlations (Sidak, 1967, "Rectangular
     confidence regions for the means of multivariate normal distributions", JASA 62:626-633).
@@ -15,11 +15,11 @@ def level_of_each(alpha: float, n: int) -> float:
 
 
 def adjusted(pvalues: np.ndarray) -> np.ndarray:
-    """P-values of which the smallest are tested first, each for those that are left.
+    """Step-down adjusted p-values: the smallest is tested first, each for the tests that remain.
 
-    Rejecting those below alpha rejects any true hypothesis with probability alpha at most (Holm,
+    Rejecting those below alpha rejects any true hypothesis with probability at most alpha (Holm,
     1979, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
-    Statistics 6:65-70, with Sidak's levels). Those that are not numbers stay so, and do not count.
+    Statistics 6:65-70, with Sidak's levels). P-values that are NaN stay NaN and are not counted.
     """
     known = ~np.isnan(pvalues)
     own = pvalues[known]

@@ -13,7 +13,7 @@ _SPECIAL = str.maketrans({mark: f"\\{mark}" for mark in "&%$#_{}"})
 
 
 class ForPapers:
-    """What has a `summary_frame`, as a table for a paper."""
+    """Results with a `summary_frame`, as a table for a paper."""
 
     def summary_frame(self, alpha: float = 0.05) -> pd.DataFrame:
         raise NotImplementedError
@@ -36,7 +36,7 @@ class ForPapers:
         return markdown(for_paper(self.summary_frame(alpha), alpha))
 
     def to_latex(self, alpha: float = 0.05) -> str:
-        """The same as a LaTeX tabular, which needs the package booktabs.
+        """All estimates as a LaTeX tabular, which needs the package booktabs.
 
         Examples
         --------

@@ -1,1 +1,1 @@
-"""Several outcomes at once: networks that share all but their last layer, and an axis more."""
+"""Several outcomes at once: networks that share all layers but the last, and one more axis."""

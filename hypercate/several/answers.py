@@ -1,4 +1,4 @@
-"""Answers about several outcomes: those about each, side by side on an axis more."""
+"""Answers about several outcomes: those for each outcome, joined along one more axis."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _OF_ALL = {
 
 
 class SeveralOutcomes:
-    """What a model fitted to y of several columns has beside the answers to each."""
+    """Methods and attributes of a model that was fitted to a y with several columns."""
 
     outcome: Any
     fitted_: Any
@@ -35,11 +35,11 @@ class SeveralOutcomes:
     @property
     def outcomes_(self) -> list[str]:
         if not isinstance(getattr(self, "fitted_", None), FittedOutcomes):
-            raise AttributeError("outcomes_: y had no several columns in fit, or there was no fit")
+            raise AttributeError("outcomes_: y had a single column in fit, or there was no fit")
         return list(self.fitted_.names)
 
     def of(self, outcome: str) -> Self:
-        """The model of one of several outcomes, of which everything can be asked.
+        """The model of one of several outcomes, which has all methods of a model of one outcome.
 
         Parameters
         ----------
@@ -68,7 +68,7 @@ class SeveralOutcomes:
         check_is_fitted(self, "fitted_")
         if not isinstance(self.fitted_, FittedOutcomes):
             raise ValueError(
-                f"of({outcome!r}): this model has one outcome, so that every question is about it"
+                f"of({outcome!r}): this model has a single outcome, which all its methods are about"
             )
         one = copy.copy(self)
         one.fitted_ = self.fitted_.of(outcome)
@@ -91,7 +91,7 @@ class OutcomesInference(ForPapers):
 
     @property
     def point_estimate(self) -> np.ndarray:
-        """Of the shape of an outcome's, and a last axis of outcomes."""
+        """The estimates, with the shape for one outcome and a last axis for the outcomes."""
         return joined({name: one.point_estimate for name, one in self.each.items()})
 
     @property
@@ -99,18 +99,18 @@ class OutcomesInference(ForPapers):
         return joined({name: one.stderr for name, one in self.each.items()})
 
     def of(self, outcome: str) -> Inference:
-        """That of one of the outcomes."""
+        """The result for one of the outcomes."""
         if outcome not in self.each:
             raise ValueError(f"{outcome!r} is none of the outcomes, {listed(map(repr, self.each))}")
         return self.each[outcome]
 
     def interval(self, alpha: float = 0.05) -> tuple[np.ndarray, np.ndarray]:
-        """Central intervals of level 1 - alpha, each on its own.
+        """Central intervals of level 1 - alpha, for each estimate separately.
 
         Returns
         -------
         lower, upper : ndarray
-            Of the shape of `point_estimate`.
+            With the shape of `point_estimate`.
         """
         return joined({name: one.interval(alpha) for name, one in self.each.items()})
 
@@ -136,7 +136,7 @@ class OutcomesInference(ForPapers):
 
 
 def joined(answers: dict[str, Any]) -> Any:
-    """Answers about each outcome, by name, as one.
+    """Join the answers about each outcome, given by name.
 
     Returns
     -------

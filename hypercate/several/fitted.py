@@ -14,7 +14,7 @@ _OF_ONE = {*(field.name for field in fields(Fitted)), "of_conditions", "outcomes
 
 
 class SeveralOutcomesError(ValueError, AttributeError):
-    """Raised where a question is of one outcome, and the model has several."""
+    """Raised if a method needs a model of one outcome, and the model has several."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -24,7 +24,7 @@ class FittedOutcomes:
     Attributes
     ----------
     names : tuple of str
-    each : tuple of Fitted, one an outcome
+    each : tuple of Fitted, one per outcome
         Which share their encoders, arms, propensities and rows.
     """
 
@@ -55,7 +55,7 @@ class FittedOutcomes:
         """The fitted model of an outcome, or a ValueError."""
         if name not in self.names:
             raise ValueError(
-                f"{name!r} is no outcome of this model: its outcomes are "
+                f"{name!r} is not an outcome of this model: its outcomes are "
                 f"{listed(map(repr, self.names))}"
             )
         return self.each[self.names.index(name)]
@@ -67,8 +67,8 @@ class FittedOutcomes:
     def __getattr__(self, name: str) -> Any:
         if name in _OF_ONE:
             raise SeveralOutcomesError(
-                f"this is a question about one outcome, and the model has several, "
-                f"{listed(map(repr, self.names))}: ask it of one, such as est.of"
+                f"this needs a model of one outcome, but the model has several, "
+                f"{listed(map(repr, self.names))}: use that of one, such as est.of"
                 f"({self.names[0]!r})"
             )
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")

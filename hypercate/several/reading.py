@@ -31,7 +31,7 @@ class EncodedOutcomes:
     ----------
     names : tuple of str, or None
         Of the outcomes; None if y has one dimension, and there is one.
-    each : tuple of Encoded, one an outcome
+    each : tuple of Encoded, one per outcome
     """
 
     names: tuple[str, ...] | None
@@ -69,7 +69,7 @@ def read_studies(
     if columns is None:
         if not isinstance(outcome, str):
             raise ValueError(
-                f"outcome={outcome!r} names a kind for each of several outcomes, and y has one: "
+                f"outcome={outcome!r} names a kind for each of several outcomes, but y has one: "
                 "pass its kind, as a string"
             )
         return EncodedOutcomes(
@@ -81,8 +81,8 @@ def read_studies(
     for name, kind in kinds.items():
         if kind in CENSORED:
             raise ValueError(
-                f"outcome {name!r} is of kind {kind!r}, and times until an event are fitted "
-                "alone: pass y with that column only"
+                f"outcome {name!r} is of kind {kind!r}, but times until an event cannot be fitted "
+                "with other outcomes: pass y with that column only"
             )
     (first, column), *others = columns.items()
     encoded = _said_of(first, lambda: read_study(X, column, *of_rows, kinds[first], as_doses))
@@ -118,7 +118,7 @@ def outcome_columns(y: Any) -> dict[str, Any] | None:
     if repeated:
         raise ValueError(
             f"y has more than one column named {listed(map(repr, repeated))}: rename or drop one, "
-            "for outcomes are told apart by their names"
+            "since outcomes are identified by their names"
         )
     return dict(zip(names, columns, strict=True))
 
@@ -127,9 +127,9 @@ def columns_of(y: Any, names: Sequence[str]) -> dict[str, Any]:
     """Columns of y that are the outcomes of a model, or a ValueError."""
     columns = outcome_columns(y)
     if columns is None or set(columns) != set(names):
-        found = "no several columns" if columns is None else listed(map(repr, columns))
+        found = "a single column" if columns is None else listed(map(repr, columns))
         raise ValueError(
-            f"y has {found}, and this model was fitted to {listed(map(repr, names))}: pass a frame "
+            f"y has {found}, but this model was fitted to {listed(map(repr, names))}: pass a frame "
             "or an array of these columns"
         )
     return columns

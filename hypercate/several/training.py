@@ -1,4 +1,4 @@
-"""Networks of all outcomes, trained together: hidden layers in common, an output an outcome."""
+"""Networks of all outcomes, trained together: common hidden layers, one output per outcome."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def train_arms(
 
     Parameters
     ----------
-    studies : sequence of Study, one an outcome
+    studies : sequence of Study, one per outcome
         Which differ in that.
     folds : Folds
     hypernet : HyperNet
-        Whose networks have an output an outcome.
-    learners : sequence of TLearner, one an outcome
+        Whose networks have one output per outcome.
+    learners : sequence of TLearner, one per outcome
     candidates : Candidates
     schedule : Schedule
     views : Views
@@ -60,7 +60,7 @@ def train_arms(
     Returns
     -------
     data : Data
-    trained : list of Trained, one an outcome
+    trained : list of Trained, one per outcome
         The arms' networks of each.
     """
     study = studies[0]
