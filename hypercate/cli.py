@@ -13,10 +13,10 @@ COMMANDS = (fit, predict, report, benchmark)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code.
+    """Run the command line; return the exit code.
 
-    0; 1 if data or files cannot be used, with one line on stderr; 2 by argparse for usage; 130 if
-    interrupted.
+    It is 0 for success; 1 if data or files cannot be used, with one line on stderr; 2, from
+    argparse, for wrong usage; and 130 if interrupted.
     """
     parser = argparse.ArgumentParser("hypercate", description=__doc__)
     parser.add_argument("--version", action="version", version=version("hypercate"))

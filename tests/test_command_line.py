@@ -463,7 +463,7 @@ class TestRefused:
             (["fit", "trial.csv", "more.parquet", *ROLES], "more.parquet has a column 'extra'"),
             (
                 ["fit", "trial.parquet", "text.parquet", *ROLES],
-                "text.parquet: column 'age' holds text, and numbers in trial.parquet",
+                "text.parquet: column 'age' holds text, but numbers in trial.parquet",
             ),
             (
                 ["fit", "dated.parquet", *ROLES, *QUICK],
@@ -481,7 +481,7 @@ class TestRefused:
             ([*SCORE, "trial.csv", "fewer.parquet"], "fewer.parquet has no column 'age'"),
             ([*SCORE, "trial.csv", "--id", "name"], "trial.csv has no column 'name', as --id says"),
             ([*SCORE, "trial.csv", "--id", "id", "--id", "id"], "--id 'id' is given twice"),
-            ([*SCORE, "text.parquet"], "text.parquet: column 'age' holds text, and the model was"),
+            ([*SCORE, "text.parquet"], "text.parquet: column 'age' holds text, but the model was"),
             ([*SCORE, "numbers.parquet"], "numbers.parquet: column 'site' holds numbers"),
             ([*SCORE, "late.csv"], "late.csv: column 'age': invalid value 'old'"),
             ([*SCORE, "infinite.parquet"], "column 'age' is infinite (inf) in row 5"),

@@ -32,22 +32,22 @@ OPTIONS = ["source", "treated", "rows", "arms", "share", "design"]
 def add_to(commands: Any) -> None:
     """Declare the command and its options."""
     benchmark = commands.add_parser(
-        "benchmark", help="HyperCATE beside other learners on the same splits"
+        "benchmark", help="compare HyperCATE with other learners on the same splits"
     )
     benchmark.add_argument("dataset", choices=[*DATASETS, "all"])
     benchmark.add_argument(
         "--source",
         choices=["npci", "published", "psid", "cps"],
-        help="ihdp: npci, drawn here, no download (default); published, the IHDP-100 files; "
-        "realcause: the survey of the controls, psid (default) or cps",
+        help="ihdp: npci, simulated here without a download (default), or published, the IHDP-100 "
+        "files; realcause: the survey that the controls come from, psid (default) or cps",
     )
     benchmark.add_argument(
         "--replications",
         type=replications,
         default=[1, 2, 3],
         metavar="LIST",
-        help="such as 1-25 or 1,3,9-12 (default: 1-3); acic: 1-10 are its simulations, 11-20 the "
-        "same with another split, and so on",
+        help="such as 1-25 or 1,3,9-12 (default: 1-3); acic: 1-10 are its simulations, 11-20 are "
+        "the same with another split, and so on",
     )
     benchmark.add_argument(
         "--learners",
@@ -73,18 +73,18 @@ def add_to(commands: Any) -> None:
         "--arms",
         type=positive,
         metavar="K",
-        help="arms, low-rank: number of arms, the control too (default: 5, 20)",
+        help="arms, low-rank: number of arms, including the control (default: 5, 20)",
     )
     benchmark.add_argument(
         "--share",
         choices=["much", "little", "nothing"],
-        help="arms: what their surfaces have in common (default: much)",
+        help="arms: how much their surfaces have in common (default: much)",
     )
     benchmark.add_argument(
         "--design",
         choices=["smooth", "stepped", "few", "randomised", "null"],
-        help="simulated: a smooth effect (default), one in steps, few treated, treated at random, "
-        "or no effect; all but randomised are confounded",
+        help="simulated: a smooth effect (default), a stepwise effect, few treated, randomised "
+        "treatment, or no effect; all but randomised are confounded",
     )
     benchmark.add_argument(
         "--intervals",
@@ -99,13 +99,17 @@ def add_to(commands: Any) -> None:
         help="worker processes (default: 1, unless joblib.parallel_config says otherwise)",
     )
     benchmark.add_argument(
-        "--out", type=Path, default=Path("results"), metavar="DIR", help="default: results"
+        "--out",
+        type=Path,
+        default=Path("results"),
+        metavar="DIR",
+        help="folder for the results (default: results)",
     )
     benchmark.set_defaults(run=run, parser=benchmark)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run what is missing, then write and print the report; the exit code."""
+    """Run what is missing, then write and print the report; return the exit code."""
     require("benchmark", "causaldata", "econml", "matplotlib", "pooch", "stochtree")
     from hypercate.benchmark import harness, interval_report, intervals, panel, report
     from hypercate.benchmark.studies import STUDIES
@@ -145,7 +149,7 @@ def run(options: argparse.Namespace) -> int:
         options.out.mkdir(parents=True, exist_ok=True)
         results = harness.run(tasks, path, options.jobs, protocol)
     except KeyboardInterrupt:
-        print(f"interrupted: {path} keeps what is done, the same command resumes", file=sys.stderr)
+        print(f"interrupted: {path} keeps the results, the same command resumes", file=sys.stderr)
         results, code = harness.collect(tasks, path, protocol), INTERRUPTED
     except (ImportError, OSError, ValueError) as error:
         print(f"hypercate benchmark: {error}", file=sys.stderr)
@@ -171,8 +175,9 @@ def study_settings(name: str, options: argparse.Namespace, study: Study) -> dict
     Raises
     ------
     ValueError
-        If an option or replication is given that the study has not, or intervals are to be judged
-        where the true effect is unknown; with ``all`` an option goes to the studies that have it.
+        If the study does not have a given option or replication, or if intervals are to be judged
+        although the true effect is unknown; with ``all``, an option applies to the studies that
+        have it.
     """
     if options.intervals and not study.effect_known:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Kinds of columns: which types of Arrow are alike, and whether files agree in them."""
+"""Kinds of columns: which Arrow types are treated alike, and whether files agree in them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def kind_of(type_: pa.DataType) -> str:
 
 
 def check_alike(files: Sequence[TableFile], schemas: Sequence[pa.Schema]) -> None:
-    """Refuse files of which a column holds another kind than in those before it.
+    """Refuse files in which a column holds another kind than in earlier files.
 
     Raises
     ------
@@ -51,13 +51,13 @@ def check_alike(files: Sequence[TableFile], schemas: Sequence[pa.Schema]) -> Non
             known, of = first.setdefault(name, (kind, file))
             if kind != known:
                 raise BadData(
-                    f"{file.path}: column {name!r} holds {kind}, and {known} in {of.path}: make "
+                    f"{file.path}: column {name!r} holds {kind}, but {known} in {of.path}: make "
                     "them alike"
                 )
 
 
 def check_as_fitted(file: TableFile, is_text: Mapping[str, bool], typed: bool) -> None:
-    """Refuse a file of which a column holds another kind than the model saw.
+    """Refuse a file in which a column holds another kind than in the fit.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def check_as_fitted(file: TableFile, is_text: Mapping[str, bool], typed: bool) -
         )
         if not fits and kind != NOTHING:
             raise BadData(
-                f"{file.path}: column {name!r} holds {kind}, and the model was fitted to "
+                f"{file.path}: column {name!r} holds {kind}, but the model was fitted to "
                 f"{TEXT if text else NUMBERS} there"
             )
 

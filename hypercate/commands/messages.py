@@ -1,4 +1,4 @@
-"""What a command tells its user, on stderr: one line for what is wrong, warnings, progress."""
+"""What a command tells its user, on stderr: one line for an error, warnings, progress."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ REFUSALS = (ArithmeticError, LookupError, NotImplementedError, OSError, TypeErro
 
 
 class BadData(Exception):
-    """What ends a command with exit code 1: its text, one line, says what is wrong and where."""
+    """An error that ends a command with exit code 1: its text says in one line what is wrong."""
 
 
 @contextmanager
 def about(subject: object, worded: Callable[[str], str] = str) -> Iterator[None]:
-    """Turn what is raised of data or files inside into `BadData` that names the subject first.
+    """Turn errors about data or files that are raised inside into `BadData` naming the subject.
 
     Parameters
     ----------
     subject : object
-        A file, as a rule.
+        Usually a file.
     worded : callable, optional
-        From what the error says to what the user is told.
+        Turns the error's text into the text for the user.
     """
     try:
         yield
@@ -53,7 +53,7 @@ def say(command: str, text: object) -> None:
 
 
 def require(extra: str, *packages: str) -> None:
-    """Refuse a command of which packages are not installed, with what to install.
+    """Refuse a command whose packages are not installed, and say what to install.
 
     Raises
     ------

@@ -15,15 +15,15 @@ def flags() -> argparse.ArgumentParser:
         "--config",
         type=Path,
         metavar="FILE",
-        help="YAML, or JSON by the ending .json, with further options by their names; those of the "
-        "command line win",
+        help="YAML, or JSON if it ends in .json, with further options by name; options on "
+        "the command line take precedence",
     )
-    parser.add_argument("--json", action="store_true", help="print a summary for machines")
+    parser.add_argument("--json", action="store_true", help="print a machine-readable summary")
     return parser
 
 
 def value_of(text: Any) -> Any:
-    """What a text says: a number, true, false, null, a list or an object as in JSON, else a text.
+    """Value of a text: a number, true, false, null, a list or an object as in JSON, or the text.
 
     Lists and dicts of texts are read item by item.
 
@@ -60,14 +60,14 @@ def assignment(text: str) -> tuple[str, Any]:
 
 
 def completed(options: argparse.Namespace, *needed: str) -> argparse.Namespace:
-    """The options that were given and, in place of the others, those of the file of ``--config``.
+    """The options on the command line and, for the others, those in the file of ``--config``.
 
     Parameters
     ----------
     options : Namespace
         With the command's ``parser``, and the parser of its ``flags``.
     needed : str
-        Names of options that one of both has to have.
+        Names of options that one of the two must have.
 
     Raises
     ------

@@ -20,31 +20,34 @@ def add_to(commands: Any) -> None:
     """Declare the command and its options."""
     options = flags()
     options.add_argument(
-        "--out", type=Path, metavar="FILE", help="of the effects: .parquet or .csv; required"
+        "--out", type=Path, metavar="FILE", help="file for the effects: .parquet or .csv; required"
     )
     options.add_argument(
         "--interval",
         type=level,
         metavar="LEVEL",
-        help="intervals of the effects as well, such as 0.95",
+        help="add intervals of the effects at this level, such as 0.95",
     )
-    options.add_argument(
-        "--outcomes", action="store_true", help="the outcome under every arm as well"
-    )
+    options.add_argument("--outcomes", action="store_true", help="add the outcome under every arm")
     options.add_argument(
         "--id",
         action="append",
         default=[],
         metavar="COLUMN",
-        help="a column to copy beside the effects; may be repeated",
+        help="a column to copy next to the effects; may be repeated",
     )
-    options.add_argument("--device", default="auto", help="where it is computed (default: auto)")
+    options.add_argument(
+        "--device", default="auto", help="device on which to predict (default: auto)"
+    )
     parser = commands.add_parser(
-        "predict", parents=[options], help="effects of the rows of files", allow_abbrev=False
+        "predict",
+        parents=[options],
+        help="predict effects for the rows of files",
+        allow_abbrev=False,
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a file that fit has written")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a model that fit has written")
     parser.add_argument(
-        "data", nargs="+", metavar="DATA", help="files of CSV or Parquet, folders, globs"
+        "data", nargs="+", metavar="DATA", help="CSV or Parquet files, folders, globs"
     )
     parser.set_defaults(run=run, parser=parser, flags=options)
 
@@ -56,12 +59,12 @@ def level(text: str) -> float:
     except ValueError:
         number = 0.0
     if not 0 < number < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 1, as 0.95 is")
+        raise argparse.ArgumentTypeError(f"{text!r} is not between 0 and 1, such as 0.95")
     return number
 
 
 def run(options: argparse.Namespace) -> int:
-    """Predict, block by block; the exit code."""
+    """Predict, block by block; return the exit code."""
     start = time.perf_counter()
     require("files", "pyarrow", "yaml")
     options = completed(options, "out")

@@ -17,27 +17,31 @@ def add_to(commands: Any) -> None:
     """Declare the command and its options."""
     options = flags()
     options.add_argument(
-        "--out", type=Path, metavar="FILE", help="of the report: .html or .json; required"
+        "--out", type=Path, metavar="FILE", help="file for the report: .html or .json; required"
     )
-    options.add_argument("--title", default="Treatment effects", help="of the page")
+    options.add_argument("--title", default="Treatment effects", help="title of the page")
     options.add_argument(
-        "--interval", type=level, default=0.95, metavar="LEVEL", help="of intervals (default: 0.95)"
+        "--interval",
+        type=level,
+        default=0.95,
+        metavar="LEVEL",
+        help="level of the intervals (default: 0.95)",
     )
     parser = commands.add_parser(
-        "report", parents=[options], help="one page about a fitted model", allow_abbrev=False
+        "report", parents=[options], help="write one page about a fitted model", allow_abbrev=False
     )
-    parser.add_argument("model", type=Path, metavar="MODEL", help="a file that fit has written")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="a model that fit has written")
     parser.add_argument(
         "data",
         nargs="*",
         metavar="DATA",
-        help="files whose rows are looked at: CSV or Parquet, folders, globs",
+        help="files whose rows the report describes: CSV or Parquet, folders, globs",
     )
     parser.set_defaults(run=run, parser=parser, flags=options)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the report; the exit code."""
+    """Write the report; return the exit code."""
     require("files", "pyarrow", "yaml")
     require("plots", "matplotlib")
     options = completed(options, "out")

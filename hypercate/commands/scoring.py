@@ -1,4 +1,4 @@
-"""What a fitted model says of the rows of files, as tables of a block of rows each."""
+"""Predictions of a fitted model for the rows of files, as one table per block of rows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from hypercate.encoding.columns import CategoryColumn
 
 @dataclass(frozen=True)
 class Scores:
-    """Effects of every row of some files, in their order, beside columns that name the rows.
+    """Effects of every row of some files, in their order, next to columns that identify the rows.
 
     Attributes
     ----------

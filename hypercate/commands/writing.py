@@ -1,4 +1,4 @@
-"""Tables to files, a block at a time; a file is there whole or not at all."""
+"""Tables to files, one block at a time; a file is written completely or not at all."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def undone_by_signals() -> Iterator[None]:
 
 
 def check_out(path: Path, sources: Sequence[Path]) -> None:
-    """Refuse a place where nothing can be written, or that is read, before the work starts.
+    """Refuse an output path that cannot be written or is an input, before the work starts.
 
     Raises
     ------

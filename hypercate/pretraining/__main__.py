@@ -12,13 +12,13 @@ from hypercate.pretraining.training import Recipe, train
 from hypercate.train.device import resolve_device
 
 _HELP = {
-    "steps": "batches of worlds, each seen once",
-    "batch": "worlds of a step",
-    "learning_rate": "the greatest, soon after the start",
-    "width": "of the layers that read",
+    "steps": "number of batches of worlds, each seen once",
+    "batch": "number of worlds per step",
+    "learning_rate": "largest learning rate, soon after the start",
+    "width": "width of the layers that read the rows",
     "n_units": "hidden units of an emitted network",
-    "n_rounds": "of emitting",
-    "seed": "of the worlds and of the first weights",
+    "n_rounds": "number of rounds of emitting",
+    "seed": "seed of the worlds and of the first weights",
 }
 
 
@@ -27,10 +27,10 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m hypercate.pretraining",
         description="Train the generator on simulated worlds and write its weights. A run that was "
-        "stopped goes on from its last checkpoint, which lies beside the weights.",
+        "stopped continues from its last checkpoint, which is next to the weights.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("path", type=Path, help="where the weights are written (.safetensors)")
+    parser.add_argument("path", type=Path, help="file for the weights (.safetensors)")
     for field in fields(Recipe):
         if isinstance(field.default, tuple):
             parser.add_argument(
@@ -41,9 +41,11 @@ def main(argv: list[str] | None = None) -> None:
             name = "--" + field.name.replace("_", "-")
             kind = type(field.default)
             parser.add_argument(name, type=kind, default=field.default, help=_HELP[field.name])
-    parser.add_argument("--device", default="auto", help="a torch device")
+    parser.add_argument("--device", default="auto", help="torch device")
     parser.add_argument("--every", type=int, default=500, help="steps between checkpoints")
-    parser.add_argument("--held-out", type=int, default=20, help="batches of held-out worlds")
+    parser.add_argument(
+        "--held-out", type=int, default=20, help="number of batches of held-out worlds"
+    )
     parser.add_argument("--without", nargs="*", default=[], help="parts of the worlds to leave out")
     arguments = vars(parser.parse_args(argv))
     path, every = arguments.pop("path"), arguments.pop("every")
