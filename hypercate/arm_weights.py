@@ -1,4 +1,4 @@
-"""How much arms weigh in training, beside how much they weigh among the rows."""
+"""How much weight each arm has in training, apart from the weights of its rows."""
 
 from __future__ import annotations
 

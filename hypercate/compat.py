@@ -11,7 +11,7 @@ try:
     from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 except ImportError as error:  # pragma: no cover
     raise ImportError(
-        "this version of scikit-learn has no sklearn.utils._param_validation, by which HyperCATE "
+        "this version of scikit-learn has no sklearn.utils._param_validation, with which HyperCATE "
         "checks its parameters: install scikit-learn>=1.6,<2"
     ) from error
 

@@ -1,4 +1,4 @@
-"""Which rows a model is fitted on, stops on and is judged on: the one place that splits rows."""
+"""Which rows a model is fitted on, stopped on and judged on: the only place that splits rows."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ def identity_of(
     parameters : mapping
         Of the estimator. Of models, which may have no text of their own, the class is told: what
         they predict is compared when training begins.
-    each : sequence of Encoded, one an outcome
+    each : sequence of Encoded, one per outcome
     device : torch.device
     n_threads : int
 

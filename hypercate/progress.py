@@ -1,4 +1,4 @@
-"""What a fit is doing: every stage is logged, and has a bar where one was asked for.
+"""Progress of a fit: every stage is logged, and has a progress bar if one was asked for.
 
 Everything that the package logs goes through the logger ``hypercate``: at INFO which stage has
 begun and what was chosen, at DEBUG how long it took and the figures behind a choice. No handler is

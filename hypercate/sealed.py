@@ -50,7 +50,7 @@ def checked_header(data: bytes, name: object, what: str, remedy: str) -> bytes:
         raise ValueError(f"{name} is not {what}, or was cut short. {remedy}")
     unsigned = data.replace(b'"sha256":"' + found[0] + b'"', b'"sha256":"' + _UNSIGNED + b'"', 1)
     if _digest(unsigned) != found[0].decode():
-        raise ValueError(f"{name} is damaged: its checksum does not fit its content. {remedy}")
+        raise ValueError(f"{name} is damaged: its checksum does not match its content. {remedy}")
     return header
 
 

@@ -1,12 +1,12 @@
-"""A second stage: effects seen by trees and a constant effect, weighed with the networks' own.
+"""A second stage: effects by boosted trees and a constant effect, averaged with the networks'.
 
-Networks learn outcomes, and an effect is the difference of two of them. Steps of an effect are
-smoothed by that, and where effects do not vary, errors of both outcomes are taken for variation.
-So each model also fits effects alone, by the R-learner (Nie & Wager, 2021, "Quasi-oracle estimation
-of heterogeneous treatment effects", Biometrika 108:299-319, equation 4): what is left of the
-outcome, less its mean given the covariates, is regressed on what is left of the treatment. One such
-fit holds the effect constant (Robinson, 1988, Econometrica 56:931-954), the others are boosted
-trees. How far a model's effects are moved to them is decided by the same loss on its stop rows.
+Networks learn outcomes, and an effect is the difference of two outcomes. This smooths steps of an
+effect, and if effects do not vary, the errors of both outcomes look like variation. So each model
+also fits effects directly, by the R-learner (Nie & Wager, 2021, "Quasi-oracle estimation of
+heterogeneous treatment effects", Biometrika 108:299-319, equation 4): residuals of the outcome,
+after its mean given the covariates, are regressed on residuals of the treatment. One such fit takes
+the effect as constant (Robinson, 1988, Econometrica 56:931-954), the others are boosted trees. The
+same loss on a model's early-stopping rows decides how much weight their effects get.
 """
 
 from __future__ import annotations

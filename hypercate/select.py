@@ -27,7 +27,7 @@ class Candidates:
 
     Attributes
     ----------
-    sharing, inputs : list of str, one an entry for each candidate
+    sharing, inputs : list of str, one entry per candidate
     """
 
     sharing: list[str]
@@ -77,11 +77,11 @@ class Candidates:
         return set(self.inputs) != {"raw"}
 
     def profiles(self, net: OutcomeNet) -> list[Profile]:
-        """How far arms may depart from one another, a candidate each."""
+        """How far arms may depart from one another, for each candidate."""
         return profiles(["independent" if name == "none" else name for name in self.sharing], net)
 
     def input_scale(self, views: Views, n_codes: np.ndarray) -> Tensor:
-        """Factor of each input, a candidate each.
+        """Factor of each input, for each candidate.
 
         Parameters
         ----------
@@ -133,7 +133,7 @@ class Candidates:
         taken = counted(" and ".join(names[k]) for k in chosen)
         LOG.info("networks of the %s, sharing and inputs by models: %s", of, taken)
         for name, loss in zip(names, found.loss.T, strict=True):
-            LOG.debug("loss of %s on the models' stop rows: %s", " and ".join(name), loss)
+            LOG.debug("loss of %s on the models' early-stopping rows: %s", " and ".join(name), loss)
 
 
 def _gains(loss: np.ndarray, other: np.ndarray, found: Found, cluster: np.ndarray) -> np.ndarray:

@@ -141,7 +141,7 @@ class Encoded:
 
     @property
     def n_networks(self) -> int:
-        """Of a model: one an arm, or one a spline of the dose."""
+        """Of a model: one per arm, or one per spline of the dose."""
         return len(self.conditions.labels) if self.doses is None else self.doses.n_splines
 
     @property
@@ -261,7 +261,7 @@ def _check_order(y: np.ndarray, arms: np.ndarray) -> None:
     if y.dtype.kind == "U" and arms.dtype.kind in "iu" and len(arms) > MANY_NUMBERS:
         raise ValueError(
             f"y holds strings, {listed(map(repr, np.unique(y).tolist()))}, and treatment holds "
-            f"{len(arms)} distinct numbers, as if they had changed places: the order of arguments "
+            f"{len(arms)} distinct numbers, as if they were swapped: the order of arguments "
             f"is {CALL}. If treatment does hold arms, pass them as strings"
         )
 
@@ -281,7 +281,7 @@ def _clusters(
     few = np.bincount(pairs, minlength=len(labels)) < 2
     if few.any():
         raise ValueError(
-            f"arm {labels[few.argmax()].item()!r} is found in one group only, but rows of a group "
+            f"arm {labels[few.argmax()].item()!r} occurs in one group only, but rows of a group "
             "are fitted or held out together: an arm needs at least two groups. Pass finer groups, "
             "drop the arm or merge it with another"
         )

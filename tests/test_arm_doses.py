@@ -167,7 +167,7 @@ class TestAnswers:
         table = est.average_dose_response()
         own = table.loc[table["arm"] == "B", "point_estimate"]
         np.testing.assert_array_equal(dots.get_ydata(), own)
-        for arm, message in (("none", "one dose alone"), (None, "pass arm="), ("C", "'C' is not")):
+        for arm, message in (("none", "single dose"), (None, "pass arm="), ("C", "'C' is not")):
             with pytest.raises(ValueError, match=message):
                 plots.plot_dose_response(est, new, arm=arm)
 
@@ -226,7 +226,7 @@ CANNOT_BE_FITTED = {
         "two of which one holds numbers",
     ),
     "three columns": (with_arm("A").assign(more="x"), {}, ValueError, "'more'"),
-    "one arm": (with_arm("A"), {}, ValueError, r"treatment\['drug'\] holds one arm: leave"),
+    "one arm": (with_arm("A"), {}, ValueError, r"treatment\['drug'\] holds a single arm: leave"),
     "few doses": (
         study(n=150)[2].assign(mg=lambda of: of["mg"].mask(of["drug"] == "A", of.index % 4)),
         {},
@@ -286,7 +286,7 @@ class TestRefusals:
             (("none", 1.0), ValueError, "T1, of arm 'none', has the dose 1, outside"),
             (("A", "much"), TypeError, "T1, of arm 'A', holds 'much', but doses are numbers"),
             (("A", [1.0, 2.0]), ValueError, "T1, of arm 'A', has 2 rows, but X has 200"),
-            (study(n=200)[2][["mg"]], ValueError, "T1 lacks the column 'drug'"),
+            (study(n=200)[2][["mg"]], ValueError, "T1 has no column 'drug'"),
             (study(n=100)[2], ValueError, "T1 has 100 rows, but X has 200"),
             (
                 study(n=200)[2].assign(mg=150.0, drug="A"),
@@ -303,16 +303,16 @@ class TestRefusals:
     def test_of_questions_without_a_meaning(self, est, new):
         rows = study(n=200)[2]
         for ask, message in (
-            (lambda: est.effect(new, T0=rows), "T0 differs by row: pass T1, too"),
+            (lambda: est.effect(new, T0=rows), "T0 differs by row, so T1 is needed too"),
             (lambda: est.dose_response(new, [1.0]), r"pass arm=, one of \['none', 'A', 'B'\]"),
             (lambda: est.dose_response(new, [1.0], arm="C"), "arm 'C' is not an arm"),
             (lambda: est.dose_response(new, [20.0], arm="A"), "doses has the dose 20, outside"),
             (
                 lambda: est.dose_response(new, [0.0], arm="none", derivative=True),
-                "arm='none' was given in one dose alone",
+                "arm='none' was given at a single dose",
             ),
-            (lambda: est.predict_outcomes(new), "this model is of doses"),
-            (lambda: est.individual_effect_interval(new), "this model is of doses"),
+            (lambda: est.predict_outcomes(new), "treatments of this model are doses"),
+            (lambda: est.individual_effect_interval(new), "treatments of this model are doses"),
         ):
             with pytest.raises(ValueError, match=message):
                 ask()

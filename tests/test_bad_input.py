@@ -138,7 +138,7 @@ BAD_FITS = {
     "1-d X": ({"X": np.ones(N)}, ValueError, "Expected 2D array, got 1D"),
     "no X": ({"X": None}, ValueError, "Expected 2D array"),
     "text as X": ({"X": "frame.csv"}, ValueError, "Expected 2D array"),
-    "ragged X": ({"X": [[1.0, 2.0], [3.0]]}, ValueError, "X cannot be made an array"),
+    "ragged X": ({"X": [[1.0, 2.0], [3.0]]}, ValueError, "X cannot be converted to an array"),
     "sparse X": ({"X": scipy.sparse.csr_matrix(ARRAY)}, TypeError, "[Ss]parse"),
     "masked X": ({"X": np.ma.masked_array(ARRAY)}, TypeError, r"X is a masked array.*filled"),
     "empty frame": ({"X": X[:0]}, ValueError, "X is empty: 0 rows and 3 columns"),
@@ -203,7 +203,7 @@ BAD_FITS = {
     "an arm of one group": (
         {"groups": np.where(T == "surgery", 99, np.arange(N))},
         ValueError,
-        "arm 'surgery' is found in one group only",
+        "arm 'surgery' occurs in one group only",
     ),
 }
 
@@ -224,7 +224,7 @@ class TestFit:
             (
                 {"outcome": "count"},
                 np.arange(N) - 1.0,
-                "y is no whole number of at least 0 in row 0 ",
+                "y is not a whole number of at least 0 in row 0 ",
             ),
             ({"outcome": "count"}, ["no", "yes"] * 20, "a count outcome must be numbers"),
             ({"outcome": "positive"}, np.arange(N), "y is not above 0 in row 0 "),
@@ -253,7 +253,7 @@ class TestFit:
         treatment = arms_of[groups, np.arange(N) // 4 % 3]
         changes = {"treatment": treatment, "groups": groups}
         est = tiny(validation_fraction=0.5)
-        message = "arm '[a-f]' cannot be held out and trained on at once"
+        message = "arm '[a-f]' occurs in too few groups"
         refused(est, lambda est: est.fit(**data(**changes)), ValueError, message)
         assert np.isfinite(tiny().fit(**data(**changes)).predict(X)).all()
 
@@ -366,8 +366,8 @@ class TestParameters:
             "sharing": {"sharing": "independent"},
         }
         message = (
-            f"uncertainty='{source}' draws by {kinds} of the hypernetwork: set {rates} above 0, "
-            "with a generation other than 'none' and a sharing other than 'independent'"
+            f"uncertainty='{source}' makes draws by {kinds} of the hypernetwork: set {rates} "
+            "above 0, with a generation other than 'none' and a sharing other than 'independent'"
         )
         est = tiny(uncertainty=source, **on | others[lacking])
         refused(est, lambda est: est.fit(**data()), ValueError, message)
@@ -401,7 +401,7 @@ OTHERWISE = {
     "an arm of one weighted row": "0, 1, which the model does not know",
     "treatment of one label": "treatment must have one value for each row",
     "y of three strings": "y holds strings such as 'surgery'",
-    "an arm of one group": "arm 'surgery' cannot be held out and learned from at once",
+    "an arm of one group": "arm 'surgery' occurs in too few groups of the new rows",
 }
 """What is bad in both, and said otherwise of further rows."""
 
@@ -529,7 +529,7 @@ class TestContrasts:
             (T[:5], ValueError, "treatment has 5 rows, but X has 40"),
             (with_value(T, 3, "placebo"), ValueError, "treatment has unknown labels 'placebo'"),
             (with_value(T, 3, None), ValueError, "treatment is missing.* row 3 "),
-            (["control"] * N, ValueError, "another arm than 'control', but none of the rows had"),
+            (["control"] * N, ValueError, "an arm other than 'control', but there are none"),
             (None, TypeError, r"pass the arm that each row received, att\(X, treatment\)"),
             ("drug", TypeError, "treatment must have one value for each row"),
         ],
@@ -560,7 +560,7 @@ class TestContrasts:
             (["a"] * 5, ValueError, "groups has 5 rows, but X has 40"),
             ("a", TypeError, "groups must have one value for each row of X"),
             (np.full((N, 2, 2), "a"), ValueError, r"\(40, 2, 2\)"),
-            (with_value(["a"] * N, 7, None), ValueError, "misses 1 labels, the first at row 7:"),
+            (with_value(["a"] * N, 7, None), ValueError, "1 missing labels, the first at row 7:"),
             (np.arange(N), ValueError, r"2 rows of every arm, but \d+ has .* of arm 'control'"),
         ],
     )
@@ -572,7 +572,7 @@ class TestContrasts:
         weight = np.where(np.arange(N) < 5, 0.0, 1.0)
         est = tiny().fit(**data(sample_weight=weight))
         groups = with_value(["a"] * N, 9, None)
-        refused(est, lambda est: est.gate(groups), ValueError, "misses 1 labels, .* row 9:")
+        refused(est, lambda est: est.gate(groups), ValueError, "1 missing labels, .* row 9:")
         assert np.isfinite(est.gate(with_value(["a"] * N, 2, None))).all()
 
 

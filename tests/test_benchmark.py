@@ -440,7 +440,7 @@ class TestResuming:
         line += ["--learners", "counted,slow,true ATE"]
         assert cli.main(line) == 130
         captured = capsys.readouterr()
-        assert "keeps what is done, the same command resumes" in captured.err
+        assert "keeps the results, the same command resumes" in captured.err
         assert "counted" in captured.out
         assert "slow" not in captured.out
         monkeypatch.setitem(panel.LEARNERS, "slow", panel.LEARNERS["zero effect"])

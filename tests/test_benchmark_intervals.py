@@ -390,7 +390,7 @@ class TestCommand:
         monkeypatch.setitem(interval_panel.LEARNERS, "wide", interrupted)
         assert self.run(tmp_path) == 130
         captured = capsys.readouterr()
-        assert "intervals.csv keeps what is done" in captured.err
+        assert "intervals.csv keeps the results" in captured.err
         assert "| narrow |" in captured.out
         assert "| wide |" not in captured.out
 

@@ -320,9 +320,9 @@ BAD = {
     "an event of a continuous outcome": (
         {"outcome": "auto", "horizon": None},
         {},
-        "event is of times .* outcome='auto'",
+        "event is only for times .* outcome='auto'",
     ),
-    "a horizon of one": ({"outcome": "auto"}, {"event": None}, "horizon is of times"),
+    "a horizon of one": ({"outcome": "auto"}, {"event": None}, "horizon is only for times"),
     "a missing event": ({}, {"event": with_value(EVENT, 4, None)}, "event is missing .* row 4 "),
     "another event": ({}, {"event": with_value(EVENT * 1, 4, 2)}, r"event holds 2 in row 4 .* 1 "),
     "a text as event": ({}, {"event": ["dead"] * len(Y)}, "event holds 'dead' in rows 0, 1"),
@@ -350,9 +350,9 @@ class TestRefused:
 
     def test_times_beside_other_outcomes(self):
         both = pd.DataFrame({"months": Y, "cost": Y})
-        with pytest.raises(ValueError, match=r"'months' is of kind 'time'.* fitted alone"):
+        with pytest.raises(ValueError, match=r"'months' is of kind 'time'.* cannot be fitted"):
             small().fit(X, both, ARM, event=EVENT)
-        with pytest.raises(ValueError, match=r"'months' is of kind 'time'.* fitted alone"):
+        with pytest.raises(ValueError, match=r"'months' is of kind 'time'.* cannot be fitted"):
             tiny(outcome={"months": "time"}).fit(X, both, ARM)
 
     @pytest.mark.parametrize("horizon", ["late", [3], 0, -1.0, np.inf, np.nan])

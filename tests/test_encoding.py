@@ -395,7 +395,11 @@ class TestBadCovariates:
             (pd.Series([1.0, 2.0], name="a"), ValueError, "2-dimensional container"),
             (np.zeros((2, 2, 2)), ValueError, "dim 3"),
             (None, ValueError, "Expected 2D array"),
-            ([[1, 2], [3]], ValueError, "X cannot be made an array, do its rows differ in length"),
+            (
+                [[1, 2], [3]],
+                ValueError,
+                "X cannot be converted to an array, do its rows differ in length",
+            ),
             (scipy.sparse.csr_array(np.eye(3)), TypeError, r"[Ss]parse.*toarray\(\)"),
             (np.ma.masked_array(np.eye(2), mask=np.eye(2, dtype=bool)), TypeError, "masked array"),
             (np.eye(2) + 1j, ValueError, "Complex data not supported"),

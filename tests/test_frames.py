@@ -330,7 +330,7 @@ class TestLabelsOfRows:
             check_same_order("y", pd.Index(moved) + 10, index)
 
     def test_repeated_labels_cannot_be_put_in_order_by_label(self):
-        with pytest.raises(ValueError, match=r"more than once: put its rows .*, or pass y\.to_n"):
+        with pytest.raises(ValueError, match=r"more than once: bring its rows .*, or pass y\.to_n"):
             check_same_order("y", pd.Index([5, 5, 6]), pd.Index([6, 5, 5]))
 
     def test_other_labels_go_by_position(self):

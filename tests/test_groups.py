@@ -329,7 +329,7 @@ BAD = {
     "an arm in one": (
         lambda g: np.where(trial(n=120)[2] == 1, -1, g),
         ValueError,
-        "arm 1 is found in one group only.*needs at least two groups",
+        "arm 1 occurs in one group only.*needs at least two groups",
     ),
 }
 
@@ -360,7 +360,7 @@ class TestBadGroups:
         groups = np.where(arm == 0, np.arange(120).astype(str), groups)
         weight = np.where(groups == "b", 0.0, 1.0)
         tiny(inputs="raw").fit(X, y, arm, groups=groups)
-        with pytest.raises(ValueError, match="arm 1 is found in one group only"):
+        with pytest.raises(ValueError, match="arm 1 occurs in one group only"):
             tiny(inputs="raw").fit(X, y, arm, sample_weight=weight, groups=groups)
 
 

@@ -404,12 +404,12 @@ class TestRefused:
     def test_arms_that_were_added(self):
         X, y, _ = study(30, 509)
         est = fitted().add_arm(X, y, ["new"] * 30)
-        with pytest.raises(ValueError, match="holds 'new', of which the fit had no row"):
+        with pytest.raises(ValueError, match="holds 'new', which had no rows in fit"):
             est.partial_fit(X, y, ["new"] * 30)
 
     def test_groups_of_which_one_holds_all_rows_of_an_arm(self):
         X, y, arm = FURTHER
-        with pytest.raises(ValueError, match="arm 'a' cannot be held out and learned from"):
+        with pytest.raises(ValueError, match="arm 'a' occurs in too few groups"):
             fitted().partial_fit(X, y, arm, groups=np.where(arm == "a", 99, np.arange(90)))
 
     def test_outcomes_that_the_fit_did_not_have(self):
@@ -421,10 +421,10 @@ class TestRefused:
         X, y, arm = study(200, 510)
         doses = tiny(treatment_kind="dose", sharing="auto", pretrained="none")
         doses.fit(X, y, np.linspace(0, 1, 200))
-        with pytest.raises(ValueError, match="partial_fit is of arms, and this model is of doses"):
+        with pytest.raises(ValueError, match=r"partial_fit needs arms, .* this model are doses"):
             doses.partial_fit(X, y, np.linspace(0, 1, 200))
         times = tiny(outcome="time", horizon=1.0).fit(X, np.exp(y), arm, event=np.ones(200))
-        with pytest.raises(ValueError, match="partial_fit rests on outcomes as they are seen"):
+        with pytest.raises(ValueError, match="partial_fit needs outcomes that are fully observed"):
             times.partial_fit(X, np.exp(y), arm)
 
 

@@ -198,7 +198,7 @@ class TestWeights:
         damaged = tmp_path / "weights.safetensors"
         damaged.write_bytes(data)
         monkeypatch.setattr(weights, "PATH", damaged)
-        with pytest.raises(ValueError, match="checksum is not that of this version"):
+        with pytest.raises(ValueError, match="checksum differs from that of this version"):
             pretrained.__wrapped__(CPU)
 
     def test_reading_them_does_not_import_the_compiler(self):
@@ -259,13 +259,13 @@ class TestTraining:
     def test_a_checkpoint_of_another_recipe_is_refused(self, tmp_path):
         path = tmp_path / "weights.safetensors"
         self.train(path)
-        with pytest.raises(ValueError, match=r"of a run with other settings.*'steps': 6"):
+        with pytest.raises(ValueError, match=r"to a run with other settings.*'steps': 6"):
             self.train(path, steps=8)
 
     def test_a_run_goes_on_in_the_same_worlds(self, tmp_path):
         path = tmp_path / "weights.safetensors"
         self.train(path)
-        with pytest.raises(ValueError, match="of a run with other settings"):
+        with pytest.raises(ValueError, match="to a run with other settings"):
             train(Recipe(**SHORT), path, CPU, without=frozenset({"confounding"}))
 
     def test_other_seeds_and_other_worlds_give_other_weights(self, tmp_path):

@@ -261,7 +261,7 @@ class TestResults:
     def test_file_of_another_version_is_refused(self, tmp_path):
         path = tmp_path / "results.csv"
         pd.DataFrame([{"dataset": "ihdp", "pehe_out": 1.0}]).to_csv(path, index=False)
-        with pytest.raises(ValueError, match=r"results\.csv is of another version"):
+        with pytest.raises(ValueError, match=r"results\.csv was written by another version"):
             harness.run([task("ihdp")], path)
 
     def test_nothing_done_yet_is_an_empty_table(self, tmp_path):

@@ -156,7 +156,7 @@ class TestClusters:
         X, y, _ = trial()
         treatment = np.array(names)[np.arange(N) % len(names)]
         groups = np.where(treatment == names[1], 99, np.arange(N) // 6)
-        with pytest.raises(ValueError, match=f"arm {named} is found in one group only.*two groups"):
+        with pytest.raises(ValueError, match=f"arm {named} occurs in one group only.*two groups"):
             read(X, y, treatment, groups=groups)
         groups[np.flatnonzero(treatment == names[1])[0]] = 0
         assert read(X, y, treatment, groups=groups).study.cluster.max() > 1
@@ -165,7 +165,7 @@ class TestClusters:
         X, y, treatment = trial()
         groups = np.arange(N) // 6
         weight = np.where((treatment == "drug") & (groups > 0), 0, 1)
-        with pytest.raises(ValueError, match="arm 'drug' is found in one group only"):
+        with pytest.raises(ValueError, match="arm 'drug' occurs in one group only"):
             read(X, y, treatment, weight, groups)
 
     def test_one_group_for_all_is_refused(self):

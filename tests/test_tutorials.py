@@ -355,8 +355,8 @@ class TestDoses(Tutorial):
     def test_what_cannot_be_asked_is_refused(self, printed):
         for name, message in {
             "a dose beyond those received": "T1 has the dose 80, outside the doses",
-            "outcomes under every arm": "this model is of doses",
-            "the interval of a person's effect": "this model is of doses",
+            "outcomes under every arm": "treatments of this model are doses",
+            "the interval of a person's effect": "treatments of this model are doses",
             "doses without treatment_kind": "treatment looks continuous",
             "five distinct doses": "5 distinct doses, but a curve needs at least 10",
         }.items():
@@ -493,7 +493,7 @@ class TestAddingAnArm(Tutorial):
         for name, message in {
             "its average": "no row of the fit received",
             "a score": "no row of the fit received",
-            "rows of an old arm": "which the model has already",
+            "rows of an old arm": "which the model already has",
             "another column": "The feature names should match",
             "a single row": "has 1 row of positive weight",
         }.items():

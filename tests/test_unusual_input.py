@@ -281,7 +281,7 @@ REFUSED = {
     "a tensor with gradients": (
         {"X": torch.tensor(A, requires_grad=True)},
         TypeError,
-        r"X cannot be made an array.*detach\(\)",
+        r"X cannot be converted to an array.*detach\(\)",
     ),
     "a lazy frame": ({"X": pl.LazyFrame({"a": Y})}, TypeError, r"collect it first.*X\.collect\(\)"),
     "a lazy y": ({"y": pl.LazyFrame({"y": Y})}, TypeError, r"y is a polars LazyFrame.*y\.collect"),
@@ -312,7 +312,7 @@ REFUSED = {
     "names alike as text": (
         {"X": FRAME.set_axis([1, "1"], axis=1)},
         TypeError,
-        r"some are strings and some are not.*X\.columns\.astype\(str\)",
+        r"are strings and some are not.*X\.columns\.astype\(str\)",
     ),
     "repeated pairs": (
         {"X": pd.DataFrame(A, columns=pd.MultiIndex.from_tuples([("a", "x")] * 2))},
@@ -416,7 +416,7 @@ REFUSED = {
     "arms of broken text": (
         {"treatment": ["a", "\ud800"] * 20},
         ValueError,
-        "treatment is no valid Unicode in rows 1, 3, .*: decode it again, or drop the rows",
+        "treatment is not valid Unicode in rows 1, 3, .*: decode it again, or drop them",
     ),
     "an arm of one row": (
         {"treatment": ONE_ARM_FEW},
@@ -434,7 +434,7 @@ REFUSED = {
     "weights apart beyond floats": (
         {"sample_weight": np.where(ROWS == 3, 1e-200, 1e200)},
         ValueError,
-        r"lost to rounding beside the largest, 1e\+200, in row 3 .*make these 0",
+        r"too small compared with the largest, 1e\+200, in row 3 .*set these to 0",
     ),
     "a missing weight of polars": (
         {"sample_weight": pl.Series(holed(np.ones(N)))},
@@ -614,7 +614,7 @@ class TestMore:
                 r"at least 2 rows of every arm, but 0, 0 has 0",
             ),
             (pl.LazyFrame({"a": ROWS}), TypeError, r"groups\.collect\(\)"),
-            (pl.Series(holed(ROWS)), ValueError, "misses 6 labels, the first at row 3"),
+            (pl.Series(holed(ROWS)), ValueError, "6 missing labels, the first at row 3"),
         ],
     )
     def test_groups_of_averages(self, groups, error, message):

@@ -1,1 +1,1 @@
-"""Arms that a fitted model learns afterwards, from a few rows of their own."""
+"""Arms that a fitted model learns after the fit, from a few of their rows."""

@@ -1,20 +1,21 @@
-"""Arms that a fitted model learned afterwards: what their outcomes are, and how sure they are.
+"""Arms that a fitted model learned after the fit: their outcomes, and the uncertainty of these.
 
-A new arm is taken to be to the arms of the fit as these are to one another. With g the link of
-the outcome, m(x) the mean of ``g(mu_k(x))`` over the K arms of the fit, and z(x) the encoded
-covariates over the root of their number,
+A new arm is assumed to relate to the arms of the fit as these relate to one another. With g the
+link of the outcome, m(x) the mean of ``g(mu_k(x))`` over the K arms of the fit, and z(x) the
+encoded covariates divided by the square root of their number,
 
     g(mu_new(x)) = m(x) + sum_k w_k (g(mu_k(x)) - m(x)) / sqrt(K - 1) + b + c'z(x)
 
-with w_k ~ N(0, 1): so the new arm has the covariance that the arms of the fit have between them
-(the best linear predictor of a new group: Robinson, 1991, "That BLUP is a good thing", Statistical
-Science 6:15-32). The level b is all but free, and the rows decide how far the slopes c, which are
-the arm's own, may leave what the other arms know; see `hypercate.added.posterior`. Nothing of the
-fit is moved.
+with w_k ~ N(0, 1). So the new arm has the same covariance with the arms of the fit as these have
+among themselves (the best linear predictor of a new group: Robinson, 1991, "That BLUP is a good
+thing", Statistical Science 6:15-32). The level b is almost unrestricted, and the rows decide how
+far the slopes c, which belong to the new arm alone, may depart from the other arms; see
+`hypercate.added.posterior`. Nothing that was fitted before changes.
 
-Errors of the arms of the fit go into those of a new one as their outcomes do: those that both have
-in common do not count in their difference, and those at the new arm's rows move its coefficients,
-which make good what these rows show of them. The posterior of w, b and c comes on top.
+Errors of the arms of the fit enter those of a new arm in the same way as their outcomes: errors
+that both have in common cancel in their difference, and errors at the new arm's rows change its
+coefficients, which correct them as far as these rows show. The posterior uncertainty of w, b and c
+is added.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""From rows of new arms, as users have them, to the fitted model that knows these arms, too."""
+"""Add new arms to a fitted model, from rows as users pass them."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ def _new_labels(labels: np.ndarray, conditions: Conditions) -> np.ndarray:
     if known.any():
         old = listed(map(repr, np.unique(labels[known]).tolist()))
         raise ValueError(
-            f"treatment holds {old}, which the model has already, but add_arm takes rows of new "
-            "arms alone: leave these rows out, or fit again with all rows"
+            f"treatment holds {old}, which the model already has, but add_arm takes only rows of "
+            "new arms: leave these rows out, or fit again with all rows"
         )
     return labels
 

@@ -241,7 +241,9 @@ def _read(results: Path, protocol: Protocol) -> pd.DataFrame:
     text = dict.fromkeys([name for name in KEY if name != "replication"] + ["error"], str)
     table = pd.read_csv(results, dtype=text, keep_default_na=False, na_values=[""])
     if list(table.columns) != protocol.columns:
-        raise ValueError(f"{results} is of another version: move it, or choose another folder")
+        raise ValueError(
+            f"{results} was written by another version: move it, or choose another folder"
+        )
     return table.drop_duplicates(KEY)
 
 

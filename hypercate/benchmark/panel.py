@@ -49,7 +49,7 @@ def _hypercate(train: CausalSample, seed: int, **parameters: Any) -> Effect:
 
 
 def _constant(effect: np.ndarray) -> Effect:
-    """The same effect, a number or one an arm, for all."""
+    """The same effect, a number or one per arm, for all."""
     return lambda X: np.broadcast_to(effect, (len(X), *effect.shape))
 
 

@@ -1,10 +1,10 @@
 """Doses of several arms: which of them a row received, and how much of it.
 
-Every arm has ranges and splines of its own doses, as `hypercate.encoding.doses` has them of one
+Every arm has ranges and splines of its own doses, as `hypercate.encoding.doses` has them for one
 treatment, so that units and amounts may differ: mg of one drug, hours of another treatment. An arm
-that is given in one amount alone, such as a control, has one network. The generator is told each
-network's arm beside the code of the dose about which its spline lies, so that arms teach one
-another how outcomes go with covariates and with the amount.
+that is given in a single amount, such as a control, has one network. The generator gets each
+network's arm together with the code of the dose at the centre of its spline, so that arms share
+what they have learned about how outcomes depend on covariates and on the amount.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ArmDoses:
         Of the arm and of the dose, as treatment had them.
     arms : Conditions
         The arm of the control first.
-    each : tuple of Doses, one an arm, in the canonical order
+    each : tuple of Doses, one per arm, in the canonical order
         The dose that others are compared with is the control of the first of `arms`.
     """
 
@@ -136,7 +136,7 @@ class ArmDoses:
     def _others(self, T0: Any) -> list[tuple[Any, float]]:
         """The usual dose of every arm but that of T0."""
         if T0 is not None and self.differs_by_row(T0):
-            raise ValueError("T0 differs by row: pass T1, too")
+            raise ValueError("T0 differs by row, so T1 is needed too")
         own = self.read(self.control if T0 is None else T0, "T0", 1, None)[0]
         return [
             (label, self.each[k].usual)
@@ -156,7 +156,7 @@ class ArmDoses:
         return [f"{of[0]}: {of[1]:.4g}" if isinstance(of, tuple) else str(of) for of in asked]
 
     def read(self, value: Any, name: str, n: int, index: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Arms (canonical) and doses that a caller asks for: of shape (1,), or (n,) one a row.
+        """Arms (canonical) and doses that a caller asks for: of shape (1,), or (n,) one per row.
 
         Raises
         ------
@@ -169,8 +169,8 @@ class ArmDoses:
         lacking = [column for column in self.columns if column not in value.columns]
         if lacking:
             raise ValueError(
-                f"{name} lacks the column {listed(map(repr, lacking))}: a frame has a row for each "
-                f"of X, and treatment's columns {listed(map(repr, self.columns))}"
+                f"{name} has no column {listed(map(repr, lacking))}: a frame needs one row for "
+                f"each of X, and treatment's columns {listed(map(repr, self.columns))}"
             )
         check_rows(n, index, **{name: value})
         labels, dose = (value[column] for column in self.columns)

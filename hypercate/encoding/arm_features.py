@@ -72,8 +72,8 @@ def describe_arms(arm_features: Any, conditions: Conditions) -> tuple[Conditions
     if len(others) and len(received) < LEAST_ARMS:
         raise ValueError(
             f"arm_features describes {listed(map(repr, others.tolist()))}, which no row received, "
-            f"but only {len(received)} arms were received: the effects of other arms can be told "
-            f"from at least {LEAST_ARMS}"
+            f"but only {len(received)} arms were received: predicting the effects of other arms "
+            f"needs at least {LEAST_ARMS}"
         )
     conditions = conditions.and_others(others)
     place = {label: row for row, label in enumerate(labels.tolist())}

@@ -1,4 +1,4 @@
-"""Checks of vectors with a value a row, shared by covariates, treatment, outcome and weights."""
+"""Checks of vectors with one value per row: covariates, treatment, outcome and weights."""
 
 from __future__ import annotations
 
@@ -77,10 +77,10 @@ def as_array(values: Any, name: str) -> np.ndarray:
         array = np.asarray(values)
     except ValueError as error:
         raise ValueError(
-            f"{name} cannot be made an array, do its rows differ in length? {error}"
+            f"{name} cannot be converted to an array, do its rows differ in length? {error}"
         ) from error
     except RuntimeError as error:  # a tensor of torch that is on a GPU or needs gradients
-        raise TypeError(f"{name} cannot be made an array: {error}") from error
+        raise TypeError(f"{name} cannot be converted to an array: {error}") from error
     if array.dtype.names:
         raise TypeError(f"{name} is a structured array: pass pandas.DataFrame({name})")
     if array.dtype == object and not array.ndim and values is not None:
@@ -197,7 +197,7 @@ def _texts(objects: list[str], name: str) -> np.ndarray:
     except UnicodeEncodeError:
         wrong = np.array([text != text.encode(errors="ignore").decode() for text in objects])
         raise ValueError(
-            f"{name} is no valid Unicode in {rows_where(wrong)}: decode it again, or drop the rows"
+            f"{name} is not valid Unicode in {rows_where(wrong)}: decode it again, or drop them"
         ) from None
     return texts
 
@@ -243,7 +243,7 @@ def codes_of(
 def check_rows(
     n: int, index: pd.Index | np.ndarray | None = None, of: str = "X", /, **named_vectors: Any
 ) -> None:
-    """Check that every vector has one value a row of X, in the order of X.
+    """Check that every vector has one value per row of X, in the order of X.
 
     Parameters
     ----------

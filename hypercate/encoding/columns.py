@@ -192,7 +192,7 @@ class CategoryColumn:
             warn(
                 f"column {name!r} has {len(counts)} levels, of which {len(rare)} have fewer than "
                 f"{LEAST_LEVEL_ROWS} rows and are pooled as one: {listed(map(repr, rare))}. Merge "
-                "levels that are alike, or leave the column out if it only names the rows"
+                "similar levels, or leave the column out if it only identifies the rows"
             )
         levels = tuple(sorted(counts.keys() - set(rare)))
         column = cls(name, levels, bool(rare), missing=bool((codes < 0).any()), shares=())

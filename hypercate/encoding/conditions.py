@@ -171,8 +171,9 @@ class Conditions:
         if last >= self.n_received:
             raise ValueError(
                 f"no row of the fit received arm {self.labels[last].item()!r}, but averages, "
-                "scores and intervals of persons rest on rows of the fit. Ask for its effects at "
-                "rows, by effect, effect_interval or predict_outcomes, or fit again with rows of it"
+                "scores and intervals of persons rest on rows of the fit. Use effect, "
+                "effect_interval or predict_outcomes for its effects at rows, or fit again with "
+                "rows of this arm"
             )
 
     @cached_property

@@ -50,8 +50,8 @@ def _fit_arms(
     dose = read_doses(dose, f"treatment[{columns[1]!r}]")
     if received.nunique() == 1:
         raise ValueError(
-            f"treatment[{columns[0]!r}] holds one arm: leave the column out, and pass the doses "
-            "alone"
+            f"treatment[{columns[0]!r}] holds a single arm: leave this column out, and pass only "
+            "the doses"
         )
     label, at = pair_of(control)
     arms = Conditions.fit(received, label)

@@ -1,12 +1,12 @@
-"""Doses: treatments that are amounts, whose outcomes are smooth in them.
+"""Doses: treatments that are amounts, with outcomes that are smooth in the dose.
 
-Doses are parted into ranges that hold about as many rows each. An outcome is a quadratic spline in
-the dose, ``f(x, t) = sum_j B_j(t) f_j(x)``, with B_j the B-splines (de Boor, 1978, "A practical
+Doses are divided into ranges with about the same number of rows. The outcome is a quadratic spline
+in the dose, ``f(x, t) = sum_j B_j(t) f_j(x)``, with B_j the B-splines (de Boor, 1978, "A practical
 guide to splines", chapter IX) whose knots are the ends of the ranges; three of them differ from 0
-in each range. Every f_j is a network of the hypernetwork's, which is told the dose about which it
-counts most, so that networks of near doses are alike: varying coefficients, as of Nie, Ye, Liu &
-Nicolae (2021, "VCNet and functional targeted regularization for learning causal effects of
-continuous treatments", ICLR), with generated networks in place of splines of every weight.
+in each range. Every f_j is a network that the hypernetwork generates from the dose at which B_j has
+most weight, so that networks of near doses are similar. These are varying coefficients, as in Nie,
+Ye, Liu & Nicolae (2021, "VCNet and functional targeted regularization for learning causal effects
+of continuous treatments", ICLR), with generated networks instead of splines of every weight.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ class Doses:
         if len(distinct) < LEAST_DOSES:
             raise ValueError(
                 f"treatment has {len(distinct)} distinct doses, but a curve needs at least "
-                f"{LEAST_DOSES}: leave treatment_kind='dose' out, and they are arms; their doses "
-                "can be told by arm_features"
+                f"{LEAST_DOSES}: leave treatment_kind='dose' out, so that they are arms; their "
+                "doses can be passed by arm_features"
             )
         n_ranges = int(np.clip(len(doses) // ROWS_A_RANGE, LEAST_RANGES, MOST_RANGES))
         ends = np.unique(np.quantile(doses, np.linspace(0, 1, n_ranges + 1)))
@@ -144,7 +144,7 @@ class Doses:
         """The doses of a curve, and the splines of any of them; there is one, of no arm."""
         if arm is not None:
             raise ValueError(
-                f"arm={arm!r}: this model was fitted to doses without arms, so that there is one "
+                f"arm={arm!r}: this model was fitted to doses without arms, so there is only one "
                 "curve for each row: leave arm out"
             )
         return self, self.splines
@@ -217,7 +217,7 @@ class Doses:
         if outside.any():
             raise ValueError(
                 f"{name} has the dose {doses[outside][0]:.6g}, outside the doses of the fit, "
-                f"{self.ends[0]:.6g} to {self.ends[-1]:.6g}, where nothing is known"
+                f"{self.ends[0]:.6g} to {self.ends[-1]:.6g}, about which the data say nothing"
             )
         return doses
 

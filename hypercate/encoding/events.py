@@ -25,7 +25,7 @@ def read_event(event: Any, n: int, index: pd.Index | np.ndarray | None = None) -
     Raises
     ------
     TypeError, ValueError
-        If a value is missing or neither, there is not one a row, or labels contradict the order
+        If a value is missing or neither, there is not one per row, or labels contradict the order
         of X.
     """
     check_rows(n, index, event=event)
@@ -57,9 +57,9 @@ def check_horizon(
     if not (event & (time <= horizon)).any():
         raise ValueError(
             f"no event is seen up to horizon={horizon:g}: the times of events in y start at "
-            f"{time[event].min():g}, so pass a later one"
+            f"{time[event].min():g}, so pass a later horizon"
             if event.any()
-            else "event is 0 in every row: without an event nothing can be said of times"
+            else "event is 0 in every row: times cannot be modelled without any event"
         )
     for k, label in enumerate(labels):
         own = position == k
@@ -67,7 +67,7 @@ def check_horizon(
         if last < horizon and not event[own & (time == last)].all():
             raise ValueError(
                 f"horizon={horizon:g} lies beyond the last time of arm {label.item()!r}, "
-                f"{last:g}, when a row was censored: nothing is known of this arm from then on. "
-                "Pass an earlier horizon, such as a time at which many rows of every arm are still "
-                "followed"
+                f"{last:g}, when a row was censored: after that time there are no data on this "
+                "arm. Pass an earlier horizon, such as a time at which many rows of every arm are "
+                "still followed"
             )

@@ -283,7 +283,7 @@ def _string_labels(labels: Sequence[Hashable] | None) -> np.ndarray | None:
     strings = [isinstance(label, str) for label in ([] if labels is None else labels)]
     if any(strings) and not all(strings):
         raise TypeError(
-            "X has column names of which some are strings and some are not: make all of them "
+            "some column names of X are strings and some are not: make all of them "
             "strings with X.columns = X.columns.astype(str)"
         )
     return np.array(labels, dtype=object) if any(strings) else None

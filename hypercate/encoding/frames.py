@@ -145,7 +145,7 @@ def check_same_order(
     if shared == n:
         raise ValueError(
             f"{name} has an index that holds the labels of {of} in another order, and some labels "
-            f"more than once: put its rows in the order of {of} where they come from, or "
+            f"more than once: bring its rows into the order of {of} first, or "
             f"{by_position}"
         )
     default = hash_labels(pd.RangeIndex(n))

@@ -61,7 +61,7 @@ def check_propensity(
         check_rows(n, index, propensity=values)
         if len(labels) > 2:
             raise ValueError(
-                f"propensity has one value a row, but there are {len(labels)} arms: pass a frame "
+                f"propensity has one value per row, but there are {len(labels)} arms: pass a frame "
                 f"with a column for each of {labels}"
             )
         treated = _numbers(values, "propensity")
@@ -69,14 +69,14 @@ def check_propensity(
     inside = np.asarray(((table > 0) & (table < 1)).all(axis=1))
     if not inside.all():
         raise ValueError(
-            f"propensity must be above 0 and below 1, and is not in {rows_where(~inside)}: a row "
-            "that could have received one arm only says nothing of effects, drop it"
+            f"propensity must be above 0 and below 1, but is not in {rows_where(~inside)}: drop "
+            "rows that could have received only one arm, since they say nothing about effects"
         )
     total = table.sum(axis=1)
     wrong = np.abs(total - 1) > _TOLERANCE
     if wrong.any():
         raise ValueError(
-            f"propensity must sum to 1 over the arms, and does not in {rows_where(wrong)}"
+            f"propensity must sum to 1 over the arms, but does not in {rows_where(wrong)}"
         )
     return table / total[:, None]
 

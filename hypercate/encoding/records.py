@@ -43,14 +43,14 @@ def frame_of_records(rows: list[dict]) -> pd.DataFrame:
     for place, row in enumerate(rows):
         if not isinstance(row, dict):
             raise TypeError(
-                f"X[{place}] is a {type(row).__name__} and X[0] a dict: a list of rows holds a "
-                "dict for each, by the names of the columns"
+                f"X[{place}] is a {type(row).__name__}, but X[0] is a dict: a list of rows needs a "
+                "dict for each row, with the names of the columns as keys"
             )
         if row.keys() != rows[0].keys():
             differ = [key for key in (rows[0] | row) if (key in row) != (key in rows[0])]
             raise ValueError(
-                f"X[{place}] has not the columns of X[0], but differs in "
-                f"{listed(map(repr, differ))}: every row has every column, with None for missing"
+                f"X[{place}] does not have the columns of X[0]: it differs in "
+                f"{listed(map(repr, differ))}. Every row needs every column, with None for missing"
             )
     return pd.DataFrame(rows)
 

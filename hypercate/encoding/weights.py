@@ -61,7 +61,7 @@ def check_sample_weight(
     lost = (weights > 0) & (scaled == 0)
     if lost.any():
         raise ValueError(
-            f"sample_weight is lost to rounding beside the largest, {largest:g}, in "
-            f"{rows_where(lost)}: make these 0, or drop the rows"
+            f"sample_weight is too small compared with the largest, {largest:g}, in "
+            f"{rows_where(lost)}, and lost to rounding: set these to 0, or drop the rows"
         )
     return weights if LEAST_WEIGHT < largest < LARGEST_WEIGHT else scaled

@@ -32,7 +32,7 @@ def potential_outcomes(
     ----------
     net : OutcomeNet or WeighedNets
     theta : Tensor, shape (m, n_networks, n_weights)
-        Weights of m times as many networks, one an arm at least.
+        Weights of m times as many networks, one per arm at least.
     x : ndarray of float32, shape (n, n_first)
         Inputs that all networks share.
     view : ndarray of float32, shape (m, n, n_last), or None

@@ -68,7 +68,7 @@ class HyperNet:
     noise_kind : {"input", "weights"}
         Whether noise conditions the generator beside the arm's embedding, of root mean square 1,
         or is added to what is emitted; see `hypercate.generator.noise`.
-    arm_codes : tuple of tuple of float, one an arm
+    arm_codes : tuple of tuple of float, one per arm
         Of the arms' descriptions, of root mean square 1; empty where arms are mere labels. An arm's
         embedding is then told by its description, but for what it learns of its own, which starts
         at 0 and stays there if no row received it.

@@ -1,14 +1,14 @@
-"""Noise of the weights that are emitted, each weight's of a size that is learned.
+"""Noise of the generated weights, with a size that is learned for each weight.
 
-A weight that arm k departs by is drawn about the one that is emitted for it,
+A weight in which arm k departs is drawn around the weight that is generated for it,
 
-    z_k = emitted_k + noise * spread * epsilon_k        epsilon_k ~ N(0, 1), a value a weight
+    z_k = emitted_k + noise * spread * epsilon_k        epsilon_k ~ N(0, 1), one per weight
 
-so that its distribution is of full rank, unlike that of noise that a generator is told. That is
+so that its distribution has full rank, unlike with noise in the generator's input. This is
 variational inference (Graves, 2011, "Practical variational inference for neural networks", NIPS;
 Blundell et al., 2015, "Weight uncertainty in neural networks", ICML) with a Gaussian of independent
-weights, about a mean that is emitted: the prior is N(emitted_k, noise^2), so that noise stays where
-the rows do not say that it does harm.
+weights around the generated mean. The prior is N(emitted_k, noise^2), so that noise stays large
+where the rows do not show that it does harm.
 """
 
 from __future__ import annotations

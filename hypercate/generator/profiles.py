@@ -1,4 +1,4 @@
-"""How far arms may depart from one another, layer by layer: the degrees of sharing.
+"""How far the arms' networks may depart from one another, layer by layer: degrees of sharing.
 
 Departures are in units of ``1 / sqrt(fan_in)``, so that they mean the same in a narrow and in a
 wide layer (hyperfan-in: Chang, Flokas & Lipson, 2020; bias-hyperinit: Beck et al., 2022).
@@ -28,7 +28,7 @@ class Profile:
     matrix, bias : tuple of float, one a layer
         Scale of the departure of the layer's matrix and of its bias, over ``1 / sqrt(fan_in)``.
     intercept : float
-        Scale of the departure of the last biases, one an outcome, as it is.
+        Scale of the departure of the last biases, one per outcome, as it is.
     owned : bool
         Whether arms have nothing in common: each owns its weights, and only the intercept's scale
         counts.

@@ -1,18 +1,18 @@
-"""Pseudo-outcomes that stand in place of censored ones, and have the same mean given x and arm.
+"""Pseudo-outcomes that replace censored outcomes, and have the same mean given x and arm.
 
-Of a function v(T) of the time T of an event, such as ``min(T, horizon)``, and the time U up to
-which a row was followed, the doubly robust transformation of Rubin & van der Laan (2007, "A doubly
+Let v(T) be a function of the time T of an event, such as ``min(T, horizon)``, and U the time up to
+which a row was followed. The doubly robust transformation of Rubin & van der Laan (2007, "A doubly
 robust censoring unbiased transformation", International Journal of Biostatistics 3(1), article 4),
-from which causal survival forests also start (Cui, Kosorok, Sverdrup, Wager & Zhu, 2023,
+on which causal survival forests are also based (Cui, Kosorok, Sverdrup, Wager & Zhu, 2023,
 "Estimating heterogeneous treatment effects with right-censored data via causal survival forests",
 JRSS B 85:179-211), is
 
     y* = v / G(U) - integral from 0 to U of Q(u) d(1 / G(u)),
 
 where ``G(u)`` is the probability of not being censored up to u, given covariates and arm,
-``Q(u) = E[v(T) | T > u]`` given them, and v is v(T) where that is known and Q(U) where the row was
-censored. Its mean is that of v(T) if either G or Q is right, and errors of both only multiply. Both
-come from hazards: see `hypercate.nuisance.hazards`.
+``Q(u) = E[v(T) | T > u]`` given them, and v is v(T) if that is known, and Q(U) if the row was
+censored. Its mean is that of v(T) if either G or Q is right: its bias is a product of the errors of
+the two. Both come from hazards: see `hypercate.nuisance.hazards`.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ def with_pseudo_outcomes(
         warn(
             f"censoring leaves little to learn from up to horizon={family.horizon:g}: "
             f"{seldom.sum()} of {len(time)} rows, by their covariates and arm, had a probability "
-            f"of less than {LEAST_FOLLOWED:.0%} of being followed so long. What is said of rows "
-            "like these rests on what the others show: pass an earlier horizon"
+            f"of less than {LEAST_FOLLOWED:.0%} of being followed that long. Predictions for such "
+            "rows are extrapolations from the others: pass an earlier horizon"
         )
     return replace(study, y=by_model(outcomes), y_without=outcomes)
 

@@ -1,11 +1,11 @@
-"""How probable each arm was for a row, by models that did not see it.
+"""Probability of each arm for a row, by models that did not see the row.
 
-Two candidates are cross-fitted: a linear and a tree view of the treatment. Their out-of-fold log
-odds are pooled by a multinomial logistic regression with a free intercept an arm and one slope a
-candidate that may not be negative: it calibrates (Platt, 1999, "Probabilistic outputs for support
-vector machines", with several arms and scores) and weighs the candidates by their cross-fitted log
-loss (Genest, 1984, the logarithmic opinion pool). The arms' shares are preferred, all slopes 0,
-unless the pool's log loss is better by more than one standard error.
+Two candidates are cross-fitted: a linear model and boosted trees. Their out-of-fold log odds are
+pooled by a multinomial logistic regression with a free intercept per arm and one non-negative slope
+per candidate: it calibrates (Platt, 1999, "Probabilistic outputs for support vector machines", with
+several arms and scores) and weights the candidates by their cross-fitted log loss (Genest, 1984,
+the logarithmic opinion pool). The arms' shares, with all slopes 0, are used instead unless the
+pool's log loss is better by more than one standard error.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def fit_propensity(
     model : Propensity
     cross_fitted : ndarray of float64, shape (n, n_conditions)
         Probability of each arm for the rows, by candidates that did not see the row. Only the
-        pool's few numbers, an intercept an arm and two slopes, are fitted on all rows.
+        pool's few numbers, one intercept per arm and two slopes, are fitted on all rows.
     """
     arm, part = folds.condition, folds.part[0]
     total = np.bincount(arm, weights=weight)

@@ -44,7 +44,7 @@ class JointView:
 
     Attributes
     ----------
-    each : tuple of View, one an outcome
+    each : tuple of View, one per outcome
     """
 
     each: tuple[View, ...]
@@ -135,7 +135,7 @@ def joint_views(each: Sequence[Views]) -> Views:
 
     Parameters
     ----------
-    each : sequence of Views, one an outcome
+    each : sequence of Views, one per outcome
         A single one is returned as it is.
     """
     if len(each) == 1:

@@ -1,4 +1,4 @@
-"""Families of outcomes, a file each, and the one that y belongs to.
+"""Families of outcomes, one file each, and the one that y belongs to.
 
 A new family is a class with the attributes and methods of `Family`, and one line in `family_of`.
 """

@@ -30,11 +30,11 @@ class Count(LogLink):
 
     @property
     def _refused(self) -> str:
-        return "no whole number of at least 0"
+        return "not a whole number of at least 0"
 
     @property
     def _advice(self) -> str:
-        return "correct or drop these rows, or pass outcome='continuous' if y is no count"
+        return "correct or drop these rows, or pass outcome='continuous' if y is not a count"
 
     def _possible(self, y: np.ndarray) -> np.ndarray:
         return (y >= 0) & (y == np.floor(y))

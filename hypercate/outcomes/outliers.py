@@ -55,7 +55,7 @@ def pulled_in(y: np.ndarray, used: np.ndarray) -> np.ndarray:
     rows[np.flatnonzero(used)[outlying]] = True
     warn(
         f"y in {rows_where(rows)} is more than {FURTHER:g} times as far from the median as any "
-        f"other outcome (the others lie between {low:.4g} and {high:.4g}) and would decide every "
-        "mean: it is counted as the nearest of the others. Correct or drop these rows"
+        f"other outcome (the others lie between {low:.4g} and {high:.4g}) and would dominate every "
+        "mean: it is set to the nearest of the others. Correct or drop these rows"
     )
     return np.clip(y, low, high)

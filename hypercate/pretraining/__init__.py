@@ -1,1 +1,1 @@
-"""Simulated causal worlds, and learning from them before any study is seen."""
+"""Simulated studies ("worlds") with known effects, and pre-training a generator on them."""

@@ -1,4 +1,4 @@
-"""Train the generator from nothing: ``python -m hypercate.pretraining``."""
+"""Train the generator from scratch: ``python -m hypercate.pretraining``."""
 
 from __future__ import annotations
 

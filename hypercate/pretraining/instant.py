@@ -47,7 +47,7 @@ def emit_ensemble(
     """
     for what, found, most in untried(study, views):
         warn(
-            f"the study has {found} {what}, and effort='instant' has been tried on up to "
+            f"the study has {found} {what}, but effort='instant' has been tried only on up to "
             f"{most}: effects may be worse than those of effort='balanced', which trains "
             "networks on the rows"
         )

@@ -155,7 +155,7 @@ def train(
         state = torch.load(checkpoint, map_location=device, weights_only=True)
         if state["run"] != run:
             raise ValueError(
-                f"{checkpoint} is of a run with other settings, {state['run']}: go on with "
+                f"{checkpoint} belongs to a run with other settings, {state['run']}: continue with "
                 "these, or choose another path"
             )
         done = state["done"]

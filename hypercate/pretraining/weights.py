@@ -30,8 +30,8 @@ def pretrained(device: torch.device) -> Emitter:
     data = PATH.read_bytes()
     if hashlib.sha256(data).hexdigest() != SHA256:
         raise ValueError(
-            f"{PATH} is damaged: its checksum is not that of this version of hypercate. Install "
-            "the package again"
+            f"{PATH} is damaged: its checksum differs from that of this version of hypercate. "
+            "Install the package again"
         )
     return read(data, device)
 

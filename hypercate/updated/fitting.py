@@ -1,4 +1,4 @@
-"""From further rows, as users have them, to the fitted model that has learned from them, too."""
+"""Update a fitted model with further rows, as users pass them."""
 
 from __future__ import annotations
 
@@ -165,14 +165,14 @@ def _known_arms(treatment: Any, conditions: Conditions) -> np.ndarray:
     if unknown:
         raise ValueError(
             f"treatment holds {listed(map(repr, unknown))}, which the model does not know: its "
-            f"arms are {conditions.labels.tolist()}. Let it learn new arms by add_arm, and leave "
-            "their rows out here"
+            f"arms are {conditions.labels.tolist()}. Use add_arm for new arms, and leave their "
+            "rows out here"
         )
     later = [label for label in found if label not in set(conditions.received.tolist())]
     if later:
         raise ValueError(
-            f"treatment holds {listed(map(repr, later))}, of which the fit had no row: partial_fit "
-            "is of arms that it had. Leave these rows out, or fit again with all rows"
+            f"treatment holds {listed(map(repr, later))}, which had no rows in fit: partial_fit "
+            "learns only arms that had. Leave these rows out, or fit again with all rows"
         )
     return conditions.positions(treatment)
 
@@ -183,8 +183,8 @@ def _seen(fitted: Fitted) -> Seen:
     if fitted.evidence is None:
         raise ValueError(
             "this model comes from a file of an older version without evidence, which does not "
-            "tell how many rows the model has learned from, and so not how much new rows count: "
-            "fit again with all rows"
+            "record how many rows the model has learned from, so the weight of new rows is "
+            "unknown: fit again with all rows"
         )
     return Seen(np.bincount(fitted.evidence.arm, fitted.evidence.weight), 1.0)
 
@@ -206,6 +206,6 @@ def _folds(fitted: Fitted, arm: np.ndarray, cluster: np.ndarray, n_parts: int) -
     except ValueError as error:
         label = labels[conditions.position_of(arms[error.args[0]])].item()
         raise ValueError(
-            f"arm {label!r} cannot be held out and learned from at once: it is found in few "
-            "groups of the new rows. Pass finer groups, or leave the arm out until there are more"
+            f"arm {label!r} occurs in too few groups of the new rows to be both learned from and "
+            "held out: pass finer groups, or leave the arm out until there are more"
         ) from None
