@@ -184,7 +184,7 @@ class HyperCATE(Answers, BaseEstimator):
         last half of the layers; ``"strong"``, ``"moderate"``, ``"weak"``: in every layer, more
         with depth; ``"independent"``: the networks share nothing. ``"auto"`` tries ``"intercept"``
         and ``"weak"``, and also ``"independent"`` if there are more than two arms. Every member
-        takes the one with the smallest factual loss on its own early-stopping rows, but
+        takes the one with the smallest factual loss on its own validation rows, but
         independent arms only if sharing is not better there by half a standard error.
     inputs : {"auto", "raw", "boosted"}, default="auto"
         How the networks see the covariates. ``"raw"``: encoded, all on the same scale.
@@ -197,7 +197,7 @@ class HyperCATE(Answers, BaseEstimator):
         Widths of the potential-outcome networks that one generator is trained for, as shares of the
         units of `outcome_hidden`, increasing up to 1. With several widths, every training step
         draws one for each network, and each member takes the width that does best on its
-        early-stopping rows, without further training; a narrower network consists of the first
+        validation rows, without further training; a narrower network consists of the first
         units of each layer. Several widths have reduced the errors of small arms a little, but not
         those of larger ones (``docs/how-it-works.md``).
     depths : tuple of float, default=(1.0,)
@@ -243,7 +243,7 @@ class HyperCATE(Answers, BaseEstimator):
         intervals.
     pretrained : {"auto", "none"}, default="auto"
         With ``"auto"``, the networks that ``effort="instant"`` emits are averaged with the trained
-        ones. Within each member, the weights are those that predict its early-stopping rows best;
+        ones. Within each member, the weights are those that predict its validation rows best;
         where these rows say little, the weights are pulled towards the emitted networks: see
         ``weights_``. Emitted networks are not used with ``generation="none"`` or one fixed degree
         of sharing, which they would not respect; with ``uncertainty="dropout"`` or ``"noise"``,
@@ -253,7 +253,7 @@ class HyperCATE(Answers, BaseEstimator):
         With ``"auto"``, every member also fits the effects directly, after the outcome's mean and
         the propensities are subtracted (the R-learner): by a constant, and by boosted trees. These
         are averaged with the effects of the member's networks, by the weights that explain its
-        early-stopping rows best; where these rows say little, the weights are pulled towards the
+        validation rows best; where these rows say little, the weights are pulled towards the
         networks: see ``weights_`` and `hypercate.second_stage`. There is no second stage for a
         count or a positive outcome, whose effects multiply rather than add; with ``inputs="raw"``,
         since no trees are grown; with ``generation="none"`` or one fixed degree of sharing; or
@@ -285,9 +285,9 @@ class HyperCATE(Answers, BaseEstimator):
         Share of the rows that are held out from a model, to judge it. The rows are divided into
         ``round(1 / validation_fraction)`` parts, at least three, and each model of such a partition
         holds out one part; further models use further partitions. A quarter of a model's other rows
-        are its early-stopping rows: they stop its training and choose its candidate.
+        are its validation rows, which decide on early stopping and on the candidate that it takes.
     patience : int, default=15
-        Number of epochs without a fall of 1 % in the loss on the early-stopping rows after which
+        Number of epochs without a fall of 1 % in the loss on the validation rows after which
         the training of a network stops.
     device : str, default="auto"
         ``"auto"`` uses a GPU if there is one.
@@ -333,7 +333,7 @@ class HyperCATE(Answers, BaseEstimator):
     fitted_ : Fitted
         Everything that the fit learned: what `save` writes and every method reads.
     sharing_, inputs_ : DataFrame, one row per member
-        Smallest factual loss on the member's early-stopping rows at each degree of sharing, and
+        Smallest factual loss on the member's validation rows at each degree of sharing, and
         with each of the `inputs`, and the ``chosen`` one. With ``effort="instant"`` there is one of
         each, and its loss is the leave-one-out mean squared error of the last layers, in units of
         the outcome's variance (for a binary outcome: by a linear model of its probability; for a
@@ -353,7 +353,7 @@ class HyperCATE(Answers, BaseEstimator):
         ``member, epoch, train_loss, validation_loss`` of the chosen candidates during the search,
         on the standardised outcome (cross-entropy for a binary outcome; deviance, in units of the
         mean, for counts and positive outcomes). ``validation_loss`` is the loss on the
-        early-stopping rows.
+        validation rows.
     n_parameters_ : dict
         ``trained``: number of parameters of one member's generator, or of its arms' own networks
         if the arms of no member share anything; ``generated``: number of weights of all arms'

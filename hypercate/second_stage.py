@@ -6,7 +6,7 @@ also fits effects directly, by the R-learner (Nie & Wager, 2021, "Quasi-oracle e
 heterogeneous treatment effects", Biometrika 108:299-319, equation 4): residuals of the outcome,
 after its mean given the covariates, are regressed on residuals of the treatment. One such fit takes
 the effect as constant (Robinson, 1988, Econometrica 56:931-954), the others are boosted trees. The
-same loss on a model's early-stopping rows decides how much weight their effects get.
+same loss on a model's validation rows decides how much weight their effects get.
 """
 
 from __future__ import annotations

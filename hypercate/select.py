@@ -133,7 +133,7 @@ class Candidates:
         taken = counted(" and ".join(names[k]) for k in chosen)
         LOG.info("networks of the %s, sharing and inputs by models: %s", of, taken)
         for name, loss in zip(names, found.loss.T, strict=True):
-            LOG.debug("loss of %s on the models' early-stopping rows: %s", " and ".join(name), loss)
+            LOG.debug("loss of %s on the models' validation rows: %s", " and ".join(name), loss)
 
 
 def _gains(loss: np.ndarray, other: np.ndarray, found: Found, cluster: np.ndarray) -> np.ndarray:

@@ -118,7 +118,7 @@ class TestLog:
         details = [record for record in caplog.records if record.levelname == "DEBUG"]
         text = "\n".join(record.getMessage() for record in details)
         assert re.search(r"search: done after [0-9.]+ s", text)
-        assert "loss of moderate and raw on the models' early-stopping rows: [" in text
+        assert "loss of moderate and raw on the models' validation rows: [" in text
         assert "networks of the effects" in caplog.text
 
     def test_further_rows_and_arms(self, caplog):

@@ -206,7 +206,7 @@ def missed_heterogeneity(fit: Evidence) -> np.ndarray:
     If they differed by a function of standard deviation s, a network that knew it would reduce the
     squared error by s^2, compared with a constant, on the arm's n rows, with standard error
     2 sd s / sqrt(n), where sd is that of the residuals. Below ``s = 2 sd / sqrt(n)`` this gain is
-    less than one standard error. Models that together have about n early-stopping rows, and all
+    less than one standard error. Models that together have about n validation rows, and all
     prefer constant effects, rule out hardly more. Which rows are affected is not known, so that it
     is added at every row.
 

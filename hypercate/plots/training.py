@@ -34,7 +34,7 @@ def plot_history(estimator: Any, *, ax: Axes | None = None) -> Axes:
     Returns
     -------
     Axes
-        With two lines per member, the loss on the rows that it trains on and on its early-stopping
+        With two lines per member, the loss on the rows that it trains on and on its validation
         rows, and a dot at the minimum of the latter.
 
     Raises
