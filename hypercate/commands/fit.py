@@ -135,7 +135,8 @@ def run(options: argparse.Namespace) -> int:
         sampling = Sampling(
             options.max_rows, options.random_state, est.treatment_kind != "dose", est.verbose
         )
-    rows = rows_of(files, roles, options.drop, options.category, sampling)
+    with warnings_heard() as of_files:
+        rows = rows_of(files, roles, options.drop, options.category, sampling)
     n, n_columns = rows.covariates.shape
     sampled = "" if n == rows.n_read else f", of which a sample of {n:,} is fitted"
     say("fit", f"{rows.n_read:,} rows and {n_columns} covariates in {rows.source}{sampled}")
@@ -145,6 +146,7 @@ def run(options: argparse.Namespace) -> int:
         checkpoint = Checkpoint(options.checkpoint)
         est.fit(rows.covariates, **rows.arguments, checkpoint=checkpoint)
         average = est.ate_inference()
+    warned = [*of_files, *warned]
     with about(options.out), undone_by_signals():
         est.set_params(verbose=False).save(options.out)
         checkpoint.clear()

@@ -10,10 +10,17 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from hypercate.commands.files import BLOCK_ROWS, TableFile, rows_known
-from hypercate.commands.kinds import check_alike, covariates_of, with_plain_text
+from hypercate.commands.files import BLOCK_ROWS, rows_known
+from hypercate.commands.kinds import (
+    NUMBERS,
+    check_alike,
+    covariates_of,
+    kind_of,
+    with_plain_text,
+)
 from hypercate.commands.messages import BadData, about
 from hypercate.commands.options import value_of
+from hypercate.commands.tables import CsvTable, TableFile
 from hypercate.sampling import sample_rows
 
 
@@ -29,7 +36,7 @@ class Rows:
     source : str
         The files, in words.
     n_read : int
-        Rows of the files, of which these may be a sample.
+        Rows of the files, of which these may be a sample; those of weight 0 too.
     """
 
     covariates: pd.DataFrame
@@ -141,10 +148,15 @@ def _sample_of(
 ) -> Rows:
     """A sample of rows that are read a block at a time."""
 
+    n_read = 0
+
     def blocks() -> Iterator[pd.DataFrame]:
+        nonlocal n_read
         for file in files:
-            for block in file.blocks(names, _as_text(coded), BLOCK_ROWS):
+            types = _as_floats(file, covariates) | _as_text(coded)
+            for block in file.blocks(names, types, BLOCK_ROWS):
                 yield covariates_of(_plain(file, block, coded))
+                n_read += len(block)
 
     def column(role: str) -> str | None:
         return given[role][0] if role in given else None
@@ -163,7 +175,6 @@ def _sample_of(
         )
     rows = sample.rows.reset_index(drop=True)
     arguments = {role: _argument(rows[columns]) for role, columns in given.items()}
-    n_read = int(sample.counts["rows"].sum())
     if len(rows) < n_read:
         arguments["sample_weight"] = sample.weight.reset_index(drop=True)
     return Rows(rows[covariates], arguments, source, n_read)
@@ -173,9 +184,16 @@ def _as_text(coded: Sequence[str]) -> dict[str, pa.DataType]:
     return dict.fromkeys(coded, pa.string())
 
 
+def _as_floats(file: TableFile, covariates: Sequence[str]) -> dict[str, pa.DataType]:
+    """Types of numbers in CSV: of whole ones in the first rows, later ones may have decimals."""
+    numbers = (name for name in covariates if kind_of(file.schema.field(name).type) == NUMBERS)
+    return dict.fromkeys(numbers, pa.float64()) if isinstance(file, CsvTable) else {}
+
+
 def _plain(file: TableFile, table: pa.Table, coded: Sequence[str]) -> pa.Table:
     """A table with text of one type, and codes as text."""
-    table = with_plain_text(table)
+    with about(file.path):
+        table = with_plain_text(table)
     for name in coded:
         with about(f"{file.path}, column {name!r}"):
             place = table.schema.get_field_index(name)
