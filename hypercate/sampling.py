@@ -39,15 +39,9 @@ class Sample:
     weight : Series of float64, shape (n,)
         How many rows, or how much weight, each row represents: the ``sample_weight`` of a fit.
     counts : DataFrame, one row per arm
-<<<<<<< HEAD
-        Columns are ``rows``, the number of rows in the blocks, ``sampled``, the number in the
-        sample, and ``weight``, the sum of the weights of all rows. If rows were not sampled by arm,
-        there is a single row, ``all``.
-=======
-        With the columns ``rows``, how many of positive weight there were, ``sampled``, how many are
-        in the sample, and ``weight``, the sum of the weights of all. Where rows were not sampled by
-        arm there is one row, ``all``.
->>>>>>> e9cddce (Damaged and changing files are refused in one line that says what to do)
+        Columns are ``rows``, the number of rows with a positive weight, ``sampled``, the number in
+        the sample, and ``weight``, the sum of all weights. If rows were not sampled by arm, there
+        is a single row, ``all``.
 
     Examples
     --------

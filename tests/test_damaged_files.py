@@ -17,7 +17,7 @@ from hypercate.cli import main
 from hypercate.commands import files, reading, tables
 from hypercate.commands.files import tables_named
 from hypercate.commands.messages import BadData, about
-from hypercate.commands.reading import Sampling, rows_of
+from hypercate.commands.reading import Columns, Sampling, rows_of
 
 SETTINGS = settings(
     max_examples=40,
@@ -61,6 +61,11 @@ def told(line, capsys):
     return printed.err.splitlines()[-1]
 
 
+def rows_read(found, sampling=None):
+    columns = Columns.of(found, {"y": ["y"], "treatment": "arm"}, ["id"], ["grade"])
+    return rows_of(found, columns, sampling)
+
+
 def refusal(read):
     """What is said of data that is refused, or else what a function gives."""
     try:
@@ -87,12 +92,7 @@ class TestParquet:
             spoilt[place] = data.draw(st.integers(0, 255))
         (here / "spoilt.parquet").write_bytes(spoilt)
         sampling = data.draw(st.sampled_from([None, Sampling(90, 0, True, False)]))
-        roles = {"y": ["y"], "treatment": "arm"}
-        said, n_read = refusal(
-            lambda: (
-                rows_of(tables_named(["spoilt.parquet"]), roles, ["id"], ["grade"], sampling).n_read
-            )
-        )
+        said, n_read = refusal(lambda: rows_read(tables_named(["spoilt.parquet"]), sampling).n_read)
         assert re.match(r"spoilt\.parquet.*$", said) if n_read is None else n_read == 240
 
     @pytest.mark.parametrize("command", COMMANDS)
@@ -218,7 +218,7 @@ class TestChanges:
         found = tables_named(["part-*.csv"])
         (here / "part-2.csv").unlink()
         with pytest.raises(BadData, match=r"part-2\.csv: No such file"):
-            rows_of(found, {"y": ["y"], "treatment": "arm"}, ["id"], [])
+            rows_read(found)
 
 
 class TestRead:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import os
 import re
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,7 +22,7 @@ from hypercate.commands.kinds import BOOLEANS, kind_of
 from hypercate.commands.messages import BadData, about
 from hypercate.encoding.checks import listed
 
-COMPRESSED = (".gz", ".bz2")
+COMPRESSED: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".bz2": bz2.compress}
 BUFFER_BYTES = 2**20  # read of each column at a time
 CSV_BYTES = 2**22  # parsed at a time
 NOT_UTF8 = "is not in UTF-8: write the file in this encoding"
@@ -50,6 +52,11 @@ class TableFile(ABC):
     def n_rows(self) -> int | None:
         """Rows of it, where that is known before it is read."""
         return None
+
+    @property
+    @abstractmethod
+    def rows_about(self) -> int:
+        """Rows of it, or as many as its size lets expect."""
 
     @property
     def labels_of_rows(self) -> set[str]:
@@ -120,6 +127,10 @@ class ParquetTable(TableFile):
             return parquet.read_metadata(self.path).num_rows
 
     @property
+    def rows_about(self) -> int:
+        return self.n_rows
+
+    @property
     def labels_of_rows(self) -> set[str]:
         with self._reading():
             known = self.schema.pandas_metadata or {}
@@ -157,6 +168,17 @@ def _sound(table: pa.Table) -> pa.Table:
 
 class CsvTable(TableFile):
     """Comma-separated (or by the ending .tsv, tab-separated) values below a line of names."""
+
+    @property
+    def rows_about(self) -> int:
+        with self._reading(), pa.input_stream(str(self.path)) as stream:
+            first = stream.read(BUFFER_BYTES)
+        n_lines = first.count(b"\n")
+        if len(first) < BUFFER_BYTES:
+            return max(0, n_lines - first.endswith(b"\n"))
+        compress = COMPRESSED.get(self.path.suffix)
+        taken = len(compress(first) if compress else first)
+        return round(n_lines * self.path.stat().st_size / taken)
 
     def table(self, names: Sequence[str], types: Mapping[str, pa.DataType]) -> pa.Table:
         with self._reading():
