@@ -39,9 +39,9 @@ class Sample:
     weight : Series of float64, shape (n,)
         How many rows, or how much weight, each row represents: the ``sample_weight`` of a fit.
     counts : DataFrame, one row per arm
-        Columns are ``rows``, the number of rows in the blocks, ``sampled``, the number in the
-        sample, and ``weight``, the sum of the weights of all rows. If rows were not sampled by arm,
-        there is a single row, ``all``.
+        Columns are ``rows``, the number of rows with a positive weight, ``sampled``, the number in
+        the sample, and ``weight``, the sum of all weights. If rows were not sampled by arm, there
+        is a single row, ``all``.
 
     Examples
     --------

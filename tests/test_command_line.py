@@ -557,18 +557,27 @@ class TestCheckpoint:
 
 
 class TestNothingHalfWritten:
-    def test_a_full_disk_leaves_what_was_there(self, here, capsys):
-        out = here / "full.parquet"
+    @pytest.mark.parametrize(
+        ("line", "name"),
+        [
+            (FIT, "full.hypercate"),
+            ([*SCORE, "trial.csv"], "full.parquet"),
+            ([*SCORE, "trial.csv"], "full.csv"),
+            (["report", "m.hypercate"], "full.html"),
+        ],
+    )
+    def test_a_full_disk_leaves_what_was_there(self, line, name, here, capsys):
+        out = here / name
         out.write_text("of yesterday")
         before = sorted(here.iterdir())
         limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         try:
             resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-            code = main([*SCORE, "trial.csv", "--out", str(out)])
+            code = main([*line, "--out", name])
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         assert code == 1
-        assert "full.parquet" in capsys.readouterr().err
+        assert f"hypercate {line[0]}: {name}: " in capsys.readouterr().err
         assert out.read_text() == "of yesterday"
         assert sorted(here.iterdir()) == before
 

@@ -123,19 +123,24 @@ def run(options: argparse.Namespace) -> int:
     options = completed(options, "outcome", "treatment", "out")
     est = estimator(options)
     from hypercate.checkpoints import Checkpoint
+    from hypercate.commands.estimate import of_fit
     from hypercate.commands.files import tables_named
-    from hypercate.commands.reading import Sampling, label_as_held, rows_of
+    from hypercate.commands.reading import Columns, Sampling, label_as_held, rows_of
     from hypercate.commands.writing import check_out, undone_by_signals
 
     files = tables_named(options.data)
     check_out(options.out, [file.path for file in files])
     roles = {argument: getattr(options, name) for name, argument in ROLES.items()}
+    columns = Columns.of(files, roles, options.drop, options.category)
+    expected = of_fit(files, columns, est, options.max_rows, timed=not options.set)
+    short = expected.tell("fit")
     sampling = None
     if options.max_rows is not None:
         sampling = Sampling(
             options.max_rows, options.random_state, est.treatment_kind != "dose", est.verbose
         )
-    rows = rows_of(files, roles, options.drop, options.category, sampling)
+    with warnings_heard() as of_files:
+        rows = rows_of(files, columns, sampling)
     n, n_columns = rows.covariates.shape
     sampled = "" if n == rows.n_read else f", of which a sample of {n:,} is fitted"
     say("fit", f"{rows.n_read:,} rows and {n_columns} covariates in {rows.source}{sampled}")
@@ -145,6 +150,7 @@ def run(options: argparse.Namespace) -> int:
         checkpoint = Checkpoint(options.checkpoint)
         est.fit(rows.covariates, **rows.arguments, checkpoint=checkpoint)
         average = est.ate_inference()
+    warned = [*of_files, *warned]
     with about(options.out), undone_by_signals():
         est.set_params(verbose=False).save(options.out)
         checkpoint.clear()
@@ -167,7 +173,8 @@ def run(options: argparse.Namespace) -> int:
         "rows_by_arm": counts.tolist(),
         "ate": json.loads(average.summary_frame().reset_index().to_json(orient="records")),
         "out": str(options.out),
-        "warnings": warned,
+        "expected": expected.as_dict(),
+        "warnings": [*short, *warned],
         "seconds": round(seconds, 3),
         "version": version("hypercate"),
     }

@@ -11,7 +11,7 @@ import pyarrow as pa
 from hypercate.commands.messages import BadData
 
 if TYPE_CHECKING:
-    from hypercate.commands.files import TableFile
+    from hypercate.commands.tables import TableFile
 
 NUMBERS, BOOLEANS, TEXT, CATEGORIES, NOTHING = (
     "numbers",

@@ -9,7 +9,15 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 
 INTERRUPTED = 130
-REFUSALS = (ArithmeticError, LookupError, NotImplementedError, OSError, TypeError, ValueError)
+REFUSALS = (
+    ArithmeticError,
+    LookupError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    TypeError,
+    ValueError,
+)
 """What the package, pyarrow and the system raise of data and files that cannot be used."""
 
 
@@ -26,12 +34,16 @@ def about(subject: object, worded: Callable[[str], str] = str) -> Iterator[None]
     subject : object
         Usually a file.
     worded : callable, optional
-        Turns the error's text into the text for the user.
+        Turns the error's text into the text for the user; the system's own texts stay.
     """
     try:
         yield
     except REFUSALS as error:
-        said = worded(" ".join((getattr(error, "strerror", None) or str(error)).split()))
+        if isinstance(error, MemoryError):
+            said = "there is not enough memory"
+        else:
+            system = getattr(error, "strerror", None)
+            said = system or worded(" ".join(str(error).split()))
         named = said if str(subject) in said else f"{subject}: {said}"
         raise BadData(named) from error
 

@@ -71,6 +71,7 @@ def run(options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from hypercate import HyperCATE
+    from hypercate.commands.estimate import of_prediction
     from hypercate.commands.files import BLOCK_ROWS, rows_known, tables_named
     from hypercate.commands.scoring import Scores
     from hypercate.commands.writing import WRITERS, check_out, table_written
@@ -87,6 +88,8 @@ def run(options: argparse.Namespace) -> int:
     with about(options.model):
         est = HyperCATE.load(options.model, device=device)
     scores = Scores.of(est, files, options.id, options.interval, options.outcomes)
+    expected = of_prediction(scores, BLOCK_ROWS)
+    short = expected.tell("predict")
     rows = 0
     with (
         warnings_heard() as warned,
@@ -104,12 +107,13 @@ def run(options: argparse.Namespace) -> int:
         say("predict", f"warning: {text}")
     say("predict", f"{rows:,} rows in {seconds:.1f} s, written to {options.out}")
     if options.json:
-        print(json.dumps(summary(options, scores, rows, warned, seconds)))
+        told = {"expected": expected.as_dict(), "warnings": [*short, *warned]}
+        print(json.dumps(summary(options, scores, rows, seconds) | told))
     return 0
 
 
 def summary(
-    options: argparse.Namespace, scores: Scores, rows: int, warned: list[str], seconds: float
+    options: argparse.Namespace, scores: Scores, rows: int, seconds: float
 ) -> dict[str, Any]:
     """What was done, for machines."""
     return {
@@ -120,7 +124,6 @@ def summary(
         "arms": scores.answers.est.arms_.tolist(),
         "columns": scores.schema.names,
         "out": str(options.out),
-        "warnings": warned,
         "seconds": round(seconds, 3),
         "version": version("hypercate"),
     }

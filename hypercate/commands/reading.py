@@ -10,10 +10,17 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 
-from hypercate.commands.files import BLOCK_ROWS, TableFile, rows_known
-from hypercate.commands.kinds import check_alike, covariates_of, with_plain_text
+from hypercate.commands.files import BLOCK_ROWS, rows_known
+from hypercate.commands.kinds import (
+    NUMBERS,
+    check_alike,
+    covariates_of,
+    kind_of,
+    with_plain_text,
+)
 from hypercate.commands.messages import BadData, about
 from hypercate.commands.options import value_of
+from hypercate.commands.tables import CsvTable, TableFile
 from hypercate.sampling import sample_rows
 
 
@@ -29,7 +36,7 @@ class Rows:
     source : str
         The files, in words.
     n_read : int
-        Rows of the files, of which these may be a sample.
+        Rows of the files, of which these may be a sample; those of weight 0 too.
     """
 
     covariates: pd.DataFrame
@@ -47,66 +54,108 @@ class Rows:
         return f"{said} ({', '.join(told)})" if told else said
 
 
-def rows_of(
-    files: Sequence[TableFile],
-    roles: Mapping[str, str | Sequence[str] | None],
-    dropped: Sequence[str],
-    coded: Sequence[str],
-    sampling: Sampling | None = None,
-) -> Rows:
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of some files are what.
+
+    Attributes
+    ----------
+    given : dict of str to list of str
+        Columns of each argument of a fit but the covariates.
+    covariates : list of str
+    coded : sequence of str
+        Columns whose numbers are codes.
+    """
+
+    given: Mapping[str, list[str]]
+    covariates: list[str]
+    coded: Sequence[str]
+
+    @classmethod
+    def of(
+        cls,
+        files: Sequence[TableFile],
+        roles: Mapping[str, str | Sequence[str] | None],
+        dropped: Sequence[str],
+        coded: Sequence[str],
+    ) -> Columns:
+        """Look at the columns of all files, before any row is read.
+
+        Parameters
+        ----------
+        files : sequence of TableFile
+        roles : mapping
+            Column of each argument of a fit but the covariates, or None; of ``y`` a sequence.
+        dropped, coded : sequence of str
+            Columns that are no covariates, and columns whose numbers are codes.
+
+        Raises
+        ------
+        BadData
+            If a file cannot be read, lacks a column that is named or that the first file has, or
+            has one more.
+        """
+        given = {
+            argument: [columns] if isinstance(columns, str) else list(columns)
+            for argument, columns in roles.items()
+            if columns
+        }
+        named = {name for columns in given.values() for name in columns}
+        first = files[0]
+        first.require([*sorted(named), *dropped, *coded], ", which the options name")
+        left_out = {*dropped, *named} | first.labels_of_rows
+        covariates = [name for name in first.schema.names if name not in left_out]
+        if not covariates:
+            raise BadData(f"{first.path} has no column left that could be a covariate")
+        known = {*first.schema.names, *dropped}
+        for file in files[1:]:
+            file.require([*covariates, *sorted(named)], f", which {first.path} has")
+            others = [name for name in file.schema.names if name not in known | file.labels_of_rows]
+            if others:
+                raise BadData(
+                    f"{file.path} has a column {others[0]!r}, which {first.path} has not: leave it "
+                    "out with --drop, or add it there"
+                )
+        return cls(given, covariates, coded)
+
+    @property
+    def read(self) -> list[str]:
+        """All of them."""
+        return [
+            *self.covariates,
+            *dict.fromkeys(name for own in self.given.values() for name in own),
+        ]
+
+
+def rows_of(files: Sequence[TableFile], columns: Columns, sampling: Sampling | None = None) -> Rows:
     """Read the rows of some files, or a sample that stands for them.
 
     Parameters
     ----------
     files : sequence of TableFile
-    roles : mapping
-        Column of each argument of a fit but the covariates, or None; of ``y`` a sequence.
-    dropped, coded : sequence of str
-        Columns that are no covariates, and columns whose numbers are codes.
+    columns : Columns
     sampling : Sampling, optional
         Without it all rows are read.
 
     Raises
     ------
     BadData
-        If a file cannot be read, lacks a column that is named or that the first file has, has one
-        more, or holds something else in it.
+        If a file cannot be read, or holds something else in a column than those before it.
     """
-    given = {
-        argument: [columns] if isinstance(columns, str) else list(columns)
-        for argument, columns in roles.items()
-        if columns
-    }
-    named = {name for columns in given.values() for name in columns}
-    first = files[0]
-    first.require([*sorted(named), *dropped, *coded], ", which the options name")
-    left_out = {*dropped} - named | first.labels_of_rows - named
-    names = [name for name in first.schema.names if name not in left_out]
-    covariates = [name for name in names if name not in named]
-    if not covariates:
-        raise BadData(f"{first.path} has no column left that could be a covariate")
-    known = {*first.schema.names, *dropped}
-    for file in files[1:]:
-        file.require(names, f", which {first.path} has")
-        others = [name for name in file.schema.names if name not in known | file.labels_of_rows]
-        if others:
-            raise BadData(
-                f"{file.path} has a column {others[0]!r}, which {first.path} has not: leave it "
-                "out with --drop, or add it there"
-            )
     more = f" and {len(files) - 1} more" if len(files) > 1 else ""
-    source = f"{first.path}{more}"
+    source = f"{files[0].path}{more}"
     if sampling is not None:
-        return _sample_of(files, names, given, covariates, coded, sampling, source)
-    tables = [_plain(file, file.table(names, _as_text(coded)), coded) for file in files]
+        return _sample_of(files, columns, sampling, source)
+    coded = columns.coded
+    tables = [_plain(file, file.table(columns.read, _as_text(coded)), coded) for file in files]
     check_alike(files, [table.schema for table in tables])
     with about(source):
         whole = pa.concat_tables(tables, promote_options="permissive")
         arguments = {
-            role: _argument(whole.select(columns).to_pandas(ignore_metadata=True))
-            for role, columns in given.items()
+            role: _argument(whole.select(names).to_pandas(ignore_metadata=True))
+            for role, names in columns.given.items()
         }
-        X = covariates_of(whole.select(covariates))
+        X = covariates_of(whole.select(columns.covariates))
     return Rows(X, arguments, source, len(X))
 
 
@@ -131,25 +180,26 @@ class Sampling:
 
 
 def _sample_of(
-    files: Sequence[TableFile],
-    names: Sequence[str],
-    given: Mapping[str, list[str]],
-    covariates: list[str],
-    coded: Sequence[str],
-    sampling: Sampling,
-    source: str,
+    files: Sequence[TableFile], columns: Columns, sampling: Sampling, source: str
 ) -> Rows:
     """A sample of rows that are read a block at a time."""
+    given, coded = columns.given, columns.coded
+    n_read = 0
 
     def blocks() -> Iterator[pd.DataFrame]:
+        nonlocal n_read
         for file in files:
-            for block in file.blocks(names, _as_text(coded), BLOCK_ROWS):
+            types = _as_floats(file, columns.covariates) | _as_text(coded)
+            for block in file.blocks(columns.read, types, BLOCK_ROWS):
                 yield covariates_of(_plain(file, block, coded))
+                n_read += len(block)
 
     def column(role: str) -> str | None:
         return given[role][0] if role in given else None
 
-    check_alike(files, [_plain(file, file.schema.empty_table(), coded).schema for file in files])
+    empty = (file.schema.empty_table().select(columns.read) for file in files)
+    schemas = [_plain(file, table, coded).schema for file, table in zip(files, empty, strict=True)]
+    check_alike(files, schemas)
     with about(source):
         sample = sample_rows(
             blocks(),
@@ -162,20 +212,26 @@ def _sample_of(
             verbose=sampling.verbose,
         )
     rows = sample.rows.reset_index(drop=True)
-    arguments = {role: _argument(rows[columns]) for role, columns in given.items()}
-    n_read = int(sample.counts["rows"].sum())
+    arguments = {role: _argument(rows[names]) for role, names in given.items()}
     if len(rows) < n_read:
         arguments["sample_weight"] = sample.weight.reset_index(drop=True)
-    return Rows(rows[covariates], arguments, source, n_read)
+    return Rows(rows[columns.covariates], arguments, source, n_read)
 
 
 def _as_text(coded: Sequence[str]) -> dict[str, pa.DataType]:
     return dict.fromkeys(coded, pa.string())
 
 
+def _as_floats(file: TableFile, covariates: Sequence[str]) -> dict[str, pa.DataType]:
+    """Types of numbers in CSV: of whole ones in the first rows, later ones may have decimals."""
+    numbers = (name for name in covariates if kind_of(file.schema.field(name).type) == NUMBERS)
+    return dict.fromkeys(numbers, pa.float64()) if isinstance(file, CsvTable) else {}
+
+
 def _plain(file: TableFile, table: pa.Table, coded: Sequence[str]) -> pa.Table:
     """A table with text of one type, and codes as text."""
-    table = with_plain_text(table)
+    with about(file.path):
+        table = with_plain_text(table)
     for name in coded:
         with about(f"{file.path}, column {name!r}"):
             place = table.schema.get_field_index(name)

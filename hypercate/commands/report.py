@@ -63,6 +63,7 @@ def run(options: argparse.Namespace) -> int:
             X = Scores.of(est, files, [], None, False).some_rows(MOST_ROWS, BLOCK_ROWS)
         with about(options.model):
             found = report(est, X, title=options.title, alpha=1 - options.interval)
+        with about(options.out):
             found.save(options.out)
     for text in warned:
         say("report", f"warning: {text}")

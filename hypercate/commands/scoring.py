@@ -11,7 +11,6 @@ import pyarrow as pa
 
 from hypercate import HyperCATE
 from hypercate.answers.table import AnswerTable
-from hypercate.commands.files import ParquetTable, TableFile
 from hypercate.commands.kinds import (
     NOTHING,
     check_alike,
@@ -21,6 +20,7 @@ from hypercate.commands.kinds import (
     with_plain_text,
 )
 from hypercate.commands.messages import BadData, about
+from hypercate.commands.tables import ParquetTable, TableFile
 from hypercate.encoding.columns import CategoryColumn
 
 
