@@ -25,7 +25,6 @@ from hypercate.train.data import Data, units
 from hypercate.train.fitting import Trained, fit_networks
 from hypercate.train.processes import Processes
 from hypercate.train.run import Schedule
-from hypercate.train.search import Found
 
 _FAMILY = Normal()  # effects are real numbers, whatever the outcome
 
@@ -133,7 +132,6 @@ def fit_effect_networks(
         repeated,
         candidates.profiles(hypernet.net.of(hypernet.output)),
         candidates.input_scale(views, study.n_codes),
-        _least_loss,
         _FAMILY.loss,
         schedule,
         seed,
@@ -142,8 +140,3 @@ def fit_effect_networks(
     )
     candidates.log_choice("effects", trained.found, trained.chosen)
     return trained, EffectUnits(arms, location, scale)
-
-
-def _least_loss(found: Found) -> np.ndarray:
-    """The candidate of each model with the least loss."""
-    return found.loss.argmin(axis=1)

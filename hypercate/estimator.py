@@ -184,8 +184,7 @@ class HyperCATE(Answers, BaseEstimator):
         last half of the layers; ``"strong"``, ``"moderate"``, ``"weak"``: in every layer, more
         with depth; ``"independent"``: the networks share nothing. ``"auto"`` tries ``"intercept"``
         and ``"weak"``, and also ``"independent"`` if there are more than two arms. Every member
-        takes the one with the smallest factual loss on its own validation rows, but
-        independent arms only if sharing is not better there by half a standard error.
+        takes the one with the smallest factual loss on its own validation rows.
     inputs : {"auto", "raw", "boosted"}, default="auto"
         How the networks see the covariates. ``"raw"``: encoded, all on the same scale.
         ``"boosted"``: each scaled by its importance in boosted trees, with the trees' cross-fitted

@@ -18,7 +18,6 @@ from hypercate.train.search import Found
 
 TRIED_DEGREES = ("intercept", "weak", "independent")  # the last among more than two arms
 INPUTS = ("raw", "boosted")
-LEAST_GAIN = 0.5  # standard errors by which arms that share have to be better
 
 
 @dataclass(frozen=True)
@@ -104,29 +103,6 @@ class Candidates:
         each = np.stack([raw if name == "raw" else boosted for name in self.inputs], axis=1)
         return torch.as_tensor(each.reshape(-1, each.shape[2]), dtype=torch.float32, device="cpu")
 
-    def choose(self, found: Found, cluster: np.ndarray) -> np.ndarray:
-        """The candidate of each model, by the losses at its own stop rows.
-
-        A model takes its best candidate, but for a rule after the one-standard-error rule
-        (Breiman, Friedman, Olshen & Stone, 1984, section 3.4.3): arms that share nothing must not
-        be worse than others by `LEAST_GAIN` standard errors of the mean difference over the
-        clusters of its stop rows. That is below one standard error, since every model decides for
-        itself and the ensemble takes the mean of what they decide.
-
-        Parameters
-        ----------
-        found : Found
-        cluster : ndarray of int, shape (n,)
-
-        Returns
-        -------
-        ndarray of int, shape (n_models,)
-        """
-        apart = np.array(self.sharing) == "independent"
-        shared, own = np.where(apart, np.inf, found.loss), np.where(apart, found.loss, np.inf)
-        worse = _gains(own, shared, found, cluster)
-        return np.argmin(np.where(worse[:, None], shared, found.loss), axis=1)
-
     def log_choice(self, of: str, found: Found, chosen: np.ndarray) -> None:
         """Tell which candidates the models took, and at DEBUG by which losses."""
         names = list(zip(self.sharing, self.inputs, strict=True))
@@ -134,21 +110,3 @@ class Candidates:
         LOG.info("networks of the %s, sharing and inputs by models: %s", of, taken)
         for name, loss in zip(names, found.loss.T, strict=True):
             LOG.debug("loss of %s on the models' validation rows: %s", " and ".join(name), loss)
-
-
-def _gains(loss: np.ndarray, other: np.ndarray, found: Found, cluster: np.ndarray) -> np.ndarray:
-    """Whether each model's best of `other` gains enough over its best of `loss`: (n_models,).
-
-    Both are shaped as the models' losses, infinite where a candidate is not of the kind; False
-    where a model has no candidate of either.
-    """
-    models = np.arange(len(loss))
-    best, best_other = (found.row_loss[models, kind.argmin(axis=1)] for kind in (loss, other))
-    gain = np.where(found.real, best - best_other, 0.0)
-    pays = np.zeros(len(loss), dtype=bool)
-    for m in np.flatnonzero(np.isfinite(loss.min(axis=1)) & np.isfinite(other.min(axis=1))):
-        code = np.unique(cluster[found.rows[m]], return_inverse=True)[1]
-        by_cluster = np.bincount(code, gain[m])[np.bincount(code, found.real[m]) > 0]
-        error = by_cluster.std(ddof=1) * len(by_cluster) ** 0.5 if len(by_cluster) > 1 else np.inf
-        pays[m] = by_cluster.sum() > LEAST_GAIN * error
-    return pays

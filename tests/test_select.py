@@ -5,86 +5,22 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
+from hypothesis import settings
 
 from hypercate import HyperCATE
 from hypercate.generator.outcome_net import OutcomeNet
 from hypercate.generator.profiles import PROFILES
 from hypercate.nuisance.views import Views
-from hypercate.select import INPUTS, LEAST_GAIN, TRIED_DEGREES, Candidates
-from hypercate.train.search import Found
+from hypercate.select import INPUTS, TRIED_DEGREES, Candidates
 
 pytestmark = pytest.mark.filterwarnings("error")
 NUMBERS = np.zeros(3, dtype=int)
 quick = settings(max_examples=100, deadline=None, derandomize=True)
 TRIED = [*TRIED_DEGREES]
-BY_DEGREE = Candidates(["intercept", "moderate", "weak"], ["raw"] * 3)
 ALL = Candidates(["intercept", "intercept", "moderate", "moderate", "weak", "weak"], [*INPUTS] * 3)
 
 
 EVERY = Candidates.of("chunk", "auto", "auto", "members", 3)
-PAIRS = [
-    *(BY_DEGREE, ALL, EVERY, Candidates.of("chunk", "auto", "raw", "members", 3)),
-    *(
-        Candidates.of("chunk", "independent", "auto", "members", 3),
-        Candidates.of("none", "auto", "auto", "members", 3),
-    ),
-    Candidates(["independent", "moderate"], ["raw"] * 2),
-    Candidates(["independent", "intercept", "independent"], ["raw", "raw", "boosted"]),
-]
-
-
-def found(loss, row_loss, rows, real=None, dtype=np.float32):
-    """What a search says, as far as the choice needs it."""
-    loss, rows = np.asarray(loss, dtype), np.asarray(rows)
-    return Found(
-        loss=loss,
-        n_epochs=np.ones(loss.shape, dtype=int),
-        target=np.zeros(loss.shape),
-        params={},
-        buffers={},
-        row_loss=np.asarray(row_loss, np.float32),
-        rows=rows,
-        real=np.ones(rows.shape, dtype=bool) if real is None else np.asarray(real),
-        history=np.zeros((0, 4)),
-    )
-
-
-def margin(row_loss, rows, real, first, second, cluster):
-    """By how much one candidate gains more than the bar over another, on a model's rows."""
-    gains = {}
-    for at, row in enumerate(rows):
-        if real[at]:
-            gain = float(row_loss[first][at]) - float(row_loss[second][at])
-            gains[cluster[row]] = gains.get(cluster[row], 0) + gain
-    total = list(gains.values())
-    if len(total) < 2:
-        return -np.inf
-    mean = sum(total) / len(total)
-    variance = sum((gain - mean) ** 2 for gain in total) / (len(total) - 1)
-    return mean - LEAST_GAIN * (variance / len(total)) ** 0.5
-
-
-def by_hand(candidates, search, cluster):
-    """The rule, number by number: what each model takes, and the margins that were looked at."""
-    choice, margins = [], []
-    for m, loss in enumerate(search.loss.tolist()):
-        tried = [i for i in range(len(loss)) if np.isfinite(loss[i])]
-        at = search.row_loss[m], search.rows[m], search.real[m]
-
-        def best(some, loss=loss):
-            return min((loss[i], i) for i in some)[1]
-
-        independent = [i for i in tried if candidates.sharing[i] == "independent"]
-        sharing = [i for i in tried if i not in independent]
-        if independent and sharing:
-            margins.append(margin(*at, best(independent), best(sharing), cluster))
-            if margins[-1] > 0:
-                tried = sharing
-        choice.append(best(tried))
-    return choice, margins
 
 
 class TestPairs:
@@ -176,187 +112,6 @@ class TestInputScale:
         assert (made.device.type, made.dtype) == ("cpu", torch.float32)
 
 
-CLEAR = [[0.9, 1.1, 1.0]] * 3
-NOISE = [[0.9, -1.1, 0.3], [-1.0, 1.2, -0.2], [0.5, -0.6, 0.1]]
-WITH_OWN = Candidates(["intercept", "moderate", "weak", "independent"], ["raw"] * 4)
-
-
-def choice(loss, gains=None, rows=None, cluster=None, candidates=WITH_OWN):
-    """What models take where independent arms lose `gains`, shape (models, held), to others."""
-    loss = np.asarray(loss)
-    gains = np.asarray(np.zeros((len(loss), 3)) if gains is None else gains, dtype=np.float32)
-    row_loss = np.ones((*loss.shape, gains.shape[1]), np.float32)
-    row_loss[:, np.array(candidates.sharing) == "independent"] += gains[:, None]
-    row_loss[np.isinf(loss)] = np.nan
-    if rows is None:
-        rows = np.arange(gains.size).reshape(gains.shape)
-    n = np.max(rows) + 1
-    cluster = np.arange(n) if cluster is None else np.asarray(cluster)
-    return candidates.choose(found(loss, row_loss, rows), cluster).tolist()
-
-
-class TestChoice:
-    def test_each_model_takes_its_own_best(self):
-        loss = [[1, 0.5, 0.6], [0.4, 0.6, 0.5], [1, 0.8, 0.7]]
-        assert choice(loss, candidates=BY_DEGREE) == [1, 0, 2]
-
-    def test_a_draw_goes_to_the_first(self):
-        assert choice([[1, 1, 1], [1, 0.9, 0.9]], candidates=BY_DEGREE) == [0, 1]
-
-    @settings(max_examples=400, deadline=None, derandomize=True)
-    @given(
-        st.sampled_from(PAIRS),
-        st.data(),
-        st.integers(1, 4),
-        st.integers(1, 6),
-        st.sampled_from([np.float32, np.float64]),
-    )
-    def test_agrees_with_the_rule_by_hand(self, candidates, data, n_models, n_held, dtype):
-        shape = (n_models, len(candidates.sharing))
-        positive = st.floats(0.5, 2)
-        loss = data.draw(hnp.arrays(np.float64, shape, elements=positive)).astype(dtype)
-        at_rows = hnp.arrays(np.float64, (*shape, n_held), elements=positive)
-        row_loss = data.draw(at_rows).astype(np.float32)
-        if data.draw(st.booleans()):
-            independent = np.array(candidates.sharing) == "independent"
-            row_loss[:, ~independent] *= np.float32(0.7)
-            loss[:, independent] *= dtype(0.5)
-        diverged = data.draw(hnp.arrays(bool, shape)) & (loss > loss.min(1, keepdims=True))
-        loss[diverged], row_loss[diverged] = np.inf, np.nan
-        held = st.lists(st.integers(0, 7), min_size=n_held, max_size=n_held, unique=True)
-        rows = np.array(data.draw(st.lists(held, min_size=n_models, max_size=n_models)))
-        real = data.draw(hnp.arrays(bool, rows.shape))
-        real[:, 0] = True
-        cluster = data.draw(hnp.arrays(np.int64, 8, elements=st.integers(0, 7)))
-        search = found(loss, row_loss, rows, real, dtype)
-        given = search.loss, search.row_loss, search.rows, search.real, cluster
-        before = [part.copy() for part in given]
-        expected, margins = by_hand(candidates, search, cluster)
-        if all(abs(margin) > 1e-6 for margin in margins):
-            assert candidates.choose(search, cluster).tolist() == expected
-        for now, then in zip(given, before, strict=True):
-            np.testing.assert_array_equal(now, then)
-
-    @pytest.mark.parametrize("sharing", ["intercept", "strong", "weak", "s", "tarnet"])
-    def test_with_one_degree_each_takes_its_own_best(self, sharing):
-        candidates = Candidates.of("chunk", sharing, "auto", "members", 3)
-        loss = np.array([[3, 2], [1, 2], [2, 1]], dtype=np.float32)
-        assert choice(loss, candidates=candidates) == [1, 0, 1]
-
-    def test_without_a_generator_each_takes_its_own_best(self):
-        loss = np.array([[3, 2], [1, 2]], dtype=np.float32)
-        candidates = Candidates.of("none", "auto", "auto", "members", 3)
-        assert choice(loss, candidates=candidates) == [1, 0]
-
-
-class TestIndependentArms:
-    loss = ((1, 0.6, 0.7, 0.5), (1, 0.7, 0.6, 0.5), (1, 0.5, 0.7, 0.6))
-
-    def test_they_are_left_out_where_sharing_is_clearly_better(self):
-        assert choice(self.loss, CLEAR) == [1, 2, 1]
-
-    @pytest.mark.parametrize("gains", [NOISE, np.negative(CLEAR), np.zeros((3, 3))])
-    def test_each_model_takes_its_own_best_where_it_is_not(self, gains):
-        assert choice(self.loss, gains) == [3, 3, 1]
-
-    def test_each_decides_for_itself(self):
-        """Rows of other models have no say."""
-        gains = [CLEAR[0], NOISE[0], np.negative(CLEAR[0])]
-        assert choice([self.loss[0]] * 3, gains) == [1, 3, 3]
-        for own, expected in zip(gains, [1, 3, 3], strict=True):
-            assert choice([self.loss[0]], [own]) == [expected]
-
-    @pytest.mark.parametrize(("gains", "pays"), [((-0.09, 0.31), True), ((-0.11, 0.29), False)])
-    def test_half_a_standard_error_over_the_rows_is_the_margin(self, gains, pays):
-        assert LEAST_GAIN == 0.5
-        assert choice([self.loss[0]], [gains]) == [1 if pays else 3]
-
-    def test_the_margin_shrinks_with_the_root_of_the_number_of_rows(self):
-        few = np.array([[-0.2, 0.3, -0.1, 0.02]])
-        assert choice([self.loss[0]], few) == [3]
-        assert choice([self.loss[0]], np.tile(few, 200)) == [1]
-
-    def test_rows_of_a_cluster_are_no_further_rows(self):
-        gains = np.tile([[-0.2, 0.3, -0.1, 0.02]], 200)
-        assert choice([self.loss[0]], gains) == [1]
-        assert choice([self.loss[0]], gains, cluster=np.arange(800) % 4) == [3]
-        assert choice([self.loss[0]], gains, cluster=10**6 * (np.arange(800) % 4)) == [3]
-
-    def test_a_cluster_counts_with_the_sum_of_its_rows(self):
-        """Sums of 0.4 and 0.4 in pairs, whatever the rows gain one by one."""
-        gains = [[5.1, -4.7, -4.9, 5.3]]
-        assert choice([self.loss[0]], gains, cluster=[7, 7, 3, 3]) == [1]
-        assert choice([self.loss[0]], gains) == [3]
-        assert choice([self.loss[0]], gains, cluster=[7, 3, 3, 7]) == [3]
-
-    def test_places_without_a_row_have_no_say(self):
-        row_loss = np.ones((2, 4, 5))
-        row_loss[:, 3] = [[1.9, 2.1, 2, -90, -90], [0.9, 1.2, 0.8, 90, 91]]
-        rows, real = np.array([[0, 1, 2, 0, 0], [3, 4, 5, 3, 3]]), np.array([[1, 1, 1, 0, 0]] * 2)
-        loss = [self.loss[0]] * 2
-        search = found(loss, row_loss, rows, real > 0)
-        assert WITH_OWN.choose(search, np.arange(6)).tolist() == [1, 3]
-        whole = found(loss, row_loss, np.arange(10).reshape(2, 5))
-        assert WITH_OWN.choose(whole, np.arange(10)).tolist() == [3, 1]
-
-    @pytest.mark.parametrize("unit", [1e-6, 1e6])
-    def test_units_of_losses_do_not_matter(self, unit):
-        for gains, expected in (([-0.09, 0.31], [1]), ([-0.11, 0.29], [3])):
-            row_loss = np.zeros((1, 4, 2))
-            row_loss[0, 3] = gains
-            search = found(
-                unit * np.array([self.loss[0]]), unit * row_loss, [[1, 0]], dtype=np.float64
-            )
-            assert WITH_OWN.choose(search, np.arange(2)).tolist() == expected
-
-    def test_one_row_or_one_cluster_cannot_speak_against_them(self):
-        assert choice([self.loss[0]], [[9.0]]) == [3]
-        assert choice([self.loss[0]] * 2, [[9.0], [9.0]], rows=[[3], [3]]) == [3, 3]
-        assert choice([self.loss[0]], [[9.0, 9.1, 8.9]], cluster=[4, 4, 4]) == [3]
-
-    def test_the_best_that_shares_speaks_for_sharing_also_the_constant(self):
-        loss = [(0.55, 0.6, 0.7, 0.5)] * 3
-        assert choice(loss, CLEAR) == [0, 0, 0]
-        assert choice(loss, np.negative(CLEAR)) == [3, 3, 3]
-
-    def test_alone_each_model_takes_its_best(self):
-        candidates = Candidates.of("chunk", "independent", "auto", "members", 3)
-        loss = [[3, 2], [1, 2], [2, 1]]
-        assert choice(loss, CLEAR, candidates=candidates) == [1, 0, 1]
-
-
-class TestDivergedCandidates:
-    """A network that diverged has an infinite loss; what it is worth at a row is not asked."""
-
-    loss = TestIndependentArms.loss
-
-    def test_one_of_several_is_as_if_not_tried(self):
-        loss = [[1, 0.5, np.inf], [1, np.inf, 0.5], [np.inf, np.inf, 0.5]]
-        assert choice(loss, candidates=BY_DEGREE) == [1, 2, 2]
-
-    def test_a_model_without_one_leaves_the_others_theirs(self):
-        loss = [[1, 0.6, 0.7, np.inf], *self.loss[1:]]
-        assert choice(loss, np.negative(CLEAR)) == [1, 3, 1]
-
-    def test_a_model_without_others_takes_them(self):
-        loss = [[np.inf, np.inf, np.inf, 0.5], *self.loss[1:]]
-        assert choice(loss, CLEAR) == [3, 2, 1]
-
-    @quick
-    @given(
-        hnp.arrays(
-            np.float32,
-            st.tuples(st.integers(1, 5), st.just(6)),
-            elements=st.sampled_from([0.5, 1, 2, np.inf]),
-        ),
-        st.sampled_from([-1.0, 0.0, 1.0]),
-    )
-    def test_none_is_chosen_if_another_is_to_be_had(self, loss, gain):
-        loss[:, 4] = np.where(np.isinf(loss).all(1), 1, loss[:, 4])
-        chosen = choice(loss, np.full((len(loss), 3), gain), candidates=EVERY)
-        assert np.isfinite(loss[np.arange(len(loss)), chosen]).all()
-
-
 @pytest.fixture(scope="module")
 def data():
     rng = np.random.default_rng(0)
@@ -365,6 +120,16 @@ def data():
 
 
 class TestInTheEstimator:
+    def test_each_model_takes_its_own_best(self, data):
+        x, arm, y = data
+        arms = arm + (np.arange(200) % 3 == 0)
+        parameters = {"n_members": 10, "max_epochs": 4, "inputs": "auto", "random_state": 1}
+        est = self.fit(x, y, arms, **parameters)
+        for table in (est.sharing_, est.inputs_):
+            losses = table.drop(columns="chosen").astype(float)
+            assert (losses.idxmin(axis=1) == table["chosen"]).all()
+        assert est.sharing_["chosen"].nunique() > 1
+
     def fit(self, x, y, arm, **changed):
         small = {"n_members": 3, "max_epochs": 40, "outcome_hidden": (8, 8), "inputs": "raw"}
         small |= {"learning_rate": 0.02, "device": "cpu", "random_state": 0, "pretrained": "none"}

@@ -76,7 +76,6 @@ def train_arms(
         folds,
         candidates.profiles(hypernet.net),
         candidates.input_scale(views, study.n_codes),
-        partial(candidates.choose, cluster=study.cluster),
         _loss_of(learners),
         schedule,
         seed,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -72,7 +71,6 @@ def fit_networks(
     folds: Folds,
     sharing: list[Profile],
     input_scale: Tensor,
-    choose: Callable[[Found], np.ndarray],
     loss: Loss,
     schedule: Schedule,
     seed: int,
@@ -88,11 +86,9 @@ def fit_networks(
     folds : Folds
     sharing : list of Profile, length n_candidates
     input_scale : Tensor, shape (n_models * n_candidates, n_inputs)
-    choose : callable
-        From what the search found to the candidate of each model. Like `loss`, it has to be
-        picklable where processes are started.
     loss : callable
-        Of the networks' outputs and the targets: a value a row.
+        Of the networks' outputs and the targets: a value a row. Picklable where processes are
+        started.
     schedule : Schedule
         Which says whether the chosen ones are trained again, or stay as the search left them.
     seed : int
@@ -107,7 +103,6 @@ def fit_networks(
         folds,
         sharing,
         input_scale,
-        choose,
         loss,
         schedule,
         seed,
@@ -123,7 +118,6 @@ def _fit_share(
     folds: Folds,
     sharing: list[Profile],
     input_scale: Tensor,
-    choose: Callable[[Found], np.ndarray],
     loss: Loss,
     schedule: Schedule,
     seed: int,
@@ -147,7 +141,7 @@ def _fit_share(
         checkpoint,
         f"{stages}-search",
     )
-    chosen = choose(found)
+    chosen = found.loss.argmin(axis=1)
     nets = np.arange(n_models) * len(sharing) + chosen
     params, buffers = (
         {name: tensor[nets] for name, tensor in part.items()}

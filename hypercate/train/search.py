@@ -42,8 +42,6 @@ class Found:
         learning rate falls over half as many, comes to as close a fit.
     params, buffers : dict of Tensor
         Of the networks at that epoch, model by model, on the device.
-    row_loss : ndarray of float32, shape (n_models, n_candidates, n_places)
-        Weighted loss at each stop row at that epoch.
     rows : ndarray of int64, shape (n_models, n_places)
         Which row that is.
     real : ndarray of bool, shape (n_models, n_places)
@@ -57,7 +55,6 @@ class Found:
     target: np.ndarray
     params: Tensors
     buffers: Tensors
-    row_loss: np.ndarray
     rows: np.ndarray
     real: np.ndarray
     history: np.ndarray
@@ -122,7 +119,7 @@ def search(
     own = share.of(len(model)).to(data.x.device)
     run.keep(own)
     judge = Judge(hypernet.net, data, stop, loss, len(sharing) // n_models)
-    best = Best(judge.n_places, start, data.x.device)
+    best = Best(start, data.x.device)
     kept = checkpoint.stage(
         share.named(name), [*vars(data).values(), *start[0].values(), *start[1].values()]
     )
@@ -139,7 +136,6 @@ def search(
         _target(history, each["epoch"]).view(n_models, -1).cpu().numpy(),
         each["params"],
         each["buffers"],
-        each["row_loss"].view(n_models, -1, judge.n_places).cpu().numpy(),
         judge.rows.cpu().numpy(),
         judge.real.cpu().numpy() > 0,
         history.cpu().numpy(),
@@ -166,14 +162,13 @@ def _search_own(
         bar.update(epoch)
         while epoch < schedule.max_epochs and len(run.nets):
             train_loss = run.epoch()
-            row_loss = at_best_size(run, judge)
-            stop_loss = row_loss.sum(1) / judge.total[run.nets]
+            stop_loss = at_best_size(run, judge) / judge.total[run.nets]
             history.append(
                 torch.stack(
                     [run.nets, torch.full_like(train_loss, epoch), train_loss, stop_loss], 1
                 )
             )
-            going = best.update(epoch, run, train_loss, stop_loss, row_loss, schedule.patience)
+            going = best.update(epoch, run, train_loss, stop_loss, schedule.patience)
             bar.update()
             bar.set_postfix(networks=int(going.sum()), loss=f"{best.loss[own].mean().item():.4f}")
             run.keep(going)

@@ -41,10 +41,6 @@ class Judge:
         self._blocks = self.rows.unflatten(1, slots.shape)
         self.total = self._weight.sum(1).repeat_interleave(n_candidates)
 
-    @property
-    def n_places(self) -> int:
-        return self.rows.shape[1]
-
     @torch.no_grad()
     def __call__(self, theta: Tensor, nets: Tensor) -> Tensor:
         """Weighted losses (nets, n_places), evaluated a block of rows at a time."""
@@ -62,24 +58,23 @@ class Judge:
 
 
 def at_best_size(run: Run, judge: Judge) -> Tensor:
-    """Losses (nets, n_places) at the size where a network's are least, which it takes."""
-    each = torch.stack([judge(run.theta(size), run.nets) for size in run.sizes])
-    best = each.sum(2).argmin(0)
+    """Losses summed over the rows, (nets,), at the size where they are least, which nets take."""
+    each = torch.stack([judge(run.theta(size), run.nets).sum(1) for size in run.sizes])
+    least, best = each.min(0)
     run.take_sizes(best)
-    return each[best, torch.arange(len(best), device=best.device)]
+    return least
 
 
 class Best:
     """Every network when its loss was least so far, and which of them still gain."""
 
-    def __init__(self, n_places: int, start: tuple[Tensors, Tensors], device: torch.device) -> None:
+    def __init__(self, start: tuple[Tensors, Tensors], device: torch.device) -> None:
         self.params, self.buffers = (
             {name: tensor.to(device, copy=True) for name, tensor in part.items()} for part in start
         )
         n_nets = len(next(iter(self.params.values())))
         self.loss = torch.full((n_nets,), torch.inf, dtype=torch.float32, device=device)
         self.epoch = torch.zeros(n_nets, dtype=torch.int64, device=device)
-        self.row_loss = torch.zeros((n_nets, n_places), dtype=torch.float32, device=device)
         self.gain_loss, self.gain_epoch = self.loss.clone(), self.epoch.clone()
 
     def state(self) -> State:
@@ -91,7 +86,6 @@ class Best:
         return {
             "loss": self.loss[nets],
             "epoch": self.epoch[nets],
-            "row_loss": self.row_loss[nets],
             "params": {name: tensor[nets] for name, tensor in self.params.items()},
             "buffers": {name: tensor[nets] for name, tensor in self.buffers.items()},
         }
@@ -108,7 +102,6 @@ class Best:
         run: Run,
         train_loss: Tensor,
         stop_loss: Tensor,
-        row_loss: Tensor,
         patience: int,
     ) -> Tensor:
         """Note what improved; which of the run's networks go on: bool, (nets,)."""
@@ -118,7 +111,7 @@ class Best:
         improved = alive & (stop_loss < self.loss[nets])
         where = nets[improved]
         self.loss[where] = stop_loss[improved]
-        self.row_loss[where], self.epoch[where] = row_loss[improved], epoch
+        self.epoch[where] = epoch
         run.save(improved, self.params, self.buffers)
         gained = alive & (stop_loss < (1 - _LEAST_GAIN) * self.gain_loss[nets])
         where = nets[gained]
