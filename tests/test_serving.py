@@ -159,7 +159,7 @@ class TestRecords:
             (lambda row: [row | {"height": 1.8}], ValueError, r"unseen at fit time:\n- height"),
             (lambda row: {"age": 51.0}, ValueError, r"(?s)now missing:\n- dose.*- grade"),
             (lambda row: [row, {"age": 1.0}], ValueError, r"X\[1\].*'dose'.*None for missing"),
-            (lambda row: [row, [51.0]], TypeError, r"X\[1\] is a list and X\[0\] a dict"),
+            (lambda row: [row, [51.0]], TypeError, r"X\[1\] is a list, but X\[0\] is a dict"),
             (lambda row: row | {"age": "old"}, TypeError, r"column 'age' was numeric in fit"),
             (lambda row: row | {"site": 3}, TypeError, r"column 'site' held strings"),
             (lambda row: row | {"age": np.inf}, ValueError, r"column 'age' is infinite"),

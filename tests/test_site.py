@@ -92,7 +92,7 @@ FIRST = {
     "save model": "saving#saving-and-production",
     "deploy": "saving#saving-and-production",
     "ONNX": "serving#onnx",
-    "spark": "distributed#more-than-one-machine-dask-spark-several-processes-and-gpus",
+    "spark": "distributed#dask-spark-and-several-gpus",
     "random seed": "faq#two-fits-differ-why",
     "install": "get-started#install",
 }
