@@ -119,7 +119,8 @@ def fit_effect_networks(
         processes.device,
     )
     candidates = candidates.of_effects(len(arms))
-    trained = fit_networks(
+    trained = processes.run(
+        fit_networks,
         replace(
             hypernet,
             net=hypernet.net.of(hypernet.output),
@@ -135,8 +136,8 @@ def fit_effect_networks(
         _FAMILY.loss,
         schedule,
         seed,
-        processes,
         checkpoint,
+        checkpoint.next_stages(),
     )
     candidates.log_choice("effects", trained.found, trained.chosen)
     return trained, EffectUnits(arms, location, scale)

@@ -70,7 +70,8 @@ def train_arms(
     ]
     target = each[0] if len(each) == 1 else np.stack(each, axis=2)
     data = Data.of(study.x, views.inputs, target, study.weight, processes.device, blend)
-    trained = fit_networks(
+    trained = processes.run(
+        fit_networks,
         hypernet,
         data,
         folds,
@@ -79,8 +80,8 @@ def train_arms(
         _loss_of(learners),
         schedule,
         seed,
-        processes,
         checkpoint,
+        checkpoint.next_stages(),
     )
     candidates.log_choice("arms", trained.found, trained.chosen)
     if len(each) == 1:

@@ -15,7 +15,7 @@ from hypercate.generator.profiles import Profile
 from hypercate.train.context import context_of
 from hypercate.train.data import Data
 from hypercate.train.final import train
-from hypercate.train.processes import Processes, Share
+from hypercate.train.processes import Share
 from hypercate.train.run import Loss, Schedule
 from hypercate.train.search import Found, search
 
@@ -66,52 +66,6 @@ class Trained:
 
 
 def fit_networks(
-    hypernet: HyperNet,
-    data: Data,
-    folds: Folds,
-    sharing: list[Profile],
-    input_scale: Tensor,
-    loss: Loss,
-    schedule: Schedule,
-    seed: int,
-    processes: Processes,
-    checkpoint: Checkpoint,
-) -> Trained:
-    """Try every candidate of every model on its fit rows, and train the chosen one on all.
-
-    Parameters
-    ----------
-    hypernet : HyperNet
-    data : Data
-    folds : Folds
-    sharing : list of Profile, length n_candidates
-    input_scale : Tensor, shape (n_models * n_candidates, n_inputs)
-    loss : callable
-        Of the networks' outputs and the targets: a value a row. Picklable where processes are
-        started.
-    schedule : Schedule
-        Which says whether the chosen ones are trained again, or stay as the search left them.
-    seed : int
-    processes : Processes
-        That train the networks.
-    checkpoint : Checkpoint
-    """
-    return processes.run(
-        _fit_share,
-        hypernet,
-        data,
-        folds,
-        sharing,
-        input_scale,
-        loss,
-        schedule,
-        seed,
-        checkpoint,
-        checkpoint.next_stages(),
-    )
-
-
-def _fit_share(
     share: Share,
     hypernet: HyperNet,
     data: Data,
@@ -124,7 +78,29 @@ def _fit_share(
     checkpoint: Checkpoint,
     stages: str,
 ) -> Trained:
-    """What `fit_networks` gives, in each of the processes that train a share of the networks."""
+    """Try every candidate of every model on its fit rows, and train the chosen one on all.
+
+    It is called by `Processes.run`, which gives every process its share.
+
+    Parameters
+    ----------
+    share : Share
+        The networks that this process trains.
+    hypernet : HyperNet
+    data : Data
+    folds : Folds
+    sharing : list of Profile, length n_candidates
+    input_scale : Tensor, shape (n_models * n_candidates, n_inputs)
+    loss : callable
+        Of the networks' outputs and the targets: a value a row. Picklable where processes are
+        started.
+    schedule : Schedule
+        Which says whether the chosen ones are trained again, or stay as the search left them.
+    seed : int
+    checkpoint : Checkpoint
+    stages : str
+        What names of its stages begin with.
+    """
     data = data.to(share.device)
     n_models = folds.n_models
     found = search(
